@@ -1,0 +1,133 @@
+"""The embedded back ends' database: SQLAlchemy Core on a worker thread, every effect kept under its key.
+
+Nothing here blocks the event loop, and a write is one transaction: the effect and the record that it happened are
+committed together, so a repeated key finds the first result instead of doing the effect again.
+"""
+
+import hashlib
+from base64 import b32encode
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
+from pydantic import BaseModel
+from sqlalchemy import Column, Connection, DateTime, Engine, MetaData, String, Table, Text, create_engine, event, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from connectors.contract import CallContext
+from connectors.errors import Unavailable
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+_BUSY_TIMEOUT_MS = 5_000
+
+_metadata = MetaData()
+_effects = Table(
+    "effects",
+    _metadata,
+    Column("tenant", String(100), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("tool", String(64), nullable=False),
+    Column("result", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+
+class Database:
+    """One company's embedded data.
+
+    Args:
+        url: A SQLAlchemy URL such as `sqlite:////var/lib/remit/company.db`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.create(_metadata)
+
+    def create(self, metadata: MetaData) -> None:
+        """Create the tables of one area that do not exist yet."""
+        metadata.create_all(self.engine)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a query off the event loop.
+
+        Raises:
+            Unavailable: If the database does not answer.
+        """
+
+        def run() -> T:
+            with self.engine.connect() as connection:
+                return work(connection)
+
+        return await _off_loop(run)
+
+    async def write(self, call: CallContext, tool: str, output: type[M], work: Callable[[Connection], M]) -> M:
+        """Run an effect once: a repeated `call.key` returns the first result and changes nothing.
+
+        Raises:
+            Unavailable: If the database does not answer; nothing was done.
+        """
+
+        def run() -> M:
+            with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+                mine = (_effects.c.tenant == call.tenant) & (_effects.c.key == call.key)
+                earlier = connection.execute(select(_effects.c.result).where(mine)).scalar()
+                if earlier is not None:
+                    return output.model_validate_json(earlier)
+                result = work(connection)
+                connection.execute(
+                    _effects.insert().values(
+                        tenant=call.tenant, key=call.key, tool=tool, result=result.model_dump_json(), at=call.now
+                    )
+                )
+                return result
+
+        return await _off_loop(run)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def stable_id(prefix: str, *parts: str) -> str:
+    """An id that the same parts always give: `prefix_` and 20 lower-case letters and digits.
+
+    Args:
+        prefix: The kind's prefix, such as `con`.
+        parts: What names the record: the tenant, and its source's id or the key of the call that made it.
+    """
+    digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).digest()
+    return f"{prefix}_{b32encode(digest).decode().lower()[:20]}"
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: object, _record: ConnectionPoolEntry) -> None:
+            connection.isolation_level = None  # type: ignore[attr-defined]
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            ):
+                connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # A transaction that will write takes the lock at once: upgrading later could fail half way.
+            immediate = connection.get_execution_options().get("immediate", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+async def _off_loop(run: Callable[[], T]) -> T:
+    try:
+        return await anyio.to_thread.run_sync(run)
+    except OperationalError as error:
+        raise Unavailable("the embedded database does not answer now; repeat the call later") from error

@@ -1,0 +1,36 @@
+"""Every tool there is, and the back ends that serve them."""
+
+from dataclasses import dataclass
+
+from connectors.contract import Tool, tools_of
+from connectors.crm.embedded import EmbeddedCrm
+from connectors.crm.tools import Crm
+from connectors.email.embedded import EmbeddedEmail
+from connectors.email.tools import Email
+from connectors.embedded.database import Database
+from connectors.knowledge.embedded import EmbeddedKnowledge
+from connectors.knowledge.tools import Knowledge
+from connectors.ticketing.embedded import EmbeddedTicketing
+from connectors.ticketing.tools import Ticketing
+
+TOOLS: tuple[Tool, ...] = (*tools_of(Crm), *tools_of(Ticketing), *tools_of(Email), *tools_of(Knowledge))
+
+
+@dataclass(frozen=True)
+class BackEnds:
+    """One back end for each area, by the area's name in a tool's name."""
+
+    crm: Crm
+    ticket: Ticketing
+    email: Email
+    knowledge: Knowledge
+
+
+def embedded(database: Database) -> BackEnds:
+    """The embedded back ends, all on one database."""
+    return BackEnds(
+        crm=EmbeddedCrm(database),
+        ticket=EmbeddedTicketing(database),
+        email=EmbeddedEmail(database),
+        knowledge=EmbeddedKnowledge(database),
+    )
