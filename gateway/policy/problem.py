@@ -1,0 +1,32 @@
+"""What is wrong with a policy, where, and what was probably meant."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a policy file; `line` and `column` count from 1, the column in characters."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: error: {self.message}"
+
+
+class PolicyError(Exception):
+    """The policy cannot be put in force. Carries every problem found, in the order of the files."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def suggest(wrong: str, known: Iterable[str]) -> str:
+    """` — did you mean …?` when one of the known names is near the wrong one, else an empty string."""
+    near = get_close_matches(wrong, sorted(known), n=1, cutoff=0.7)
+    return f" — did you mean `{near[0]}`?" if near else ""
