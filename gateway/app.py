@@ -1,0 +1,46 @@
+"""The one place where the gateway's parts are put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from connectors.embedded.database import Database
+from connectors.registry import TOOLS, embedded
+from gateway.call import Gateway
+from gateway.catalog import Catalog
+from gateway.journal import Journal
+from gateway.policy_source import PolicySource
+from gateway.settings import Settings
+from gateway.slots import Slots
+
+
+def utc_now() -> datetime:
+    """The time, with zone."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Open a gateway on its home folder and close it again.
+
+    Raises:
+        PolicyError: If the policy folder cannot be loaded.
+        JournalUnavailable: If the journal cannot be written.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    policy = PolicySource(settings.policies, TOOLS)
+    journal = Journal(settings.database, settings.journal_timeout)
+    database = Database(settings.company_url)
+    try:
+        yield Gateway(
+            catalog=Catalog(TOOLS),
+            policy=policy,
+            journal=journal,
+            back_ends=embedded(database, settings.outbox),
+            slots=Slots(settings.max_calls, settings.max_waiting),
+            timeout=settings.call_timeout,
+            now=utc_now,
+        )
+    finally:
+        journal.close()
+        database.close()

@@ -1,0 +1,199 @@
+"""The way of one tool call, from the caller's words to the recorded outcome.
+
+Every call of every caller over every transport takes exactly this way; `_dispose` reads from top to bottom. Whatever
+fails before the decision is a refusal, and nothing happens in a back end that the journal does not hold first.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import uuid4
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field
+from structlog import get_logger
+
+from connectors.contract import CallContext, Effect, Tool, no_progress
+from connectors.errors import ConnectorError, Unavailable
+from connectors.fields import Line
+from connectors.registry import BackEnds
+from gateway import answers
+from gateway.answer import Answer, ErrorKind
+from gateway.approvals import approval_id
+from gateway.canonical import digest, effect_key
+from gateway.catalog import Catalog, InvalidArguments, UnknownTool, validate
+from gateway.flow import seen_ids, untrusted_paths
+from gateway.journal import Entry, Journal, JournalUnavailable, Kind
+from gateway.policy.decision import Decision, Verdict
+from gateway.policy_source import PolicySource
+from gateway.principal import Principal
+from gateway.slots import Busy, Slots
+
+log = get_logger("remit.call")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Everything a call passes through, wired once by `app.py`."""
+
+    catalog: Catalog
+    policy: PolicySource
+    journal: Journal
+    back_ends: BackEnds
+    slots: Slots
+    timeout: float
+    now: Callable[[], datetime]
+
+
+class Declared(BaseModel):
+    """What the caller says about itself in `_meta`: recorded and never believed."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    run: Annotated[Line | None, Field(alias="remit/run")] = None
+    model: Annotated[Line | None, Field(alias="remit/model")] = None
+    prompt: Annotated[Line | None, Field(alias="remit/prompt")] = None
+    key: Annotated[Line | None, Field(alias="remit/key")] = None
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One `tools/call` as it arrived."""
+
+    principal: Principal
+    tool: str
+    arguments: Mapping[str, Any]
+    declared: Declared = field(default_factory=Declared)
+    client: str = ""
+    progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
+    id: str = field(default_factory=lambda: f"call_{uuid4().hex}")
+
+
+async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
+    """Decide one call, carry it out if policy allows it, and record both.
+
+    Returns:
+        The answer for the caller; refusals and failures are answers too.
+
+    Raises:
+        UnknownTool: If the principal has no such tool. It is recorded and says nothing about why.
+    """
+    try:
+        async with gateway.slots.take():
+            return await _dispose(gateway, call)
+    except UnknownTool:
+        raise
+    except Busy:
+        return answers.failed(call.id, ErrorKind.BUSY, "too many calls at the moment; nothing was done")
+    except JournalUnavailable:
+        log.error("refused_without_journal", call=call.id, tool=call.tool)
+        return answers.failed(call.id, ErrorKind.JOURNAL_UNAVAILABLE, "the call cannot be recorded, so it was not run")
+    except Exception:
+        log.exception("call_failed", call=call.id, tool=call.tool)
+        return await _failed_within(gateway, call)
+
+
+async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
+    policy = gateway.policy.current
+    try:
+        tool = gateway.catalog.find(policy, call.principal, call.tool)
+        arguments = validate(tool, call.arguments)
+    except UnknownTool:
+        await _record(gateway, call, Kind.UNKNOWN_TOOL)
+        raise
+    except InvalidArguments as error:
+        await _record(gateway, call, Kind.INVALID, error=error.message)
+        return answers.failed(call.id, ErrorKind.INVALID_INPUT, error.message, error.field)
+
+    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now())
+    await call.progress(1, 3, f"decided: {decision.verdict}")
+    facts = {"arguments": arguments.model_dump(mode="json"), "arguments_hash": digest(arguments), **_told(decision)}
+    if decision.verdict is Verdict.DENY:
+        await _record(gateway, call, Kind.DENIED, **facts)
+        return answers.denied(call.id, decision)
+    if decision.verdict is Verdict.ASK:
+        approval = approval_id(call.principal, tool.name, digest(arguments), decision)
+        await _record(gateway, call, Kind.PENDING, approval=approval, **facts)
+        return answers.pending(call.id, decision, approval)
+
+    context = CallContext(
+        tenant=call.principal.tenant,
+        actor=call.principal.person or call.principal.agent or "",
+        key=effect_key(call.principal, tool.name, digest(arguments), call.declared.key or call.id),
+        now=gateway.now(),
+        readers=policy.groups(call.principal),
+        progress=_within(call, 2),
+    )
+    # Once a write's intent is recorded, its outcome will be too: a caller who goes away cannot tear them apart.
+    with anyio.CancelScope(shield=tool.effect is not Effect.READ):
+        await _record(gateway, call, Kind.INTENT, effect=tool.effect, **facts)
+        await call.progress(2, 3, "recorded")
+        return await _carry_out(gateway, call, tool, context, arguments)
+
+
+async def _carry_out(
+    gateway: Gateway, call: ToolCall, tool: Tool, context: CallContext, arguments: BaseModel
+) -> Answer[Any]:
+    back_end = getattr(gateway.back_ends, tool.area)
+    try:
+        with anyio.fail_after(gateway.timeout):
+            output = await getattr(back_end, tool.name)(context, arguments)
+    except ConnectorError as error:
+        await _record(gateway, call, Kind.OUTCOME, status="failed", error=error.message)
+        return answers.refused_by_back_end(call.id, error)
+    except TimeoutError:
+        return await _no_answer_in_time(gateway, call, tool)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            await _record(gateway, call, Kind.OUTCOME, status="cancelled")
+        raise
+    untrusted = untrusted_paths(tool, output)
+    try:
+        await _record(gateway, call, Kind.OUTCOME, status="ok", untrusted=untrusted, saw=seen_ids(output))
+    except JournalUnavailable:
+        if tool.effect is Effect.READ:
+            raise
+        return answers.in_doubt(call.id, "it was carried out, but its outcome could not be recorded")
+    await call.progress(3, 3, "done")
+    return answers.ok(call.id, tool, output, untrusted)
+
+
+async def _no_answer_in_time(gateway: Gateway, call: ToolCall, tool: Tool) -> Answer[Any]:
+    if tool.effect is Effect.READ:
+        await _record(gateway, call, Kind.OUTCOME, status="timeout")
+        return answers.failed(call.id, ErrorKind.TIMEOUT, f"no answer within {gateway.timeout:g} s")
+    await _record(gateway, call, Kind.OUTCOME, status="in_doubt")
+    return answers.in_doubt(call.id, f"no answer within {gateway.timeout:g} s")
+
+
+async def _failed_within(gateway: Gateway, call: ToolCall) -> Answer[Any]:
+    try:
+        with anyio.CancelScope(shield=True):
+            await _record(gateway, call, Kind.OUTCOME, status="failed", error="internal")
+    except JournalUnavailable:
+        log.error("failure_not_recorded", call=call.id)
+    return answers.failed(call.id, ErrorKind.INTERNAL, "the gateway failed on this call; it is logged under its id")
+
+
+async def _record(gateway: Gateway, call: ToolCall, kind: Kind, **facts: Any) -> None:  # noqa: ANN401 - JSON data
+    who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
+    said = call.declared.model_dump(exclude_none=True)
+    body = {"tool": call.tool[:100], **who, **said, **facts}
+    await gateway.journal.append(Entry(call.id, call.principal.tenant, gateway.now(), kind, body))
+
+
+def _told(decision: Decision) -> dict[str, Any]:
+    return {
+        "verdict": decision.verdict,
+        "rules": list(decision.rules),
+        "reason": decision.reason,
+        "policy_version": decision.policy_version,
+    }
+
+
+def _within(call: ToolCall, start: float) -> Callable[[float, float | None, str], Awaitable[None]]:
+    async def report(done: float, total: float | None, message: str) -> None:
+        await call.progress(start + min(done / total, 0.99) if total else start, 3, message)
+
+    return report

@@ -1,0 +1,30 @@
+"""One spelling for each set of arguments, so that equal arguments have equal hashes."""
+
+import hashlib
+import json
+
+from pydantic import BaseModel
+
+from gateway.principal import Principal
+
+
+def digest(arguments: BaseModel) -> str:
+    """SHA-256, in hexadecimal, over the validated arguments as JSON with sorted keys and every default filled in."""
+    text = json.dumps(arguments.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def effect_key(principal: Principal, tool: str, arguments_hash: str, key: str) -> str:
+    """The key under which a back end does an effect once.
+
+    It binds caller, tool and arguments, so that nobody's key replays another's result and a key used again with other
+    arguments is another effect.
+
+    Args:
+        principal: Who calls.
+        tool: The tool's name.
+        arguments_hash: What `digest` gave.
+        key: The caller's idempotency key, or the call's id where it gave none.
+    """
+    bound = (principal.tenant, *principal.parties, tool, arguments_hash, key)
+    return hashlib.sha256("\x1f".join(bound).encode()).hexdigest()

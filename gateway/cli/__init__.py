@@ -1,0 +1,40 @@
+"""The `remit` command. Every subcommand is a function in a module of this folder."""
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+
+from connectors.importing.source import UnreadableSource
+from gateway.cli import data, journal, serve, tokens, tools
+from gateway.journal import JournalUnavailable
+from gateway.policy.load import PolicyError
+from gateway.settings import BadSettings
+
+app = typer.Typer(
+    name="remit",
+    help="Typed tools for CRM, tickets, email and knowledge, behind policy: the model proposes, Remit disposes.",
+    epilog="Start with `remit sample --home .remit`, then `remit tools --as person:ana.ruiz@larkspur.example`, "
+    "then `remit serve --stdio` or `remit serve --http 127.0.0.1:8900`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+app.command("serve")(serve.serve)
+app.command("tools")(tools.show_tools)
+app.command("import")(data.import_data)
+app.command("sample")(data.make_sample)
+app.add_typer(tokens.app, name="token")
+app.add_typer(journal.app, name="journal")
+for extension in entry_points(group="remit.commands"):
+    extension.load()(app)
+
+
+def main() -> None:
+    """Run the command; what the user can mend is one line on stderr and exit status 1."""
+    try:
+        app()
+    except (BadSettings, PolicyError, JournalUnavailable, UnreadableSource) as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)

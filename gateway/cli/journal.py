@@ -1,0 +1,56 @@
+"""`remit journal`: read what was asked, decided and done."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.cli.options import Home
+from gateway.journal import Entry, read_journal
+from gateway.settings import load_settings
+
+app = typer.Typer(help="Read the record of every call.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_entries(
+    last: Annotated[int, typer.Option(min=1, max=100_000, help="How many of the newest entries.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    home: Home = None,
+) -> None:
+    """List the newest entries, oldest first."""
+    entries = read_journal(load_settings(home=home).database, last=last)
+    if as_json:
+        for entry in entries:
+            typer.echo(_json(entry))
+        return
+    table = Table("position", "time", "call", "who", "tool", "what", "why")
+    for entry in entries:
+        who = " for ".join(str(part) for part in (entry.body.get("agent"), entry.body.get("person")) if part)
+        why = entry.body.get("reason") or entry.body.get("error") or entry.body.get("status") or ""
+        cells = (f"{entry.at:%m-%d %H:%M:%S}", entry.call_id[:13], who, entry.body["tool"], entry.kind.value, str(why))
+        table.add_row(str(entry.position), *(escape(_visible(cell)) for cell in cells))
+    Console().print(table)
+
+
+@app.command()
+def show(call_id: Annotated[str, typer.Argument(help="A call's id, as its answer gave it.")], home: Home = None) -> None:
+    """Show every entry of one call."""
+    entries = list(read_journal(load_settings(home=home).database, call_id=call_id))
+    if not entries:
+        raise typer.BadParameter(f"the journal has no call `{call_id}`")
+    for entry in entries:
+        typer.echo(json.dumps(json.loads(_json(entry)), indent=2))
+
+
+def _json(entry: Entry) -> str:
+    # ASCII only: what outsiders wrote must not reach a terminal as control characters.
+    head = {"position": entry.position, "at": entry.at.isoformat(), "call_id": entry.call_id, "tenant": entry.tenant}
+    return json.dumps({**head, "kind": entry.kind, **entry.body})
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)

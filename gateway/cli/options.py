@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.principal import Principal, parse_principal
+from gateway.settings import Settings
+
+Home = Annotated[Path | None, typer.Option(help="The folder that holds everything the gateway keeps. [default: .remit]")]
+Policies = Annotated[Path | None, typer.Option(help="The folder of policy files. [default: the shipped sample]")]
+Tenant = Annotated[str | None, typer.Option(help="The tenant whose data it is. [default: larkspur]")]
+As = Annotated[
+    str | None,
+    typer.Option("--as", metavar="PRINCIPAL", help="`person:NAME`, `agent:NAME` or `agent:NAME+person:NAME`."),
+]
+
+
+def principal_named(settings: Settings, purpose: str) -> Principal:
+    """The principal that the operator named by flag, environment or configuration.
+
+    Raises:
+        typer.BadParameter: If none is named or it is malformed.
+    """
+    if not settings.principal:
+        raise typer.BadParameter(
+            f"{purpose} needs a principal: give --as, set REMIT_PRINCIPAL, or write `principal = \"person:NAME\"` "
+            f"into `{settings.home / 'remit.toml'}`"
+        )
+    try:
+        return parse_principal(settings.principal, settings.tenant)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -1,0 +1,98 @@
+"""`remit serve`: run the gateway over HTTP or stdio."""
+
+import asyncio
+from typing import Annotated, Any
+
+import anyio
+import structlog
+import typer
+import uvicorn
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+
+from gateway.app import open_gateway, utc_now
+from gateway.call import Gateway
+from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.http import build_http_app
+from gateway.identity import StaticTokenVerifier
+from gateway.logs import log_to_stderr
+from gateway.server import build_server
+from gateway.settings import Settings, is_loopback, load_settings
+from gateway.tokens import Tokens
+
+log = structlog.get_logger("remit.serve")
+
+
+def serve(
+    http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Serve streamable HTTP at /mcp.")] = None,
+    stdio: Annotated[bool, typer.Option("--stdio", help="Serve one client over standard input and output.")] = False,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="HTTP without tokens, on a loopback address only; needs --as.")
+    ] = False,
+    as_: As = None,
+    home: Home = None,
+    policies: Policies = None,
+    tenant: Tenant = None,
+) -> None:
+    """Run the gateway over HTTP or stdio.
+
+    Over HTTP callers show a bearer token made with `remit token create`. Over stdio the caller is the principal that
+    you name with `--as`, `REMIT_PRINCIPAL` or `principal` in `HOME/remit.toml`.
+    """
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+    if stdio == bool(http):
+        raise typer.BadParameter("choose one: --http HOST:PORT or --stdio")
+    log_to_stderr()
+    if http:
+        host, port = _address(http)
+        _refuse_open_door(settings, host, no_auth)
+        asyncio.run(_serve_http(settings, host, port, no_auth))
+    else:
+        asyncio.run(_serve_stdio(settings))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise typer.BadParameter(f"`{text}` is not HOST:PORT, such as 127.0.0.1:8900")
+    return host.strip("[]"), int(port)
+
+
+def _refuse_open_door(settings: Settings, host: str, no_auth: bool) -> None:
+    if no_auth and not is_loopback(host):
+        raise typer.BadParameter(f"--no-auth works on a loopback address only, and `{host}` is not one")
+    if no_auth:
+        principal_named(settings, "--no-auth")
+    elif not (settings.home.exists() and any(t.good_at(utc_now()) for t in Tokens(settings.database).all())):
+        raise typer.BadParameter(
+            "no token is in force, so nobody could call: make one with `remit token create`, "
+            "or on a loopback address pass --no-auth and --as"
+        )
+
+
+async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -> None:
+    async with open_gateway(settings) as gateway:
+        named = principal_named(settings, "--no-auth") if no_auth else None
+        verifier = None if no_auth else StaticTokenVerifier(Tokens(settings.database), utc_now)
+        app = build_http_app(gateway, build_server(gateway, named), settings, host, port, verifier)
+        config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+        _announce(gateway, f"http://{host}:{port}/mcp", str(named or "bearer tokens"))
+        await uvicorn.Server(config).serve()
+
+
+async def _serve_stdio(settings: Settings) -> None:
+    named = principal_named(settings, "--stdio")
+    async with open_gateway(settings) as gateway, anyio.create_task_group() as tasks:
+        tasks.start_soon(gateway.policy.watch, settings.policy_poll)
+        _announce(gateway, "stdio", str(named))
+        await _run_stdio(build_server(gateway, named))
+        tasks.cancel_scope.cancel()
+
+
+async def _run_stdio(server: Server[Any]) -> None:
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
+
+
+def _announce(gateway: Gateway, where: str, who: str) -> None:
+    log.info("serving", at=where, callers=who, policy=gateway.policy.current.version, tools=len(gateway.catalog.tools))

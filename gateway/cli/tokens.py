@@ -1,0 +1,49 @@
+"""`remit token`: make, list and revoke bearer tokens."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from gateway.app import utc_now
+from gateway.cli.options import Home, Tenant
+from gateway.principal import Principal
+from gateway.settings import load_settings
+from gateway.tokens import Tokens
+
+app = typer.Typer(help="Make, list and revoke the bearer tokens of HTTP callers.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    person: Annotated[str | None, typer.Option(help="The person behind the calls, such as an email address.")] = None,
+    agent: Annotated[str | None, typer.Option(help="The agent that calls, on its own or for the person.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How long the token is good.")] = 30,
+    home: Home = None,
+    tenant: Tenant = None,
+) -> None:
+    """Make a token and print it once, alone on standard output; only its hash is kept."""
+    settings = load_settings(home=home, tenant=tenant)
+    if not (person or agent):
+        raise typer.BadParameter("name who calls: --person, --agent or both")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    principal = Principal(settings.tenant, person, agent)
+    secret, token = Tokens(settings.database).create(principal, utc_now(), utc_now() + timedelta(days=days))
+    typer.echo(f"{token.id} for {principal}, until {token.expires_at:%Y-%m-%d}. It is shown only now:", err=True)
+    typer.echo(secret)
+
+
+@app.command("list")
+def list_tokens(home: Home = None) -> None:
+    """List tokens: id, who, until when, and whether in force."""
+    for token in Tokens(load_settings(home=home).database).all():
+        state = "revoked" if token.revoked_at else "in force" if token.good_at(utc_now()) else "expired"
+        typer.echo(f"{token.id}  {state:8}  until {token.expires_at:%Y-%m-%d}  {token.principal}")
+
+
+@app.command()
+def revoke(token_id: str, home: Home = None) -> None:
+    """Revoke a token by its id; a running gateway refuses it within five seconds."""
+    if not Tokens(load_settings(home=home).database).revoke(token_id, utc_now()):
+        raise typer.BadParameter(f"no token `{token_id}` is in force; `remit token list` shows them")
+    typer.echo(f"{token_id} is revoked")

@@ -1,0 +1,79 @@
+"""The HTTP app: the MCP endpoint behind authentication and Host and Origin checks, and two probes for operators."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
+from mcp.server.auth.provider import TokenVerifier
+from mcp.server.lowlevel import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from gateway.call import Gateway
+from gateway.settings import Settings, is_loopback
+
+
+def build_http_app(
+    gateway: Gateway, server: Server[Any], settings: Settings, host: str, port: int, verifier: TokenVerifier | None
+) -> Starlette:
+    """Make the ASGI app.
+
+    Args:
+        gateway: For the readiness probe.
+        server: The MCP server.
+        settings: Limits and accepted hosts.
+        host: The address it will be served on; decides which Host headers are accepted.
+        port: The port it will be served on.
+        verifier: Checks bearer tokens; None serves without authentication.
+    """
+    inner = server.streamable_http_app(
+        token_verifier=verifier,
+        max_request_body_size=settings.max_body,
+        transport_security=_accepted(settings, host, port),
+        host=host,
+    )
+
+    async def alive(_request: Request) -> JSONResponse:
+        return JSONResponse({"status": "alive"})
+
+    async def ready(_request: Request) -> JSONResponse:
+        journal = "failing" if gateway.journal.failing else "ok"
+        # A refused policy folder leaves the previous policy in force: shown, but no reason to take the gateway out.
+        policy = "refused, previous in force" if gateway.policy.problem else "ok"
+        answer = {"status": "ready" if journal == "ok" else "not ready", "journal": journal, "policy": policy}
+        return JSONResponse(answer, 200 if journal == "ok" else 503)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with inner.router.lifespan_context(inner), anyio.create_task_group() as tasks:
+            tasks.start_soon(gateway.policy.watch, settings.policy_poll)
+            yield
+            tasks.cancel_scope.cancel()
+
+    authentication = [
+        Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier)),
+        Middleware(AuthContextMiddleware),
+    ]
+    return Starlette(
+        routes=[Route("/healthz", alive), Route("/readyz", ready), Mount("/", app=inner)],
+        middleware=authentication if verifier else [],
+        lifespan=lifespan,
+    )
+
+
+def _accepted(settings: Settings, host: str, port: int) -> TransportSecuritySettings:
+    # A name that an attacker's page resolves to this machine (DNS rebinding) arrives with a foreign Host header.
+    names = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else [host]
+    hosts = [f"{name}:{port}" for name in names]
+    return TransportSecuritySettings(
+        allowed_hosts=[*hosts, *settings.allowed_hosts],
+        allowed_origins=[*(f"http://{host}" for host in hosts), *settings.allowed_origins],
+    )

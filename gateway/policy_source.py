@@ -1,0 +1,63 @@
+"""The policy in force: loaded from its folder, looked at for changes, and swapped whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from structlog import get_logger
+
+from connectors.contract import Tool
+from gateway.policy.load import Policy, PolicyError, load_policy
+
+log = get_logger("remit.policy")
+
+_State = tuple[tuple[str, int, int], ...]
+
+
+class PolicySource:
+    """Holds the current policy. A folder that cannot be loaded leaves the previous good policy in force.
+
+    Args:
+        directory: The policy folder.
+        tools: Every tool that rules may speak of.
+
+    Raises:
+        PolicyError: If the folder cannot be loaded at the start: there is no good policy to fall back to.
+    """
+
+    def __init__(self, directory: Path, tools: Sequence[Tool]) -> None:
+        self._directory = directory
+        self._tools = tools
+        self._state = _look(directory)
+        self.current: Policy = load_policy(directory, tools)
+        self.problem: str = ""
+        """Why the folder's present state is not in force; empty while it is."""
+
+    async def watch(self, every: float) -> None:
+        """Look at the folder every so many seconds and load it when it changed. Runs until cancelled."""
+        while True:
+            await anyio.sleep(every)
+            state = await anyio.to_thread.run_sync(_look, self._directory)
+            if state != self._state:
+                self._state = state
+                await self.reload()
+
+    async def reload(self) -> None:
+        """Load the folder and put it in force if it is good."""
+        try:
+            loaded = await anyio.to_thread.run_sync(load_policy, self._directory, self._tools)
+        except PolicyError as error:
+            self.problem = str(error)
+            log.error("policy_refused", problems=str(error).splitlines(), still_in_force=self.current.version)
+        else:
+            self.current, self.problem = loaded, ""
+            log.info("policy_in_force", version=loaded.version)
+
+
+def _look(directory: Path) -> _State:
+    try:
+        stats = [(path.name, path.stat()) for path in sorted(directory.glob("*")) if path.is_file()]
+    except OSError:
+        return ()
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

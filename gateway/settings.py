@@ -1,0 +1,117 @@
+"""How one gateway process is set up: flags over `REMIT_…` environment variables over `HOME/remit.toml` over defaults."""
+
+import os
+import tomllib
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CONFIG_FILE = "remit.toml"
+SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
+
+
+class Settings(BaseSettings):
+    """Every setting of the gateway; `REMIT_HOME` sets `home`, and so on.
+
+    Sizes are in bytes, times in seconds.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REMIT_", extra="forbid", frozen=True)
+
+    home: Path = Path(".remit")
+    """The folder that holds everything the gateway keeps: journal, tokens, embedded data, outbox."""
+
+    policies: Path = SHIPPED_POLICIES
+    """The folder of policy files."""
+
+    tenant: str = "larkspur"
+    """The tenant of principals that do not name one: stdio, `--no-auth`, `--as`."""
+
+    principal: str = ""
+    """Who calls over stdio or without authentication: `person:NAME`, `agent:NAME` or both joined by `+`."""
+
+    call_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long a back end may take for one call."""
+
+    journal_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """How long the journal may take to make one entry durable before the call is refused."""
+
+    max_body: Annotated[int, Field(ge=1_024, le=64 * 2**20)] = 2**20
+    """The largest HTTP request that is read."""
+
+    max_calls: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """How many calls run at the same time; further ones wait."""
+
+    max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 256
+    """How many calls may wait; further ones are told to come back later."""
+
+    allowed_hosts: list[str] = []
+    """Host headers accepted besides the address served on, such as `gateway.example:443`."""
+
+    allowed_origins: list[str] = []
+    """Origin headers accepted from browsers besides the address served on."""
+
+    policy_poll: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """How often the policy folder is looked at for changes."""
+
+    @property
+    def database(self) -> Path:
+        """The gateway's own database: journal and tokens."""
+        return self.home / "remit.db"
+
+    @property
+    def company_url(self) -> str:
+        """The embedded back ends' database."""
+        return f"sqlite:///{self.home / 'company.db'}"
+
+    @property
+    def outbox(self) -> Path:
+        """Where the embedded mailbox shows what it sent."""
+        return self.home / "outbox"
+
+
+class BadSettings(Exception):
+    """A setting is unknown or has a wrong value."""
+
+
+def load_settings(**flags: Any) -> Settings:  # noqa: ANN401 - one value per setting
+    """Gather the settings of this process.
+
+    Args:
+        flags: Settings given on the command line; None means not given.
+
+    Raises:
+        BadSettings: Names each wrong setting and where it stands.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    home = Path(given.get("home") or os.environ.get("REMIT_HOME") or Settings.model_fields["home"].default)
+    stored = _read_config(home / CONFIG_FILE)
+    for name in [name for name in stored if f"REMIT_{name.upper()}" in os.environ]:
+        del stored[name]
+    try:
+        return Settings(**{**stored, **given})
+    except ValidationError as error:
+        told = [f"setting `{'.'.join(map(str, problem['loc']))}`: {problem['msg']}" for problem in error.errors()]
+        raise BadSettings("\n".join(told)) from None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadSettings(f"{path}: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address to listen on can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
