@@ -1,0 +1,202 @@
+"""Checks a condition against the input of one tool: every field exists, every comparison makes sense."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from gateway.policy.expression import Call, Compare, Constant, Fact, Field, Logic, Mistake, Node, Not, Operator, Values
+from gateway.policy.functions import FUNCTIONS
+from gateway.policy.kinds import Kind, Type
+from gateway.policy.problem import suggest
+
+_BOOL, _ANY = Type(Kind.BOOL), Type(Kind.ANY)
+_ORDERINGS = frozenset({"<", "<=", ">", ">="})
+_ORDERED = frozenset({Kind.NUMBER, Kind.DATE, Kind.ANY})
+
+
+def check(condition: Node, arguments: Type) -> list[Mistake]:
+    """Find what is wrong with a condition for one tool.
+
+    Args:
+        condition: The condition as parsed.
+        arguments: The type of the tool's input, from `type_of_model`.
+    """
+    checker = _Checker(arguments)
+    checker.truth(condition)
+    return checker.mistakes
+
+
+class _Checker:
+    def __init__(self, arguments: Type) -> None:
+        self.arguments = arguments
+        self.mistakes: list[Mistake] = []
+
+    def refuse(self, at: int, message: str) -> Type:
+        self.mistakes.append(Mistake(at, message))
+        return _ANY
+
+    def truth(self, node: Node) -> None:
+        """The node must be plainly true or false, never a missing value."""
+        found = self.type_of(node)
+        if found.kind not in (Kind.BOOL, Kind.ANY):
+            self.refuse(node.at, f"this is {found.kind}, but a condition must be true or false")
+        elif found.optional:
+            self.refuse(node.at, "this may be None: compare it with `== True` or `== False`")
+
+    def type_of(self, node: Node) -> Type:
+        match node:
+            case Constant(value=value):
+                return _type_of_constant(value)
+            case Values(items=items):
+                return self.values(items)
+            case Field():
+                return self.field(node)
+            case Fact(name=name):
+                return Type(Kind.TEXT, optional=name != "tenant")
+            case Call():
+                return self.call(node)
+            case Compare():
+                return self.compare(node)
+            case Logic(operands=operands):
+                for operand in operands:
+                    self.truth(operand)
+                return _BOOL
+            case Not(operand=operand):
+                self.truth(operand)
+                return _BOOL
+
+    def values(self, items: Sequence[Constant]) -> Type:
+        types = [_type_of_constant(item.value) for item in items]
+        for item, found in zip(items, types, strict=True):
+            if found.kind is not types[0].kind:
+                return self.refuse(
+                    item.at, f"a list holds values of one kind: this is {found.kind}, not {types[0].kind}"
+                )
+        return Type(Kind.LIST, item=types[0])
+
+    def field(self, node: Field) -> Type:
+        inside, seen = self.arguments, "args"
+        for name in node.path:
+            if inside.kind is not Kind.RECORD:
+                return self.refuse(node.at, f"`{seen}` has no fields")
+            if name not in inside.fields:
+                near = suggest(f"{seen}.{name}", (f"{seen}.{known}" for known in inside.fields))
+                return self.refuse(node.at, f"unknown field `{seen}.{name}`{near}")
+            inside, seen = inside.fields[name], f"{seen}.{name}"
+        if inside.kind is Kind.OTHER:
+            return self.refuse(node.at, f"`{seen}` is {inside.kind}")
+        return inside
+
+    def call(self, node: Call) -> Type:
+        function = FUNCTIONS[node.function]
+        types = [self.type_of(argument) for argument in node.arguments]
+        if len(types) != len(function.takes):
+            return self.refuse(
+                node.at, f"`{node.function}` takes {_count(len(function.takes), 'argument')}, not {len(types)}"
+            )
+        for argument, found, accepted in zip(node.arguments, types, function.takes, strict=True):
+            if found.kind not in accepted and found.kind is not Kind.ANY:
+                wanted = " or ".join(sorted(accepted))
+                return self.refuse(argument.at, f"`{node.function}` needs {wanted} here, this is {found.kind}")
+        if any(found.kind is Kind.ANY for found in types):
+            return Type(function.gives) if function.gives else _ANY
+        return self.answer(node, types, function.gives)
+
+    def answer(self, node: Call, types: Sequence[Type], gives: Kind | None) -> Type:
+        if node.function == "glob" and not isinstance(node.arguments[1], Constant):
+            return self.refuse(node.arguments[1].at, "the pattern of `glob` must be written out as a text")
+        if node.function in ("all_in", "any_in"):
+            self.compare_items(node, types)
+        if node.function == "lower":
+            return Type(Kind.TEXT, lowered=True)
+        if gives is not None:
+            return Type(gives)
+        if types[0].kind is Kind.LIST and (types[0].item is None or types[0].item.kind is not Kind.TEXT):
+            return self.refuse(node.arguments[0].at, "`domain` needs a list of addresses here")
+        domain = Type(Kind.TEXT, lowered=True, is_domain=True)
+        return domain if types[0].kind is Kind.TEXT else Type(Kind.LIST, item=domain)
+
+    def compare_items(self, node: Call, types: Sequence[Type]) -> None:
+        left, right = types[0].item or _ANY, types[1].item or _ANY
+        if left.kind is not right.kind:
+            self.refuse(node.at, f"`{node.function}` compares {_plural(left.kind)} with {_plural(right.kind)}")
+            return
+        self.possible(left, node.arguments[1])
+        self.possible(right, node.arguments[0])
+
+    def compare(self, node: Compare) -> Type:
+        types = [self.type_of(operand) for operand in node.operands]
+        sides = zip(pairwise(node.operands), pairwise(types), node.operators, strict=True)
+        for (left, right), (left_type, right_type), operator in sides:
+            self.pair(left, left_type, operator, right, right_type)
+        return _BOOL
+
+    def pair(self, left: Node, left_type: Type, operator: Operator, right: Node, right_type: Type) -> None:
+        if Kind.ANY in (left_type.kind, right_type.kind):
+            return
+        if operator in ("in", "not in"):
+            self.membership(left, left_type, right, right_type)
+        elif operator in ("is", "is not") and right_type.kind is not Kind.NONE:
+            self.refuse(right.at, f"`{operator}` only goes with `None`: use `==` or `!=`")
+        elif operator in _ORDERINGS:
+            self.ordering(left, left_type, operator, right, right_type)
+        elif Kind.NONE in (left_type.kind, right_type.kind):
+            node, found = (left, left_type) if right_type.kind is Kind.NONE else (right, right_type)
+            if not found.optional:
+                self.refuse(node.at, "this is never None")
+        elif left_type.kind is Kind.LIST or right_type.kind is Kind.LIST:
+            self.refuse(left.at, "lists are compared with `all_in` or `any_in`")
+        elif left_type.kind is not right_type.kind:
+            self.refuse(right.at, f"{left_type.kind} cannot be compared with {right_type.kind}")
+        else:
+            self.possible(left_type, right)
+            self.possible(right_type, left)
+
+    def membership(self, left: Node, left_type: Type, right: Node, right_type: Type) -> None:
+        if right_type.kind is not Kind.LIST or right_type.item is None:
+            self.refuse(right.at, f"`in` needs a list here, such as `['a', 'b']`: this is {right_type.kind}")
+        elif left_type.kind is not right_type.item.kind:
+            self.refuse(right.at, f"{left_type.kind} is never in a list of {_plural(right_type.item.kind)}")
+        else:
+            self.possible(left_type, right)
+            self.possible(right_type.item, left)
+
+    def ordering(self, left: Node, left_type: Type, operator: Operator, right: Node, right_type: Type) -> None:
+        for node, found in ((left, left_type), (right, right_type)):
+            if found.kind not in _ORDERED:
+                self.refuse(node.at, f"`{operator}` compares numbers or dates: this is {found.kind}")
+                return
+        if left_type.kind is not right_type.kind:
+            self.refuse(right.at, f"{left_type.kind} cannot be compared with {right_type.kind}")
+
+    def possible(self, holder: Type, literals: Node) -> None:
+        """A literal that the other side can never equal is a misspelling that would switch the rule off."""
+        items = literals.items if isinstance(literals, Values) else (literals,)
+        for item in items:
+            if isinstance(item, Constant) and not holder.could_be(item.value):
+                self.refuse(item.at, f"the other side is never `{item.value}`{_why(holder, item.value)}")
+
+
+def _why(holder: Type, value: object) -> str:
+    if holder.is_domain and "@" in str(value):
+        return ": a domain has no `@`"
+    if holder.lowered:
+        return ": it is always in lower case"
+    return suggest(str(value), holder.choices) or (
+        f": it is one of {', '.join(holder.choices)}" if holder.choices else ""
+    )
+
+
+def _type_of_constant(value: object) -> Type:
+    if value is None:
+        return Type(Kind.NONE, optional=True)
+    if isinstance(value, bool):
+        return _BOOL
+    return Type(Kind.TEXT if isinstance(value, str) else Kind.NUMBER)
+
+
+def _plural(kind: Kind) -> str:
+    return {Kind.TEXT: "texts", Kind.NUMBER: "numbers", Kind.DATE: "dates"}.get(kind, str(kind))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,71 @@
+"""Loads a policy folder: everything is checked first, then one immutable snapshot is built."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from connectors.contract import Tool
+from gateway.policy import model, roles, rules
+from gateway.policy.casbin_judge import expand_roles
+from gateway.policy.judge import Policy, Rule
+from gateway.policy.lines import read_text
+from gateway.policy.problem import PolicyError, Problem
+
+FILES = (model.FILE, roles.FILE, rules.FILE)
+
+
+def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
+    """Read, check and compile the policy of a folder.
+
+    Args:
+        directory: The folder with `model.conf`, `roles.csv` and `rules.csv`.
+        tools: Every tool that a rule may name.
+
+    Raises:
+        PolicyError: With every problem found; then nothing of the folder may be used.
+    """
+    known_tools = tuple(tools)
+    problems: list[Problem] = []
+    texts = {name: read_text(directory / name, problems) for name in FILES}
+    unreadable = {problem.file for problem in problems}
+    model.check_model(texts[model.FILE], problems)
+    found_roles = roles.read_roles(texts[roles.FILE], problems)
+    known_roles = frozenset(found_roles.given) | frozenset(found_roles.including)
+    reader = rules.RuleReader(known_tools, None if roles.FILE in unreadable else known_roles, problems)
+    found_rules = reader.read(texts[rules.FILE])
+    if rules.FILE not in unreadable:
+        problems.extend(_loose_ends(found_roles, reader.roles_spoken_of))
+    if problems:
+        raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))
+    return Policy(
+        version=_version(texts),
+        tools=frozenset(tool.name for tool in known_tools),
+        rules=found_rules,
+        links=found_roles.links,
+        roles=expand_roles(found_roles.links),
+        index=_index(found_rules),
+    )
+
+
+def _loose_ends(found: roles.Roles, spoken_of: set[str]) -> Iterable[Problem]:
+    """Roles that stand in one place only: most likely misspelt, and then a deny would silently miss its target."""
+    known = spoken_of | {roles.EVERYONE}
+    yield from (problem for role, problem in found.given.items() if role not in known | found.including.keys())
+    yield from (problem for role, problem in found.including.items() if role not in known | found.given.keys())
+
+
+def _index(found: Iterable[Rule]) -> dict[tuple[str, str], tuple[Rule, ...]]:
+    index: dict[tuple[str, str], list[Rule]] = defaultdict(list)
+    for rule in found:
+        for tool in rule.tools:
+            index[rule.role, tool].append(rule)
+    return {key: tuple(speaking) for key, speaking in index.items()}
+
+
+def _version(texts: dict[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name, text in texts.items():
+        data = text.encode()
+        digest.update(f"{name} {len(data)}\n".encode() + data)
+    return digest.hexdigest()[:16]
