@@ -66,7 +66,8 @@ class ParsedMessage:
     """A message as its reader sees it: single lines are clean and bounded, addresses lower-cased, "" if unusable.
 
     `message_id`, `in_reply_to` and `references` are without brackets. `sent_at` is the `Date`, or else when the last
-    server received it, or None. `text` is the plain text body, or what the HTML shows.
+    server received it, or None. `text` is the plain text body, or what the HTML shows; `hidden` says whether it held
+    characters that nobody sees, which are left out.
     """
 
     message_id: str
@@ -81,6 +82,7 @@ class ParsedMessage:
     text: str
     truncated: bool
     attachments: tuple[ParsedAttachment, ...]
+    hidden: bool = False
 
 
 def parse(raw: bytes) -> ParsedMessage:
@@ -92,7 +94,8 @@ def parse(raw: bytes) -> ParsedMessage:
     message = _structure(raw)
     sender_name, sender_email = next(iter(_people(message, "from")), ("", ""))
     texts, attachments = _contents(message)
-    text = visible("\n\n".join(filter(None, texts))).strip()
+    given = "\n\n".join(filter(None, texts))
+    text = visible(given).strip()
     return ParsedMessage(
         message_id=next(iter(_ids(message, "message-id")), "") or _bare_id(message),
         in_reply_to=next(iter(_ids(message, "in-reply-to")), ""),
@@ -106,6 +109,7 @@ def parse(raw: bytes) -> ParsedMessage:
         text=text[:MAX_TEXT],
         truncated=len(text) > MAX_TEXT,
         attachments=tuple(attachments),
+        hidden=len(visible(given)) != len(given.replace("\r\n", "\n")),
     )
 
 
