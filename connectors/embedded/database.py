@@ -61,7 +61,7 @@ class Database:
             with self.engine.connect() as connection:
                 return work(connection)
 
-        return await _off_loop(run)
+        return await _off_loop(run, may_leave=True)
 
     async def write(self, call: CallContext, tool: str, output: type[M], work: Callable[[Connection], M]) -> M:
         """Run an effect once: a repeated `call.key` returns the first result and changes nothing.
@@ -83,6 +83,19 @@ class Database:
                     )
                 )
                 return result
+
+        return await _off_loop(run)
+
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """Run one transaction of changes that may safely be repeated, such as loading records.
+
+        Raises:
+            Unavailable: If the database does not answer; nothing was done.
+        """
+
+        def run() -> T:
+            with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+                return work(connection)
 
         return await _off_loop(run)
 
@@ -126,8 +139,8 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-async def _off_loop(run: Callable[[], T]) -> T:
+async def _off_loop(run: Callable[[], T], *, may_leave: bool = False) -> T:
     try:
-        return await anyio.to_thread.run_sync(run)
+        return await anyio.to_thread.run_sync(run, abandon_on_cancel=may_leave)
     except OperationalError as error:
         raise Unavailable("the embedded database does not answer now; repeat the call later") from error
