@@ -1,6 +1,7 @@
 """Every tool there is, and the back ends that serve them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from connectors.contract import Tool, tools_of
 from connectors.crm.embedded import EmbeddedCrm
@@ -26,11 +27,16 @@ class BackEnds:
     knowledge: Knowledge
 
 
-def embedded(database: Database) -> BackEnds:
-    """The embedded back ends, all on one database."""
+def embedded(database: Database, outbox: Path | None = None) -> BackEnds:
+    """The embedded back ends, all on one database.
+
+    Args:
+        database: Where all data is kept.
+        outbox: A folder in which every sent message is also written as an `.eml` file, if given.
+    """
     return BackEnds(
         crm=EmbeddedCrm(database),
         ticket=EmbeddedTicketing(database),
-        email=EmbeddedEmail(database),
+        email=EmbeddedEmail(database, outbox),
         knowledge=EmbeddedKnowledge(database),
     )

@@ -1,0 +1,177 @@
+"""The embedded mailbox: real messages in a database, and an outbox instead of the world."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio.to_thread
+from sqlalchemy import Connection
+
+from connectors.contract import CallContext
+from connectors.email import drafts, reading
+from connectors.email.compose import Outgoing, compose, quoted, reply_subject
+from connectors.email.loading import load, message_row_id
+from connectors.email.mime import parse
+from connectors.email.outbox import Outbox
+from connectors.email.tables import metadata, outbox
+from connectors.email.tools import (
+    AttachmentContent,
+    CreateDraft,
+    Draft,
+    GetThread,
+    MessagePage,
+    ReadAttachment,
+    ReplyEmail,
+    SearchEmail,
+    SendDraft,
+    SendEmail,
+    SentMessage,
+    Thread,
+    UpdateDraft,
+)
+from connectors.embedded.database import Database, stable_id
+from connectors.embedded.loading import LoadReport
+from connectors.errors import Conflict
+from connectors.records import MessageRecord
+
+
+class EmbeddedEmail:
+    """`Email` over the embedded database. Nothing leaves the machine: what is sent is kept, and can be looked at.
+
+    A mailbox is there once messages were loaded for it. A reply goes to the address in `From` and nowhere else:
+    `Reply-To` can name anybody, which is a known way to draw an answer to a stranger.
+
+    Args:
+        database: Where the mail is kept.
+        outbox: A folder in which every sent message is also written as an `.eml` file, if given.
+    """
+
+    def __init__(self, database: Database, outbox: Path | None = None) -> None:
+        self._database = database
+        self._outbox = Outbox(outbox) if outbox else None
+        database.create(metadata)
+
+    async def load(self, tenant: str, records: Sequence[MessageRecord]) -> LoadReport:
+        """Store messages that are not stored yet, all or none.
+
+        Args:
+            tenant: Whose mail.
+            records: In any order; conversations come out the same.
+        """
+        return await self._database.change(lambda connection: load(connection, tenant, records))
+
+    async def email_search_messages(self, call: CallContext, args: SearchEmail) -> MessagePage:
+        return await self._database.read(lambda connection: reading.search(connection, call.tenant, args))
+
+    async def email_get_thread(self, call: CallContext, args: GetThread) -> Thread:
+        return await self._database.read(lambda connection: reading.get_thread(connection, call.tenant, args))
+
+    async def email_read_attachment(self, call: CallContext, args: ReadAttachment) -> AttachmentContent:
+        return await self._database.read(lambda connection: reading.read_attachment(connection, call.tenant, args))
+
+    async def email_create_draft(self, call: CallContext, args: CreateDraft) -> Draft:
+        def work(connection: Connection) -> Draft:
+            reading.check_mailbox(connection, call.tenant, args.mailbox)
+            if args.in_reply_to:
+                reading.get_message(connection, call.tenant, args.mailbox, args.in_reply_to, "in_reply_to")
+            return drafts.create(connection, call, args)
+
+        return await self._database.write(call, "email_create_draft", Draft, work)
+
+    async def email_update_draft(self, call: CallContext, args: UpdateDraft) -> Draft:
+        return await self._database.write(
+            call, "email_update_draft", Draft, lambda connection: drafts.update(connection, call, args)
+        )
+
+    async def email_send_draft(self, call: CallContext, args: SendDraft) -> SentMessage:
+        def send(connection: Connection) -> SentMessage:
+            draft = drafts.get_unsent(connection, call.tenant, args.mailbox, args.draft_id, args.version)
+            outgoing = Outgoing(
+                draft.mailbox,
+                draft.to,
+                draft.subject,
+                draft.body,
+                draft.cc,
+                _conversation(connection, call.tenant, draft.mailbox, draft.in_reply_to),
+            )
+            sent = self._send(connection, call, outgoing)
+            drafts.mark_sent(connection, call, draft.id, sent.id)
+            return sent
+
+        return await self._sent(call, "email_send_draft", send)
+
+    async def email_send_message(self, call: CallContext, args: SendEmail) -> SentMessage:
+        def send(connection: Connection) -> SentMessage:
+            reading.check_mailbox(connection, call.tenant, args.mailbox)
+            return self._send(connection, call, Outgoing(args.mailbox, args.to, args.subject, args.body, args.cc))
+
+        return await self._sent(call, "email_send_message", send)
+
+    async def email_reply_message(self, call: CallContext, args: ReplyEmail) -> SentMessage:
+        def send(connection: Connection) -> SentMessage:
+            original = reading.get_message(connection, call.tenant, args.mailbox, args.message_id)
+            recipient = reading.sender_to_answer(original, args.mailbox)
+            parsed = parse(reading.get_raw(connection, call.tenant, args.message_id))
+            return self._send(
+                connection,
+                call,
+                Outgoing(
+                    args.mailbox,
+                    [recipient],
+                    reply_subject(original.subject),
+                    f"{args.body.rstrip()}\n\n{quoted(parsed, original.at)}\n",
+                    references=_conversation(connection, call.tenant, args.mailbox, args.message_id),
+                ),
+            )
+
+        return await self._sent(call, "email_reply_message", send)
+
+    def _send(self, connection: Connection, call: CallContext, outgoing: Outgoing) -> SentMessage:
+        """Write the message, keep it in the mailbox's `sent` folder and in the outbox."""
+        # The Message-ID follows from the key, so a message that was sent twice all the same could be told.
+        name = stable_id("remit", call.tenant, call.key).replace("_", ".")
+        message_id = f"{name}@{outgoing.mailbox.rpartition('@')[2]}"
+        raw = compose(outgoing, message_id, call.now)
+        record = MessageRecord(source_id=message_id, mailbox=outgoing.mailbox, folder="sent", raw=raw)
+        if load(connection, call.tenant, [record]).added != 1:
+            raise Conflict(f"`{outgoing.mailbox}` has a message of this call already; look into its `sent` folder")
+        id_ = message_row_id(record, call.tenant)
+        stored = reading.get_message(connection, call.tenant, outgoing.mailbox, id_)
+        connection.execute(
+            outbox.insert().values(
+                tenant=call.tenant,
+                id=id_,
+                mailbox=outgoing.mailbox,
+                actor=call.actor,
+                key=call.key,
+                recipients=[*outgoing.to, *outgoing.cc],
+                at=stored.at,
+            )
+        )
+        sent = SentMessage(
+            id=id_,
+            thread_id=stored.thread_id,
+            mailbox=outgoing.mailbox,
+            to=stored.to,
+            cc=stored.cc,
+            subject=stored.subject,
+            sent_at=stored.at,
+        )
+        if self._outbox:
+            self._outbox.stage(sent, raw)
+        return sent
+
+    async def _sent(self, call: CallContext, tool: str, send: Callable[[Connection], SentMessage]) -> SentMessage:
+        sent = await self._database.write(call, tool, SentMessage, send)
+        if self._outbox:
+            await anyio.to_thread.run_sync(self._outbox.publish, sent)
+        return sent
+
+
+def _conversation(connection: Connection, tenant: str, mailbox: str, message_id: str | None) -> list[str]:
+    """The Message-IDs that an answer to the message refers to, oldest first."""
+    if message_id is None:
+        return []
+    parsed = parse(reading.get_raw(connection, tenant, message_id))
+    own = reading.rfc_message_id(connection, tenant, mailbox, message_id)
+    earlier = parsed.references or tuple(filter(None, [parsed.in_reply_to]))
+    return [*(found for found in earlier if found != own), own]
