@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from connectors.contract import Output, Tool
+from connectors.contract import Output
 from connectors.errors import Conflict, ConnectorError, InvalidInput, NotFound, Unavailable
 from gateway.answer import Answer, ApprovalNeeded, ErrorKind, Failure
 from gateway.policy.decision import Decision
@@ -26,7 +26,7 @@ _KINDS: tuple[tuple[type[ConnectorError], ErrorKind], ...] = (
 )
 
 
-def ok(call_id: str, tool: Tool, output: Output, untrusted: list[str]) -> Answer[Any]:
+def ok(call_id: str, output: Output, untrusted: list[str]) -> Answer[Any]:
     """The call ran; `untrusted` names the text in its result that is data and never an instruction."""
     return Answer(status="ok", call_id=call_id, result=output, untrusted=untrusted)
 

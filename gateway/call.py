@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from structlog import get_logger
 
 from connectors.contract import CallContext, Effect, Tool, no_progress
-from connectors.errors import ConnectorError, Unavailable
+from connectors.errors import ConnectorError
 from connectors.fields import Line
 from connectors.registry import BackEnds
 from gateway import answers
@@ -97,7 +97,7 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
 async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     policy = gateway.policy.current
     try:
-        tool = gateway.catalog.find(policy, call.principal, call.tool)
+        tool = gateway.catalog.find(policy, call.principal, call.tool, gateway.now())
         arguments = validate(tool, call.arguments)
     except UnknownTool:
         await _record(gateway, call, Kind.UNKNOWN_TOOL)
@@ -129,7 +129,8 @@ async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     with anyio.CancelScope(shield=tool.effect is not Effect.READ):
         await _record(gateway, call, Kind.INTENT, effect=tool.effect, **facts)
         await call.progress(2, 3, "recorded")
-        return await _carry_out(gateway, call, tool, context, arguments)
+        answer = await _carry_out(gateway, call, tool, context, arguments)
+    return answer
 
 
 async def _carry_out(
@@ -156,7 +157,7 @@ async def _carry_out(
             raise
         return answers.in_doubt(call.id, "it was carried out, but its outcome could not be recorded")
     await call.progress(3, 3, "done")
-    return answers.ok(call.id, tool, output, untrusted)
+    return answers.ok(call.id, output, untrusted)
 
 
 async def _no_answer_in_time(gateway: Gateway, call: ToolCall, tool: Tool) -> Answer[Any]:

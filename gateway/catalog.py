@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from connectors.contract import Tool
-from gateway.policy.load import Policy
+from gateway.policy.judge import Policy
 from gateway.principal import Principal
 
 _MAX_PROBLEMS = 5
@@ -34,34 +35,25 @@ class InvalidArguments(Exception):
 
 
 class Catalog:
-    """All tools by name. What a principal sees is asked once per policy and remembered."""
+    """All tools by name."""
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
-        self._seen: dict[Principal, frozenset[str]] = {}
-        self._seen_under: Policy | None = None
 
-    def visible(self, policy: Policy, principal: Principal) -> list[Tool]:
+    def visible(self, policy: Policy, principal: Principal, now: datetime) -> list[Tool]:
         """The tools that a principal may be allowed or asked for, in the order of declaration."""
-        names = self._visible_names(policy, principal)
+        names = policy.visible(principal, now)
         return [tool for name, tool in self.tools.items() if name in names]
 
-    def find(self, policy: Policy, principal: Principal, name: str) -> Tool:
+    def find(self, policy: Policy, principal: Principal, name: str, now: datetime) -> Tool:
         """Find a tool by name.
 
         Raises:
             UnknownTool: If it does not exist or is hidden from this principal, without saying which.
         """
-        if name not in self._visible_names(policy, principal):
+        if name not in self.tools or name not in policy.visible(principal, now):
             raise UnknownTool
         return self.tools[name]
-
-    def _visible_names(self, policy: Policy, principal: Principal) -> frozenset[str]:
-        if self._seen_under is not policy or len(self._seen) > 10_000:
-            self._seen, self._seen_under = {}, policy
-        if (names := self._seen.get(principal)) is None:
-            names = self._seen[principal] = policy.visible(principal)
-        return names
 
 
 def validate(tool: Tool, arguments: Mapping[str, Any]) -> BaseModel:
@@ -72,14 +64,27 @@ def validate(tool: Tool, arguments: Mapping[str, Any]) -> BaseModel:
     """
     try:
         # By way of JSON, so that a date or an enum is read strictly from its JSON form.
-        return tool.input.model_validate_json(json.dumps(arguments, allow_nan=False))
+        return tool.input.model_validate_json(json.dumps(arguments, allow_nan=False, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        field = next((name for name, value in arguments.items() if not _is_unicode(value)), "")
+        raise InvalidArguments(f"`{field}`: not valid Unicode: half of a surrogate pair", field) from None
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
         told = "; ".join(_explain(tool, problem) for problem in problems[:_MAX_PROBLEMS])
         more = f"; and {len(problems) - _MAX_PROBLEMS} more" if len(problems) > _MAX_PROBLEMS else ""
         raise InvalidArguments(told + more, _path(problems[0])) from None
     except (ValueError, RecursionError):
-        raise InvalidArguments("the arguments are not valid JSON data: a number or nesting is out of range", "") from None
+        raise InvalidArguments(
+            "the arguments are not valid JSON data: a number or nesting is out of range", ""
+        ) from None
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _explain(tool: Tool, problem: ErrorDetails) -> str:

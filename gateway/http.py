@@ -58,13 +58,13 @@ def build_http_app(
             yield
             tasks.cancel_scope.cancel()
 
-    authentication = [
-        Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier)),
-        Middleware(AuthContextMiddleware),
-    ]
+    middleware = []
+    if verifier:
+        bearer = Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
+        middleware = [bearer, Middleware(AuthContextMiddleware)]
     return Starlette(
         routes=[Route("/healthz", alive), Route("/readyz", ready), Mount("/", app=inner)],
-        middleware=authentication if verifier else [],
+        middleware=middleware,
         lifespan=lifespan,
     )
 

@@ -177,7 +177,9 @@ class Journal:
         if self._connection is None:
             self._connection = self._connect()
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("INSERT INTO journal (call_id, tenant, at, kind, body) VALUES (?, ?, ?, ?, ?)", rows)
+        self._connection.executemany(
+            "INSERT INTO journal (call_id, tenant, at, kind, body) VALUES (?, ?, ?, ?, ?)", rows
+        )
         self._connection.execute("COMMIT")
 
     def _drop_connection(self) -> None:
@@ -199,22 +201,27 @@ class Journal:
         return connection
 
 
+_NEWEST = """
+SELECT * FROM (SELECT position, call_id, tenant, at, kind, body FROM journal ORDER BY position DESC LIMIT ?)
+ORDER BY position
+"""
+_OF_ONE_CALL = """
+SELECT position, call_id, tenant, at, kind, body FROM journal WHERE call_id = ? ORDER BY position
+"""
+
+
 def read_journal(path: Path, *, call_id: str | None = None, last: int | None = None) -> Iterator[Entry]:
     """Yield entries, oldest first.
 
     Args:
         path: The database file.
         call_id: Only the entries of this call.
-        last: Only this many, the newest.
+        last: Otherwise only this many, the newest.
     """
-    where, values = ("WHERE call_id = ?", [call_id]) if call_id else ("", [])
-    limit = f"LIMIT {int(last)}" if last else ""
-    columns = "position, call_id, tenant, at, kind, body"
-    newest = f"SELECT {columns} FROM journal {where} ORDER BY position DESC {limit}"  # noqa: S608 - no outside text in it
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        for position, call, tenant, at, kind, body in connection.execute(
-            f"SELECT * FROM ({newest}) ORDER BY position", values  # noqa: S608 - as above
-        ):
+    # A negative limit is none at all (SQLite, "The LIMIT clause").
+    query, values = (_OF_ONE_CALL, (call_id,)) if call_id else (_NEWEST, (-1 if last is None else last,))
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        for position, call, tenant, at, kind, body in connection.execute(query, values):
             yield Entry(call, tenant, datetime.fromisoformat(at), Kind(kind), json.loads(body), position)
 
 

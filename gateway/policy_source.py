@@ -8,7 +8,9 @@ import anyio.to_thread
 from structlog import get_logger
 
 from connectors.contract import Tool
-from gateway.policy.load import Policy, PolicyError, load_policy
+from gateway.policy.judge import Policy
+from gateway.policy.load import load_policy
+from gateway.policy.problem import PolicyError
 
 log = get_logger("remit.policy")
 

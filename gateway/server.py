@@ -77,7 +77,8 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
 
 def list_tools(gateway: Gateway, principal: Principal) -> list[wire.Tool]:
     """What a principal sees: the tools that policy may allow it or ask a person about."""
-    return [described(tool) for tool in gateway.catalog.visible(gateway.policy.current, principal)]
+    seen = gateway.catalog.visible(gateway.policy.current, principal, gateway.now())
+    return [described(tool) for tool in seen]
 
 
 _described_tools: dict[str, wire.Tool] = {}

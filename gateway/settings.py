@@ -1,4 +1,4 @@
-"""How one gateway process is set up: flags over `REMIT_…` environment variables over `HOME/remit.toml` over defaults."""
+"""How one gateway process is set up: flags over `REMIT_…` variables over `HOME/remit.toml` over defaults."""
 
 import os
 import tomllib

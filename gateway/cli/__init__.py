@@ -4,11 +4,11 @@ import sys
 from importlib.metadata import entry_points
 
 import typer
-
 from connectors.importing.source import UnreadableSource
+
 from gateway.cli import data, journal, serve, tokens, tools
 from gateway.journal import JournalUnavailable
-from gateway.policy.load import PolicyError
+from gateway.policy.problem import PolicyError
 from gateway.settings import BadSettings
 
 app = typer.Typer(

@@ -37,7 +37,9 @@ def list_entries(
 
 
 @app.command()
-def show(call_id: Annotated[str, typer.Argument(help="A call's id, as its answer gave it.")], home: Home = None) -> None:
+def show(
+    call_id: Annotated[str, typer.Argument(help="A call's id, as its answer gave it.")], home: Home = None
+) -> None:
     """Show every entry of one call."""
     entries = list(read_journal(load_settings(home=home).database, call_id=call_id))
     if not entries:

@@ -8,7 +8,9 @@ import typer
 from gateway.principal import Principal, parse_principal
 from gateway.settings import Settings
 
-Home = Annotated[Path | None, typer.Option(help="The folder that holds everything the gateway keeps. [default: .remit]")]
+Home = Annotated[
+    Path | None, typer.Option(help="The folder that holds everything the gateway keeps. [default: .remit]")
+]
 Policies = Annotated[Path | None, typer.Option(help="The folder of policy files. [default: the shipped sample]")]
 Tenant = Annotated[str | None, typer.Option(help="The tenant whose data it is. [default: larkspur]")]
 As = Annotated[
@@ -25,7 +27,7 @@ def principal_named(settings: Settings, purpose: str) -> Principal:
     """
     if not settings.principal:
         raise typer.BadParameter(
-            f"{purpose} needs a principal: give --as, set REMIT_PRINCIPAL, or write `principal = \"person:NAME\"` "
+            f'{purpose} needs a principal: give --as, set REMIT_PRINCIPAL, or write `principal = "person:NAME"` '
             f"into `{settings.home / 'remit.toml'}`"
         )
     try:

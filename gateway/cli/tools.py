@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.registry import TOOLS
+from gateway.app import utc_now
 from gateway.catalog import Catalog
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.policy.load import load_policy
@@ -25,7 +26,7 @@ def show_tools(
     """Show the tools that a principal sees under the policy."""
     settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
     principal = principal_named(settings, "the list")
-    seen = Catalog(TOOLS).visible(load_policy(settings.policies, TOOLS), principal)
+    seen = Catalog(TOOLS).visible(load_policy(settings.policies, TOOLS), principal, utc_now())
     if as_json:
         listed = [described(tool).model_dump(mode="json", by_alias=True, exclude_none=True) for tool in seen]
         typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))

@@ -1,0 +1,1 @@
+"""`remit import` and `remit sample`: fill the embedded back ends."""

@@ -1,0 +1,60 @@
+"""A gateway of its own for each test: real journal, real policy, real embedded back ends, in a temporary home."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.app import open_gateway
+from gateway.call import Gateway
+from gateway.journal import Entry, read_journal
+from gateway.settings import SHIPPED_POLICIES, Settings
+
+ROLES = """\
+g, person:ana@larkspur.example, role:agent, larkspur
+g, person:ines@larkspur.example, role:auditor, larkspur
+g, person:zoe@other.example, role:agent, other
+g, agent:triage, role:triage, larkspur
+"""
+RULES = """\
+p, A1, role:agent, crm_*, , allow, support works in the CRM
+p, A2, role:agent, crm_issue_refund, args.amount > 50, ask, refunds above 50 need a second look
+p, A3, role:agent, crm_issue_refund, args.amount > 500, deny, nobody refunds more than 500
+p, A4, role:agent, ticket_*, , allow, support works on tickets
+p, B1, role:auditor, crm_get_*, , allow, auditors read
+p, C1, role:triage, crm_get_contact, , allow, triage looks customers up
+p, C2, role:triage, crm_create_contact, , allow, triage adds customers
+"""
+
+OpenGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
+    (folder / "roles.csv").write_text(ROLES)
+    (folder / "rules.csv").write_text(RULES)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def opened(home: Path, policies: Path) -> OpenGateway:
+    @asynccontextmanager
+    async def open_(**settings: object) -> AsyncIterator[Gateway]:
+        async with open_gateway(Settings(home=home, policies=policies, **settings)) as gateway:  # type: ignore[arg-type]
+            yield gateway
+
+    return open_
+
+
+@pytest.fixture
+def entries(home: Path) -> Callable[[], list[Entry]]:
+    return lambda: list(read_journal(home / "remit.db"))

@@ -1,0 +1,80 @@
+"""Starts the real `remit` command for tests."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+REMIT = str(Path(sys.executable).parent / "remit")
+PATIENCE_SECONDS = 30
+
+
+def remit(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    return subprocess.run([REMIT, *arguments], text=True, capture_output=True, check=check, timeout=120, env=clean())
+
+
+def clean() -> dict[str, str]:
+    """The environment without settings that a developer may have."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("REMIT_")}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Served:
+    """A gateway process that serves HTTP."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def mcp(self) -> str:
+        return f"{self.url}/mcp"
+
+
+@contextmanager
+def serving(home: Path, *arguments: str) -> Iterator[Served]:
+    """Serve over HTTP on a free port until the block ends; fails with the gateway's own words if it does not start."""
+    home.mkdir(parents=True, exist_ok=True)
+    url = f"http://127.0.0.1:{free_port()}"
+    log = home / "gateway.log"
+    command = [REMIT, "serve", "--http", url.removeprefix("http://"), "--home", str(home), *arguments]
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=clean()) as process:
+        try:
+            _wait_until_ready(url, process, log)
+            yield Served(url, process, log)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the gateway stopped: {log.read_text()}")
+        try:
+            if httpx.get(f"{url}/readyz", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"the gateway did not get ready: {log.read_text()}")
+
+
+def make_token(home: Path, *arguments: str) -> str:
+    """Make a bearer token, such as `--agent triage`."""
+    return remit("token", "create", "--home", str(home), *arguments).stdout.strip()
