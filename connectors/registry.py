@@ -27,14 +27,24 @@ class BackEnds:
     knowledge: Knowledge
 
 
-def embedded(database: Database, outbox: Path | None = None) -> BackEnds:
+@dataclass(frozen=True)
+class EmbeddedBackEnds(BackEnds):
+    """The back ends that come with Remit; unlike others they can be filled."""
+
+    crm: EmbeddedCrm
+    ticket: EmbeddedTicketing
+    email: EmbeddedEmail
+    knowledge: EmbeddedKnowledge
+
+
+def embedded(database: Database, outbox: Path | None = None) -> EmbeddedBackEnds:
     """The embedded back ends, all on one database.
 
     Args:
-        database: Where all data is kept.
-        outbox: A folder in which every sent message is also written as an `.eml` file, if given.
+        database: Where they keep their data.
+        outbox: The folder in which a person can look at what the mailbox sent.
     """
-    return BackEnds(
+    return EmbeddedBackEnds(
         crm=EmbeddedCrm(database),
         ticket=EmbeddedTicketing(database),
         email=EmbeddedEmail(database, outbox),

@@ -4,8 +4,8 @@ import sys
 from importlib.metadata import entry_points
 
 import typer
-from connectors.importing.source import UnreadableSource
 
+from connectors.errors import ConnectorError
 from gateway.cli import data, journal, serve, tokens, tools
 from gateway.journal import JournalUnavailable
 from gateway.policy.problem import PolicyError
@@ -35,6 +35,6 @@ def main() -> None:
     """Run the command; what the user can mend is one line on stderr and exit status 1."""
     try:
         app()
-    except (BadSettings, PolicyError, JournalUnavailable, UnreadableSource) as error:
+    except (BadSettings, PolicyError, JournalUnavailable, ConnectorError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

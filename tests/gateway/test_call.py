@@ -39,7 +39,7 @@ def kinds(entries: list[Entry]) -> list[Kind]:
     return [entry.kind for entry in entries]
 
 
-def with_crm(gateway: Gateway, crm: object) -> Gateway:
+def with_crm(gateway: Gateway, crm: Any) -> Gateway:
     return replace(gateway, back_ends=replace(gateway.back_ends, crm=crm))
 
 
@@ -71,6 +71,7 @@ async def test_an_allowed_call_is_recorded_before_and_after_it_runs(opened: Open
     async with opened() as gateway:
         answer = await ask(gateway, ANA, "crm_create_contact", KIM)
     assert answer.status == "ok"
+    assert answer.result is not None
     assert answer.result.name == "Kim Doe"
     intent, outcome = entries()
     assert (intent.kind, outcome.kind) == (Kind.INTENT, Kind.OUTCOME)
@@ -328,7 +329,7 @@ async def test_progress_tells_each_stage_and_only_grows(opened: OpenGateway) -> 
 async def test_another_tenants_record_is_as_absent_as_one_that_never_was(opened: OpenGateway) -> None:
     zoe = Principal("other", person="zoe@other.example")
     async with opened() as gateway:
-        kim = (await ask(gateway, ANA, "crm_create_contact", KIM)).result
+        kim: Any = (await ask(gateway, ANA, "crm_create_contact", KIM)).result
         theirs = await ask(gateway, zoe, "crm_get_contact", {"contact_id": kim.id})
         never = await ask(gateway, zoe, "crm_get_contact", {"contact_id": "con_never"})
     assert theirs.error is not None
