@@ -1,0 +1,63 @@
+"""A run of triage: every open item, one after the other."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.gateway_client import Declared, GatewayClient
+from orchestrator.item_run import ItemRun
+from orchestrator.models import ChosenModel
+from orchestrator.prompt import Prompt, load_prompt
+from orchestrator.report import ItemReport
+from orchestrator.triage import Bounds, build_agent, triage_item
+from orchestrator.work import Item, open_items
+
+MAX_FAILURES_IN_A_ROW = 3
+
+
+@dataclass
+class Batch:
+    """A run of triage as far as it has come. `run` is a prefix of its items' run ids."""
+
+    chosen: ChosenModel
+    prompt: Prompt = field(default_factory=lambda: load_prompt("triage"))
+    run: str = field(default_factory=lambda: f"triage-{secrets.token_hex(5)}")
+    reports: list[ItemReport] = field(default_factory=list)
+
+    def declared(self, key: str) -> Declared:
+        """What to state about a call made under `key`."""
+        return Declared(self.run, self.chosen.label, self.prompt.label, key)
+
+    async def find(self, client: GatewayClient, mailbox: str, limit: int) -> list[Item]:
+        """List the items to triage. See `open_items`."""
+        return await open_items(client, mailbox, limit, self.declared(self.run))
+
+    async def work_on(
+        self,
+        client: GatewayClient,
+        items: list[Item],
+        begin: Callable[[Item], None],
+        end: Callable[[ItemReport], None],
+        bounds: Bounds,
+    ) -> None:
+        """Triage items in turn; `begin` and `end` are told of each.
+
+        Raises:
+            GatewayError: If the gateway goes away.
+            TooManyFailures: If several items fail in a row, which is not the items' fault.
+        """
+        offered = await client.list_tools()
+        async with build_agent(self.chosen, bounds) as agent:  # closes the model's connections at the end
+            for number, item in enumerate(items, start=1):
+                begin(item)
+                run = ItemRun(client, offered, f"{self.run}-{number}", self.chosen.label, self.prompt.label)
+                report = await triage_item(agent, item, run, self.prompt, bounds)
+                self.reports.append(report)
+                end(report)
+                last = self.reports[-MAX_FAILURES_IN_A_ROW:]
+                if len(last) == MAX_FAILURES_IN_A_ROW and all(each.effect == "failed" for each in last):
+                    raise TooManyFailures(f"gave up after {len(last)} failed items in a row: {report.stopped}")
+
+
+class TooManyFailures(Exception):
+    """Triage was given up because nothing works."""

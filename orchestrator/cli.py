@@ -1,0 +1,91 @@
+"""The orchestrator's commands, found by `remit` through its entry points: `remit run triage` and `remit demo`."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the orchestrator's commands to the `remit` command."""
+    runs = typer.Typer(no_args_is_help=True, help="Run an agent against a gateway, over MCP.")
+    runs.command("triage")(run_triage)
+    runs.callback()(lambda: None)
+    app.add_typer(runs, name="run")
+    app.command("demo")(demo)
+
+
+def run_triage(
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many items at most.")] = 25,
+    url: Annotated[
+        str, typer.Option(envvar="REMIT_URL", help="The gateway's MCP endpoint.")
+    ] = "http://127.0.0.1:8900/mcp",
+    token: Annotated[
+        str, typer.Option(envvar="REMIT_TOKEN", help="Token from `remit token create`; better given as REMIT_TOKEN.")
+    ] = "",
+    command: Annotated[
+        str, typer.Option(help="Start this gateway and talk to it over stdio instead, such as 'remit serve --stdio'.")
+    ] = "",
+    mailbox: Annotated[
+        str, typer.Option(help="Whose unread mail to take as well; '' for tickets only.")
+    ] = "support@larkspur.example",
+    model: Annotated[
+        str,
+        typer.Option(envvar="REMIT_MODEL", help="`openai:NAME`, `anthropic:NAME`, `stand-in`; else by the keys set."),
+    ] = "",
+    requests: Annotated[int, typer.Option(min=1, max=100, help="Model requests per item.")] = 10,
+    tool_calls: Annotated[int, typer.Option(min=1, max=200, help="Calls to the gateway per item.")] = 16,
+    tokens: Annotated[int, typer.Option(min=1_000, help="Tokens per item, in and out.")] = 80_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON report per item and nothing else.")] = False,
+) -> None:
+    """Triage new tickets and unread mail: intent, customer, evidence, a prepared answer or an escalation.
+
+    Nothing is sent. Ends with code 1 if the gateway or the model cannot be used, or if an item failed.
+    """
+    import anyio
+
+    from orchestrator.gateway_client import GatewayError
+    from orchestrator.models import choose_model
+    from orchestrator.triage import Bounds
+    from orchestrator.triage_command import Options, triage_all
+
+    options = Options(
+        url=url,
+        token=token,
+        command=shlex.split(command),
+        mailbox=mailbox,
+        limit=limit,
+        bounds=Bounds(requests=requests, tool_calls=tool_calls, tokens=tokens),
+        as_json=as_json,
+    )
+    try:
+        complete = anyio.run(triage_all, options, choose_model(model, os.environ))
+    except (GatewayError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(0 if complete else 1)
+
+
+def demo(
+    home: Annotated[Path, typer.Option(help="Folder for the demo's data; an earlier demo in it is wiped.")] = Path(
+        ".remit/demo"
+    ),
+    policies: Annotated[Path, typer.Option(help="Folder of policy files.")] = SHIPPED_POLICIES,
+    items: Annotated[int, typer.Option(min=1, max=200, help="How many items to triage.")] = 25,
+    model: Annotated[str, typer.Option(envvar="REMIT_MODEL", help="As for `remit run triage`.")] = "",
+) -> None:
+    """Show Remit at work on a sample company: triage, a denied call, a pending approval, a blocked injection.
+
+    Ends with code 0 only if all of it really happened.
+    """
+    from orchestrator.demo import DemoFailed, run_demo
+
+    try:
+        run_demo(home, policies, items, model)
+    except DemoFailed as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,117 @@
+"""`remit demo`: a sample company, a real gateway, triage over it, and three calls that policy stops."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator.batch import Batch, TooManyFailures
+from orchestrator.display import show_summary
+from orchestrator.gateway_client import GatewayError, connect
+from orchestrator.local_gateway import CommandFailed, remit_command, run_remit, serving
+from orchestrator.models import ChosenModel, choose_model
+from orchestrator.scenes import MAILBOX, SceneFailed, Stage, denied_call, injected_call, pending_call
+from orchestrator.triage import Bounds
+from orchestrator.triage_command import triage_on_screen
+
+MARKER = ".remit-demo"
+PERSON = "ana.ruiz@larkspur.example"
+
+
+class DemoFailed(Exception):
+    """Something of the demo did not happen as it must."""
+
+
+def run_demo(home: Path, policies: Path, items: int, model: str) -> None:
+    """Run the whole demo on a fresh home.
+
+    Args:
+        home: Folder for the demo's data; wiped if it is an earlier demo's.
+        policies: Folder of policy files.
+        items: How many items to triage.
+        model: A model's name as `choose_model` takes it.
+
+    Raises:
+        DemoFailed: If anything did not happen as it must; the message says what.
+    """
+    console, started = Console(highlight=False), time.monotonic()
+    # Without this, being told to stop would leave the gateway running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        chosen = choose_model(model, os.environ)
+        fresh_home(home)
+        console.print(f"Generating the sample company Larkspur Instruments in {home} …", soft_wrap=True)
+        run_remit("sample", "--home", str(home))
+        token = run_remit("token", "create", "--home", str(home), "--agent", "triage", "--tenant", "larkspur").split()[
+            -1
+        ]
+        with serving(home, policies) as address:
+            console.print(f"The gateway runs at {address}/mcp with the policies in {policies}.\n", soft_wrap=True)
+            call_ids = anyio.run(_show, f"{address}/mcp", token, home, items, chosen, console)
+        _check_journal(home, call_ids)
+    except (CommandFailed, GatewayError, TooManyFailures, SceneFailed, ValueError, OSError) as error:
+        raise DemoFailed(str(error)) from None
+    _point_onwards(console, home, policies, call_ids[-1])
+    console.print(f"\nAll of this really happened, in {time.monotonic() - started:.0f} s.")
+
+
+def fresh_home(home: Path) -> None:
+    """Make an empty folder for a demo, wiping an earlier demo's.
+
+    Raises:
+        DemoFailed: If the folder holds anything else.
+    """
+    if home.is_symlink() or (home.exists() and any(home.iterdir()) and not (home / MARKER).exists()):
+        raise DemoFailed(f"`{home}` is not an earlier demo's folder, so it is left alone; choose another with --home")
+    if home.exists():
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    (home / MARKER).touch()
+
+
+async def _show(url: str, token: str, home: Path, limit: int, chosen: ChosenModel, console: Console) -> list[str]:
+    async with connect(url=url, token=token) as client:
+        batch, started = Batch(chosen), time.monotonic()
+        items = await batch.find(client, MAILBOX, limit)
+        if len(items) < limit:
+            raise DemoFailed(f"the sample has {len(items)} open items where the demo needs {limit}")
+        await triage_on_screen(batch, client, items, Bounds(), console)
+        show_summary(console, batch.reports, chosen.note, time.monotonic() - started)
+        if broken := next((report for report in batch.reports if report.effect == "failed"), None):
+            raise DemoFailed(f"{broken.kind} {broken.item} was not triaged: {broken.stopped}")
+        console.print("\nNow three calls that a model might make, and what the gateway makes of them.\n")
+        stage = Stage(client, home, console, f"{batch.run}-demo")
+        for scene in (denied_call, pending_call, injected_call):
+            await scene(stage)
+        return stage.call_ids
+
+
+def _check_journal(home: Path, call_ids: list[str]) -> None:
+    for call_id, kind in zip(call_ids, ("denied", "pending", "denied"), strict=True):
+        if f'"kind": "{kind}"' not in run_remit("journal", "show", call_id, "--home", str(home)):
+            raise DemoFailed(f"the journal does not show call `{call_id}` as {kind}")
+
+
+def _point_onwards(console: Console, home: Path, policies: Path, call_id: str) -> None:
+    arguments = ["serve", "--stdio", "--as", f"person:{PERSON}", "--home", str(home.resolve())]
+    server = {"command": remit_command(), "args": [*arguments, "--policies", str(policies.resolve())]}
+    lines = [
+        "Where to look next",
+        f"  the journal      remit journal list --home {home}",
+        f"                   remit journal show {call_id} --home {home}",
+        f"  the outbox       {home / 'outbox'} (whatever was sent; nothing leaves this machine)",
+        f"  the policies     {policies}: move the limit in rule T06 of rules.csv and run the demo again",
+        f"  who sees what    remit tools --as agent:triage and remit tools --as person:{PERSON}",
+        "  your own model   OPENAI_API_KEY=… remit demo (or OPENAI_BASE_URL, ANTHROPIC_API_KEY)",
+        "  your assistant   add this to its MCP servers and ask it about the support mailbox:",
+    ]
+    console.print()
+    for line in (*lines, json.dumps({"mcpServers": {"remit": server}}, indent=2)):
+        console.print(Text(line), soft_wrap=True)

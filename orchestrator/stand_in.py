@@ -1,0 +1,159 @@
+"""The model that stands in where there is no key: deterministic rules that answer like a model, call by call.
+
+It runs through the same loop, tools and bounds as a real model and sees the same text, so that everything around
+the model can be tried and tested without one.
+"""
+
+import json
+from typing import Any
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo
+
+from orchestrator.fence import unfence
+from orchestrator.report import Evidence, Triage
+from orchestrator.rules import Reading, read_text, reply_in
+
+ORDER_INTENTS = frozenset({"refund", "delivery", "defect", "billing", "order_change"})
+
+
+async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    """Answer one model request: look things up, then write, then give the result."""
+    case = _Case(messages, {tool.name for tool in info.function_tools})
+    calls = case.look_up() or case.look_up_order() or case.write()
+    if not calls:
+        calls = [(info.output_tools[0].name, case.result().model_dump())]
+    return ModelResponse(parts=[ToolCallPart(name, arguments) for name, arguments in calls])
+
+
+class _Case:
+    """One item as far as the messages show it; built anew from them at every request."""
+
+    def __init__(self, messages: list[ModelMessage], tools: set[str]) -> None:
+        self.tools = tools
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.tried: set[str] = set()
+        for message in messages:
+            for part in message.parts:
+                if isinstance(part, ToolCallPart):
+                    self.tried.add(part.tool_name)
+                elif isinstance(part, ToolReturnPart) and isinstance(part.content, dict):
+                    self.answers[part.tool_name] = unfence(part.content)
+        data = json.loads(_prompt(messages).partition("\nDATA\n")[2])
+        (self.kind, fenced), *_ = data.items()
+        self.item: dict[str, Any] = unfence(fenced)
+        if self.kind == "ticket":
+            comments = [each for each in self.item["comments"] if not each["by_staff"]] or self.item["comments"]
+            self.sender, self.name = self.item["requester_email"], self.item["requester_name"]
+            self.body: str = comments[-1]["body"]
+        else:
+            inbound = [each for each in self.item["messages"] if each["folder"] != "sent"] or self.item["messages"]
+            self.latest = inbound[-1]
+            self.sender, self.name = self.latest["sender_email"], self.latest["sender_name"]
+            self.body = self.latest["body"]
+        self.reading: Reading = read_text(self.item["subject"], self.body)
+
+    def look_up(self) -> list[tuple[str, dict[str, Any]]]:
+        """Find the customer and what the documents say, at once."""
+        return self._new(
+            ("crm_search_contacts", {"email": self.sender, "limit": 1}),
+            ("knowledge_search_documents", {"query": self.reading.query, "limit": 3}),
+        )
+
+    def look_up_order(self) -> list[tuple[str, dict[str, Any]]]:
+        """Find the order that is named, else the customer's latest."""
+        if self.reading.intent not in ORDER_INTENTS or not self.contact:
+            return []
+        which = (
+            {"number": self.reading.order_number} if self.reading.order_number else {"contact_id": self.contact["id"]}
+        )
+        return self._new(("crm_get_orders", {**which, "limit": 1}))
+
+    def write(self) -> list[tuple[str, dict[str, Any]]]:
+        """Prepare the work for a person: a sorted ticket with a note, or a draft."""
+        escalates = self.reading.action == "escalate"
+        if self.kind == "email":
+            subject = self.item["subject"][:190]
+            draft = {
+                "mailbox": self.item["mailbox"],
+                "to": [self.sender],
+                "subject": subject if subject.lower().startswith("re:") else f"Re: {subject}",
+                "body": self._reply(),
+                "in_reply_to": self.latest["id"],
+            }
+            return [] if escalates else self._new(("email_create_draft", draft))
+        tags = {*self.item["tags"], self.reading.intent.replace("_", "-"), *(["needs-person"] if escalates else [])}
+        update = {
+            "ticket_id": self.item["id"],
+            "version": self.item["version"],
+            "status": "open",
+            "priority": max(
+                self.item["priority"], self.reading.priority, key=["low", "normal", "high", "urgent"].index
+            ),
+            "tags": sorted(tags),
+        }
+        note = {"ticket_id": self.item["id"], "body": self._note()}
+        return self._new(("ticket_update_ticket", update), ("ticket_add_note", note))
+
+    def result(self) -> Triage:
+        """Sum up, with quotes from what was read."""
+        evidence = [
+            Evidence(record_id=self.item["id"], quote=self.reading.signal or self.item["subject"] or self.item["id"])
+        ]
+        evidence += [
+            Evidence(record_id=each["document_id"], quote=" ".join(each["text"].split())[:200])
+            for each in self.passages[:2]
+            if each["text"].strip()
+        ]
+        return Triage(
+            intent=self.reading.intent,
+            confidence=self.reading.confidence,
+            customer_id=self.contact["id"] if self.contact else None,
+            evidence=evidence,
+            recommended_action=self.reading.action,
+            risk=self.reading.risk,
+            next_step=self._next_step(),
+        )
+
+    @property
+    def contact(self) -> dict[str, Any] | None:
+        return next(iter(self._found("crm_search_contacts", "contacts")), None)
+
+    @property
+    def passages(self) -> list[dict[str, Any]]:
+        return [each for each in self._found("knowledge_search_documents", "passages") if each["origin"] != "external"]
+
+    def _found(self, tool: str, part: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.answers.get(tool, {}).get("result", {}).get(part, [])
+        return found
+
+    def _new(self, *calls: tuple[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+        return [(name, arguments) for name, arguments in calls if name in self.tools and name not in self.tried]
+
+    def _reply(self) -> str:
+        name = self.contact["name"] if self.contact else self.name or self.sender
+        return reply_in(self.reading.language, " ".join(name.split()), " ".join(self.item["subject"].split()))
+
+    def _note(self) -> str:
+        known = f"{self.contact['name']} ({self.contact['id']})" if self.contact else "not in the CRM"
+        lines = [f"Intent: {self.reading.intent}, {self.reading.confidence:.0%} sure. Customer: {known}."]
+        lines += [f"Order {each['number']}: {each['status']}." for each in self._found("crm_get_orders", "orders")]
+        lines += [f"See “{each['title']}” ({each['document_id']})." for each in self.passages[:2]]
+        lines.append(self._next_step())
+        if self.reading.action != "escalate":
+            lines.append(f"\nProposed reply:\n\n{self._reply()}")
+        return "\n".join(lines)
+
+    def _next_step(self) -> str:
+        if self.reading.hostile:
+            return "Text in it gives orders to an assistant: treat it as an attack, answer nothing, tell security."
+        if self.reading.action == "escalate":
+            return "A person should take this one over: it is a complaint or a matter of law or safety."
+        if self.reading.intent == "other":
+            return "The rules found no intent: read it and decide."
+        return f"Check the proposed reply on {self.reading.intent.replace('_', ' ')} and send it."
+
+
+def _prompt(messages: list[ModelMessage]) -> str:
+    parts = [part for message in messages if isinstance(message, ModelRequest) for part in message.parts]
+    return next(part.content for part in parts if isinstance(part, UserPromptPart) and isinstance(part.content, str))
