@@ -217,12 +217,18 @@ def read_journal(path: Path, *, call_id: str | None = None, last: int | None = N
         path: The database file.
         call_id: Only the entries of this call.
         last: Otherwise only this many, the newest.
+
+    Raises:
+        JournalUnavailable: If there is no journal to read.
     """
     # A negative limit is none at all (SQLite, "The LIMIT clause").
     query, values = (_OF_ONE_CALL, (call_id,)) if call_id else (_NEWEST, (-1 if last is None else last,))
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        for position, call, tenant, at, kind, body in connection.execute(query, values):
-            yield Entry(call, tenant, datetime.fromisoformat(at), Kind(kind), json.loads(body), position)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            for position, call, tenant, at, kind, body in connection.execute(query, values):
+                yield Entry(call, tenant, datetime.fromisoformat(at), Kind(kind), json.loads(body), position)
+    except sqlite3.Error as error:
+        raise JournalUnavailable(f"no journal can be read at `{path}`: {error}") from error
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -53,7 +53,9 @@ class StandInCrm:
     async def crm_create_contact(self, call: CallContext, args: CreateContact) -> Contact:
         self.asked += 1
         await self.behave()
-        return Contact(id="con_made", name=args.name, email=args.email, created_at=call.now, updated_at=call.now, version=1)
+        return Contact(
+            id="con_made", name=args.name, email=args.email, created_at=call.now, updated_at=call.now, version=1
+        )
 
     async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
         self.asked += 1
@@ -133,7 +135,9 @@ async def test_a_hidden_tool_is_answered_and_recorded_like_one_that_does_not_exi
     assert {**hidden.body, "tool": ""} == {**unknown.body, "tool": ""}
 
 
-async def test_wrong_arguments_are_refused_by_name_before_policy_is_asked(opened: OpenGateway, entries: Entries) -> None:
+async def test_wrong_arguments_are_refused_by_name_before_policy_is_asked(
+    opened: OpenGateway, entries: Entries
+) -> None:
     async with opened() as gateway:
         answer = await ask(gateway, ANA, "crm_create_contact", {**KIM, "email": "nonsense"})
     assert answer.error is not None
@@ -207,7 +211,9 @@ async def test_a_read_stops_when_its_caller_goes_away_and_says_so(opened: OpenGa
     assert entries()[-1].body["status"] == "cancelled"
 
 
-async def test_a_write_is_finished_and_recorded_when_its_caller_goes_away(opened: OpenGateway, entries: Entries) -> None:
+async def test_a_write_is_finished_and_recorded_when_its_caller_goes_away(
+    opened: OpenGateway, entries: Entries
+) -> None:
     started, go_on = anyio.Event(), anyio.Event()
 
     async def wait() -> None:

@@ -124,7 +124,13 @@ def test_a_request_that_makes_no_sense_is_a_protocol_error(http: httpx.Client, b
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"query":"\\u0000"}', '{"query":"\\ud800"}', '{"limit":1e999}', '{"limit":NaN}', '{"query":' + "[" * 500 + "]" * 500 + "}"],
+    [
+        '{"query":"\\u0000"}',
+        '{"query":"\\ud800"}',
+        '{"limit":1e999}',
+        '{"limit":NaN}',
+        '{"query":' + "[" * 500 + "]" * 500 + "}",
+    ],
 )
 def test_poisonous_json_values_are_refused_without_harm(http: httpx.Client, arguments: str) -> None:
     body = json.dumps(request("tools/call", name="crm_search_accounts", arguments="@@")).replace('"@@"', arguments)

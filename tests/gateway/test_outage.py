@@ -1,0 +1,105 @@
+"""A running gateway whose disk, journal or policy goes bad, and comes back."""
+
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.journal import read_journal
+from gateway.settings import SHIPPED_POLICIES
+from tests.gateway.test_http import META
+from tests.processes import PATIENCE_SECONDS, Served, make_token, serving
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    for path in SHIPPED_POLICIES.glob("*.c*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def served(home: Path, policies: Path) -> Iterator[Served]:
+    make_token(home, "--person", "tom.lindqvist@larkspur.example")
+    with serving(home, "--policies", str(policies), "--no-auth", "--as", "person:tom.lindqvist@larkspur.example") as up:
+        yield up
+
+
+def create_contact(served: Served, number: int) -> dict[str, Any]:
+    arguments = {"name": f"Kim {number}", "email": f"kim{number}@customer.example"}
+    body = {"name": "crm_create_contact", "arguments": arguments, "_meta": META}
+    answer = httpx.post(
+        served.mcp,
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": body},
+        headers={
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2026-07-28",
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": "crm_create_contact",
+        },
+        timeout=30,
+    )
+    content: dict[str, Any] = answer.json()["result"]["structuredContent"]
+    return content
+
+
+def contacts(home: Path) -> int:
+    return sum(entry.body.get("status") == "ok" for entry in read_journal(home / "remit.db"))
+
+
+def test_when_the_disk_takes_no_more_nothing_runs_and_service_resumes_when_it_does(served: Served, home: Path) -> None:
+    assert create_contact(served, 1)["status"] == "ok"
+    # The kernel refuses every write beyond this size to the process, as a full disk would.
+    unlimited = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+    refused = [create_contact(served, number) for number in (2, 3)]
+    ready = httpx.get(f"{served.url}/readyz")
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, unlimited)
+
+    assert [answer["error"]["kind"] for answer in refused] == ["journal_unavailable"] * 2
+    assert "Nothing was done" in refused[0]["next"]
+    assert (ready.status_code, ready.json()["journal"]) == (503, "failing")
+    assert create_contact(served, 2)["status"] == "ok", "the contact must not exist yet"
+    assert httpx.get(f"{served.url}/readyz").status_code == 200
+    assert contacts(home) == 2
+
+
+def wait_for_policy(served: Served, state: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while httpx.get(f"{served.url}/readyz").json()["policy"] != state:
+        assert time.monotonic() < deadline, f"the policy never was `{state}`"
+        time.sleep(0.05)
+
+
+def test_a_broken_policy_leaves_the_previous_one_in_force_and_a_mended_one_takes_over(
+    served: Served, policies: Path
+) -> None:
+    rules = policies / "rules.csv"
+    good = rules.read_text()
+    rules.write_text(good + "p, Z1, role:sales, crm_create_contact, args.nonsense, deny, typo\n")
+    wait_for_policy(served, "refused, previous in force")
+    assert create_contact(served, 1)["status"] == "ok"
+    assert "rules.csv:" in served.log.read_text()
+
+    rules.write_text(good + "p, Z1, role:sales, crm_create_contact, args.name == 'Kim 2', deny, not this one\n")
+    wait_for_policy(served, "ok")
+    denied = create_contact(served, 2)
+    assert (denied["status"], denied["rules"]) == ("denied", ["Z1"])
+
+    rules.unlink()
+    wait_for_policy(served, "refused, previous in force")
+    assert create_contact(served, 2)["status"] == "denied"
+    assert create_contact(served, 3)["status"] == "ok"
