@@ -168,7 +168,7 @@ def contact(cells: Mapping[str, str], place: Place, fallback: datetime, noticed:
             "source_id": email[:200] or "none",  # until the address is known to be one
             "name": full or email,
             "email": email,
-            "phone": cells.get("phone", ""),
+            "phone": storable(cells.get("phone", "")),
             "title": cells.get("title", ""),
             "language": language or "en",
             "account": account.source_id if account else "",

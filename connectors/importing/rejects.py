@@ -1,73 +1,56 @@
 """The reject file: one JSON object a line, with the place, the reason and what stood there."""
 
 import json
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
 
 from connectors.errors import InvalidInput
 from connectors.importing.source import Rejected
 
 
-class RejectFile:
-    """Writes rejects beside their final place and moves them there at the end, if the import came to one.
+@contextmanager
+def reject_file(path: Path) -> Iterator[Callable[[Rejected], None]]:
+    """Gives a function that writes one reject.
 
-    A run replaces the file of the last one; a run without rejects leaves none.
+    The rejects are written beside `path` and moved there when the block ends well, in place of the last run's; without
+    any, no file is left. When the block fails, the last run's file stays.
+
+    Raises:
+        InvalidInput: If the file cannot be written; found out before the block begins, as far as that goes.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._draft = path.with_name(f"{path.name}.part")
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> "RejectFile":
-        return self
-
-    def write(self, rejected: Rejected) -> None:
-        """Add one reject.
-
-        Raises:
-            InvalidInput: If the file cannot be written.
-        """
-        place = rejected.place
-        entry = {
-            "file": place.file,
-            "line": place.line,
-            "byte": place.byte,
-            "reason": rejected.reason,
-            "raw": rejected.raw,
-        }
-        try:
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._draft.open("w", encoding="utf-8")
-            # A file name or a broken export may hold what UTF-8 cannot say: then it is escaped.
-            line = json.dumps(entry, ensure_ascii=False)
-            self._file.write((line if _is_utf8(line) else json.dumps(entry)) + "\n")
-        except OSError as error:
-            raise InvalidInput(
-                f"cannot write the reject file: {(error.strerror or 'output error').lower()}; name another",
-                field="rejects",
-            ) from error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-        with suppress(FileNotFoundError):
-            if kind is None and self._file is not None:
-                self._draft.replace(self._path)
-            elif kind is None:
-                self._path.unlink()
-            else:
-                self._draft.unlink()
-
-
-def _is_utf8(text: str) -> bool:
+    draft, count = path.with_name(f"{path.name}.part"), 0
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = draft.open("w", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+    def write(rejected: Rejected) -> None:
+        nonlocal count
+        count += 1
+        try:
+            file.write(_line(rejected))
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    try:
+        with file:
+            yield write
+        draft.replace(path) if count else path.unlink(missing_ok=True)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _line(rejected: Rejected) -> str:
+    place = rejected.place
+    where = {"file": place.file, "line": place.line, "byte": place.byte}
+    text = json.dumps({**where, "reason": rejected.reason, "raw": rejected.raw}, ensure_ascii=False)
+    # What UTF-8 cannot say is shown as an escape.
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def _unwritable(path: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(f"cannot write `{path}`: {(error.strerror or 'output error').lower()}", field="rejects")

@@ -20,7 +20,7 @@ from connectors.importing.documents import read_documents
 from connectors.importing.maildir import read_eml, read_maildir
 from connectors.importing.mbox import read_mbox
 from connectors.importing.readiness import Tally
-from connectors.importing.rejects import RejectFile
+from connectors.importing.rejects import reject_file
 from connectors.importing.report import ImportReport, Kind
 from connectors.importing.source import Accepted, Facts, Rejected, Source, UnreadableSource, reject
 from connectors.importing.tickets_csv import read_tickets_csv
@@ -89,17 +89,17 @@ async def import_path(
         Unavailable: If the back end stopped answering. What was loaded until then stays; the same import may be
             repeated later.
     """
-    batches_from = await anyio.to_thread.run_sync(_open, kind, path, mailbox, tuple(readers))
+    source = await anyio.to_thread.run_sync(_open, kind, path, mailbox, tuple(readers))
     tally, loaded, ready = Tally(now), LoadReport(), set[str]()
-    with RejectFile(rejects) as reject_file:
-        batches = _batches(batches_from, tally, reject_file, progress)
+    with reject_file(rejects) as write:
+        batches = _batches(source, tally, write, progress)
         while batch := await anyio.to_thread.run_sync(next, batches, None):
             await _load(loader, tenant, _needed(batch, ready))
             report, refused = await _load(loader, tenant, batch)
             loaded += report
             for each in refused:
                 tally.refuse(was_observed=True)
-                reject_file.write(each)
+                write(each)
     return ImportReport(
         kind=kind,
         path=str(path),
@@ -111,7 +111,7 @@ async def import_path(
         duplicates=tally.doubles,
         rejected=tally.rejected,
         rejects=str(rejects) if tally.rejected else None,
-        notes=list(batches_from.notes),
+        notes=list(source.notes),
         readiness=tally.report(),
     )
 
@@ -156,14 +156,14 @@ def _address(mailbox: str | None) -> str:
 
 
 def _batches(
-    source: Source, tally: Tally, rejects: RejectFile, progress: Callable[[int, int | None], None]
+    source: Source, tally: Tally, write: Callable[[Rejected], None], progress: Callable[[int, int | None], None]
 ) -> Iterator[list[Accepted]]:
     batch: list[Accepted] = []
     weight = 0
     for item in source.items:
         if isinstance(item, Rejected):
             tally.refuse()
-            rejects.write(item)
+            write(item)
         elif tally.observe(item):
             batch.append(item)
             weight += _weight(item.record)

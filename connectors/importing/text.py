@@ -13,6 +13,7 @@ HIDDEN: Final = "hidden characters"
 REPLACED: Final = "characters that no text may hold, replaced"
 
 _CHUNK = 1 << 20
+_MAX_BINARY = 0.1
 # What is there but not seen: zero-width and direction marks, word joiners, byte order marks, and the tag block.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 # NUL and lone surrogates cannot be stored by every database.
@@ -41,7 +42,7 @@ def encoding_of(path: Path) -> Encoding:
                 raise UnreadableSource(f"`{path.name}` is empty")
             if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 return Encoding("utf-16", f"{path.name}: read as UTF-16")
-            if _BINARY.search(first[:4096]):
+            if len(_BINARY.findall(first[:4096])) > _MAX_BINARY * len(first[:4096]):
                 raise UnreadableSource(f"`{path.name}` holds binary data; expected a text file")
             decoder, chunk = codecs.getincrementaldecoder("utf-8")(), first
             while chunk:
