@@ -1,0 +1,55 @@
+"""What holds for the project as a whole: its documents, its package, its layout."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "policies/README.md",
+]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE))
+    assert set(rows) == set(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, int | float):
+            assert float(rows[name]) == field.default
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_and_path_in_the_documents_exists(page: Path) -> None:
+    text = page.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("http")]
+    named = re.findall(r"`((?:gateway|connectors|orchestrator|policies|tests|docs|examples)/[\w./-]*\w/?)`", text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [path for path in named if "AREA" not in path and not (ROOT / path).exists()]
+    assert not missing
+
+
+@pytest.mark.timeout(180)
+def test_the_wheel_holds_the_three_packages_and_the_policy_files_and_nothing_else(tmp_path: Path) -> None:
+    uv = ROOT / ".bootstrap/bin/uv"
+    build = [str(uv), "build"] if uv.exists() else [sys.executable, "-m", "build"]
+    subprocess.run([*build, "--wheel", "--out-dir", str(tmp_path), str(ROOT)], check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    names = [Path(name) for name in zipfile.ZipFile(wheel).namelist()]
+    assert {name.parts[0] for name in names if ".dist-info" not in name.parts[0]} == {
+        "gateway",
+        "connectors",
+        "orchestrator",
+        "policies",
+    }
+    for needed in ("policies/rules.csv", "policies/roles.csv", "policies/model.conf", "gateway/cli/__init__.py"):
+        assert Path(needed) in names
+    assert not [name for name in names if "__pycache__" in name.parts or "node_modules" in name.parts]
