@@ -89,7 +89,7 @@ async def no_progress(done: float, total: float | None, message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What a back end knows of the call beside its arguments. Everything here comes from the gateway, never from the model.
+    """What a back end knows of the call beside its arguments: all from the gateway, nothing from the model.
 
     Args:
         tenant: Whose data this is; a back end must not look beyond it.

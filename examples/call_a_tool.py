@@ -1,4 +1,4 @@
-"""A whole MCP client of the gateway: `python examples/call_a_tool.py http://127.0.0.1:8900/mcp` with REMIT_TOKEN set."""
+"""A whole MCP client: `python examples/call_a_tool.py http://127.0.0.1:8900/mcp` with REMIT_TOKEN set."""
 
 import asyncio
 import json

@@ -51,7 +51,7 @@ class Catalog:
         Raises:
             UnknownTool: If it does not exist or is hidden from this principal, without saying which.
         """
-        if name not in self.tools or name not in policy.visible(principal, now):
+        if name not in self.tools or not policy.shows(principal, name, now):
             raise UnknownTool
         return self.tools[name]
 

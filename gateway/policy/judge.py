@@ -104,10 +104,12 @@ class Policy:
             principal: Who wants to know.
             now: The time, with zone.
         """
+        return frozenset(tool for tool in self.tools if self.shows(principal, tool, now))
+
+    def shows(self, principal: Principal, tool: str, now: datetime) -> bool:
+        """Say whether one tool is among the visible ones."""
         facts = Facts({}, principal.person, principal.agent, principal.tenant, now)
-        return frozenset(
-            tool for tool in self.tools if all(self._possible(party, tool, facts) for party in principal.parties)
-        )
+        return tool in self.tools and all(self._possible(party, tool, facts) for party in principal.parties)
 
     def groups(self, principal: Principal) -> tuple[frozenset[str], ...]:
         """For each party its roles, inherited ones and `everyone` included, without the prefix `role:`."""
