@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from gateway.policy.expression import Call, Compare, Constant, Fact, Field, Logic, Mistake, Node, Not, Operator, Values
+from gateway.policy.expression import Call, Compare, Constant, Fact, Field, Logic, Node, Not, Operator, Values
 from gateway.policy.functions import FUNCTIONS
 from gateway.policy.kinds import Kind, Type
+from gateway.policy.parse import Mistake
 from gateway.policy.problem import suggest
 
 _BOOL, _ANY = Type(Kind.BOOL), Type(Kind.ANY)
 _ORDERINGS = frozenset({"<", "<=", ">", ">="})
+_AFFIXES = frozenset({"starts_with", "ends_with", "glob"})
 _ORDERED = frozenset({Kind.NUMBER, Kind.DATE, Kind.ANY})
 
 
@@ -47,7 +49,7 @@ class _Checker:
             case Constant(value=value):
                 return _type_of_constant(value)
             case Values(items=items):
-                return self.values(items)
+                return Type(Kind.LIST, item=_type_of_constant(items[0].value))
             case Field():
                 return self.field(node)
             case Fact(name=name):
@@ -64,23 +66,15 @@ class _Checker:
                 self.truth(operand)
                 return _BOOL
 
-    def values(self, items: Sequence[Constant]) -> Type:
-        types = [_type_of_constant(item.value) for item in items]
-        for item, found in zip(items, types, strict=True):
-            if found.kind is not types[0].kind:
-                return self.refuse(
-                    item.at, f"a list holds values of one kind: this is {found.kind}, not {types[0].kind}"
-                )
-        return Type(Kind.LIST, item=types[0])
-
     def field(self, node: Field) -> Type:
         inside, seen = self.arguments, "args"
         for name in node.path:
             if inside.kind is not Kind.RECORD:
                 return self.refuse(node.at, f"`{seen}` has no fields")
             if name not in inside.fields:
-                near = suggest(f"{seen}.{name}", (f"{seen}.{known}" for known in inside.fields))
-                return self.refuse(node.at, f"unknown field `{seen}.{name}`{near}")
+                return self.refuse(
+                    node.at, f"unknown field `{seen}.{name}`{suggest(name, inside.fields, prefix=f'{seen}.')}"
+                )
             inside, seen = inside.fields[name], f"{seen}.{name}"
         if inside.kind is Kind.OTHER:
             return self.refuse(node.at, f"`{seen}` is {inside.kind}")
@@ -104,6 +98,8 @@ class _Checker:
     def answer(self, node: Call, types: Sequence[Type], gives: Kind | None) -> Type:
         if node.function == "glob" and not isinstance(node.arguments[1], Constant):
             return self.refuse(node.arguments[1].at, "the pattern of `glob` must be written out as a text")
+        if node.function in _AFFIXES:
+            self.compare_case(types[0], node.arguments[1])
         if node.function in ("all_in", "any_in"):
             self.compare_items(node, types)
         if node.function == "lower":
@@ -122,6 +118,10 @@ class _Checker:
             return
         self.possible(left, node.arguments[1])
         self.possible(right, node.arguments[0])
+
+    def compare_case(self, holder: Type, part: Node) -> None:
+        if isinstance(part, Constant) and holder.folds_case and str(part.value) != str(part.value).lower():
+            self.refuse(part.at, f"the other side never holds `{part.value}`: it is always in lower case")
 
     def compare(self, node: Compare) -> Type:
         types = [self.type_of(operand) for operand in node.operands]
@@ -179,7 +179,7 @@ class _Checker:
 def _why(holder: Type, value: object) -> str:
     if holder.is_domain and "@" in str(value):
         return ": a domain has no `@`"
-    if holder.lowered:
+    if holder.folds_case and str(value) != str(value).lower():
         return ": it is always in lower case"
     return suggest(str(value), holder.choices) or (
         f": it is one of {', '.join(holder.choices)}" if holder.choices else ""

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
+_CAPITALS = "A@EXAMPLE.COM"
+
 
 class Kind(StrEnum):
     """The kinds, worded for messages."""
@@ -60,13 +62,19 @@ class Type:
         """Whether a field of this type can ever hold the value, by the field's own validation."""
         if isinstance(value, str) and ((self.lowered and value != value.lower()) or (self.is_domain and "@" in value)):
             return False
-        if self.annotation is None:
-            return True
+        return self.annotation is None or self._held(value) == value
+
+    @cached_property
+    def folds_case(self) -> bool:
+        """Whether it is always in lower case, as addresses are once they are validated."""
+        return self.lowered or (self.annotation is not None and self._held(_CAPITALS) == _CAPITALS.lower())
+
+    def _held(self, value: object) -> object:
+        """What the field holds when it is given the value; None when it refuses the value."""
         try:
-            held = self._adapter.validate_python(value)
+            return self._adapter.validate_python(value)
         except ValueError:
-            return False
-        return bool(held == value)
+            return None
 
     @cached_property
     def _adapter(self) -> TypeAdapter[object]:

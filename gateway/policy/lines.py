@@ -10,6 +10,7 @@ from gateway.policy.problem import Problem
 # Controls, line separators and the marks that make a line read differently from what it says.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _BOM = "\ufeff"
+MAX_LINE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ def meaningful_lines(file: str, text: str, problems: list[Problem]) -> Iterator[
     """The lines that say something, with their numbers: without blank lines and comments (`#`)."""
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.removesuffix("\r")
-        if found := _FORBIDDEN.search(line):
+        if len(line) > MAX_LINE:
+            message = f"the line has {len(line)} characters, at most {MAX_LINE} are allowed"
+            problems.append(Problem(file, number, MAX_LINE + 1, message))
+        elif found := _FORBIDDEN.search(line):
             message = f"the character U+{ord(found.group()):04X} is not allowed"
             problems.append(Problem(file, number, found.start() + 1, message))
         elif line.strip() and not line.lstrip().startswith("#"):

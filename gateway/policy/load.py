@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.contract import Tool
@@ -25,9 +25,24 @@ def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
     Raises:
         PolicyError: With every problem found; then nothing of the folder may be used.
     """
-    known_tools = tuple(tools)
     problems: list[Problem] = []
     texts = {name: read_text(directory / name, problems) for name in FILES}
+    return policy_from_texts(texts, tools, problems)
+
+
+def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: Iterable[Problem] = ()) -> Policy:
+    """Check and compile a policy that has been read already.
+
+    Args:
+        texts: The text of each file in `FILES`; empty for a file that could not be read.
+        tools: Every tool that a rule may name.
+        unread: What went wrong on reading the files.
+
+    Raises:
+        PolicyError: With every problem found, those of `unread` included.
+    """
+    known_tools = tuple(tools)
+    problems = list(unread)
     unreadable = {problem.file for problem in problems}
     model.check_model(texts[model.FILE], problems)
     found_roles = roles.read_roles(texts[roles.FILE], problems)
@@ -63,9 +78,9 @@ def _index(found: Iterable[Rule]) -> dict[tuple[str, str], tuple[Rule, ...]]:
     return {key: tuple(speaking) for key, speaking in index.items()}
 
 
-def _version(texts: dict[str, str]) -> str:
+def _version(texts: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
-    for name, text in texts.items():
-        data = text.encode()
+    for name in FILES:
+        data = texts[name].encode()
         digest.update(f"{name} {len(data)}\n".encode() + data)
     return digest.hexdigest()[:16]

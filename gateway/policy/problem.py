@@ -26,7 +26,13 @@ class PolicyError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def suggest(wrong: str, known: Iterable[str]) -> str:
-    """` — did you mean …?` when one of the known names is near the wrong one, else an empty string."""
+def suggest(wrong: str, known: Iterable[str], prefix: str = "") -> str:
+    """` — did you mean …?` when one of the known names is near the wrong one, else an empty string.
+
+    Args:
+        wrong: The name as it was written, without the prefix.
+        known: The names there are, without the prefix.
+        prefix: What all of them start with, so that it does not count as likeness.
+    """
     near = get_close_matches(wrong, sorted(known), n=1, cutoff=0.7)
-    return f" — did you mean `{near[0]}`?" if near else ""
+    return f" — did you mean `{prefix}{near[0]}`?" if near else ""

@@ -49,11 +49,13 @@ def read_roles(text: str, problems: list[Problem]) -> Roles:
     for line in read_lines(FILE, text, problems):
         if link := _link(line, problems):
             links.append((line, link))
-            nobody = line.problem(line.cells[2], f"no rule speaks of `{link.role}`")
-            given.setdefault(link.role, nobody)
-            if link.subject.startswith("role:"):
-                nobody = line.problem(line.cells[1], f"nobody has `{link.subject}` and no rule speaks of it")
-                including.setdefault(link.subject, nobody)
+        for cell in line.cells[2:3]:
+            if ROLE.fullmatch(cell.text):
+                given.setdefault(cell.text, line.problem(cell, f"no rule speaks of `{cell.text}`"))
+        for cell in line.cells[1:2]:
+            if ROLE.fullmatch(cell.text):
+                nobody = line.problem(cell, f"nobody has `{cell.text}` and no rule speaks of it")
+                including.setdefault(cell.text, nobody)
     _check_chains(links, problems)
     return Roles(tuple(link for _, link in links), given, including)
 

@@ -8,10 +8,11 @@ from connectors.contract import Tool
 from gateway.policy.check import check
 from gateway.policy.compiled import compiled
 from gateway.policy.decision import Verdict
-from gateway.policy.expression import Node, parse
+from gateway.policy.expression import Node
 from gateway.policy.judge import Rule
 from gateway.policy.kinds import type_of_model
 from gateway.policy.lines import Cell, Line, read_lines
+from gateway.policy.parse import parse
 from gateway.policy.problem import Problem, suggest
 from gateway.policy.roles import EVERYONE, ROLE
 
@@ -47,6 +48,7 @@ class RuleReader:
 
     def rule(self, line: Line, position: int) -> Rule | None:
         kind, *rest = line.cells
+        self.roles_spoken_of.update(cell.text for cell in rest)
         if kind.text != "p":
             self.refuse(line, kind, f"unknown line type `{kind.text}`: lines of rules.csv start with `p`")
             return None
@@ -86,14 +88,14 @@ class RuleReader:
             self.lines_by_id[cell.text] = line.number
 
     def check_role(self, line: Line, cell: Cell) -> None:
-        self.roles_spoken_of.add(cell.text)
         if not ROLE.fullmatch(cell.text):
             hint = f" — did you mean `role:{cell.text}`?" if ROLE.fullmatch(f"role:{cell.text}") else ""
             self.refuse(
                 line, cell, f"`{cell.text}` is not a role: a rule speaks of a role, such as `role:auditor`{hint}"
             )
         elif self.roles is not None and cell.text not in self.roles | {EVERYONE}:
-            near = suggest(cell.text, self.roles | {EVERYONE}) or ": roles.csv does not mention it"
+            known = (role.removeprefix("role:") for role in self.roles | {EVERYONE})
+            near = suggest(cell.text.removeprefix("role:"), known, prefix="role:") or ": roles.csv does not mention it"
             self.refuse(line, cell, f"unknown role `{cell.text}`{near}")
 
     def covered(self, line: Line, cell: Cell) -> list[Tool]:

@@ -1,0 +1,276 @@
+"""Reads a condition: a small subset of Python expressions, parsed once.
+
+Allowed are texts, numbers, `True`, `False`, `None`, lists of texts or numbers, `args.<field>`, `person.id`, `agent.id`,
+`tenant`, comparisons, `in`, `and`, `or`, `not` and the functions of `functions.py`. All else is refused by name.
+"""
+
+import ast
+import io
+import re
+import tokenize
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeGuard
+
+from gateway.policy.expression import (
+    Call,
+    Compare,
+    Constant,
+    Fact,
+    Field,
+    Logic,
+    Node,
+    Not,
+    Operator,
+    Values,
+)
+from gateway.policy.functions import FUNCTIONS
+from gateway.policy.problem import suggest
+
+MAX_LENGTH = 500
+MAX_DEPTH = 20
+MAX_NODES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something wrong in a condition, at an offset of its text."""
+
+    at: int
+    message: str
+
+
+_OPERATORS: dict[type[ast.cmpop], Operator] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+}
+_HINTS = (
+    (r"&&", " — did you mean `and`?"),
+    (r"\|\|", " — did you mean `or`?"),
+    (r"!(?!=)", " — did you mean `not`?"),
+    (r"(?<![=!<>])=(?!=)", " — did you mean `==`?"),
+)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_ROOTS = ("args", "person", "agent", "tenant")
+
+
+def parse(text: str) -> tuple[Node | None, list[Mistake]]:
+    """Read a condition.
+
+    Args:
+        text: The condition on one line, without surrounding blanks.
+
+    Returns:
+        The tree, or None with every mistake of form that was found.
+    """
+    if len(text) > MAX_LENGTH:
+        return None, [Mistake(0, f"the condition has {len(text)} characters, at most {MAX_LENGTH} are allowed")]
+    if "\\" in text:
+        return None, [Mistake(text.index("\\"), "a condition must not contain a backslash")]
+    tree = _syntax(text)
+    if isinstance(tree, Mistake):
+        return None, [tree]
+    reader = _Reader(text)
+    try:
+        node = reader.read(tree.body, 0)
+    except _TooMuch as error:
+        return None, [error.mistake]
+    mistakes = [*_lexical_mistakes(text), *reader.mistakes]
+    return (None, mistakes) if mistakes else (node, [])
+
+
+def _syntax(text: str) -> ast.Expression | Mistake:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text, mode="eval")
+    except SyntaxError as error:
+        at = min(max((error.offset or 1) - 1, 0), len(text))
+        hint = next((hint for written, hint in _HINTS if re.search(written, text)), "")
+        return Mistake(at, f"this is not an expression that can be read{hint}")
+    except (ValueError, MemoryError, RecursionError):
+        return Mistake(0, "the condition cannot be read: it is nested too deeply or holds a forbidden character")
+
+
+def _lexical_mistakes(text: str) -> list[Mistake]:
+    """Mistakes that Python's grammar hides: a comment, a forgotten comma between texts, look-alike letters."""
+    mistakes, previous = [], tokenize.ENDMARKER
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            at = token.start[1]
+            if token.type == tokenize.COMMENT:
+                mistakes.append(Mistake(at, "a condition must not contain a comment"))
+            if token.type == previous == tokenize.STRING:
+                mistakes.append(Mistake(at, "a comma is missing before this text"))
+            if token.type == tokenize.NAME and not token.string.isascii():
+                mistakes.append(Mistake(at, f"the name `{token.string}` must be plain ASCII"))
+            previous = token.type
+    except (tokenize.TokenError, SyntaxError):
+        mistakes.append(Mistake(0, "this is not an expression that can be read"))
+    return mistakes
+
+
+class _TooMuch(Exception):
+    def __init__(self, mistake: Mistake) -> None:
+        super().__init__(mistake.message)
+        self.mistake = mistake
+
+
+class _Reader:
+    """Turns Python's tree into ours, noting everything that is not allowed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.bytes = text.encode("utf-8", "surrogatepass")
+        self.mistakes: list[Mistake] = []
+        self.nodes = 0
+
+    def refuse(self, at: int, message: str) -> Constant:
+        self.mistakes.append(Mistake(at, message))
+        return Constant(None, at)
+
+    def offset(self, position: int) -> int:
+        """A character offset from Python's byte offset."""
+        return len(self.bytes[:position].decode("utf-8", "surrogatepass"))
+
+    def read(self, tree: ast.expr, depth: int) -> Node:
+        at = self.offset(tree.col_offset)
+        self.nodes += 1
+        if depth > MAX_DEPTH:
+            raise _TooMuch(Mistake(at, f"the condition is nested more than {MAX_DEPTH} levels deep"))
+        if self.nodes > MAX_NODES:
+            raise _TooMuch(Mistake(at, f"the condition has more than {MAX_NODES} parts"))
+        match tree:
+            case ast.BoolOp(op=op, values=values):
+                return Logic("and" if isinstance(op, ast.And) else "or", self.read_all(values, depth), at)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return Not(self.read(operand, depth + 1), at)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=value) as number) if type(value) in (int, float):
+                return self.number(number, at, sign="-")
+            case ast.Compare(left=left, ops=ops, comparators=comparators):
+                operands = self.read_all([left, *comparators], depth)
+                return Compare(operands, tuple(_OPERATORS[type(op)] for op in ops), at)
+            case ast.Call():
+                return self.call(tree, at, depth)
+            case ast.List(elts=items) | ast.Set(elts=items):
+                return self.values(items, at, depth)
+        return self.leaf(tree, at)
+
+    def leaf(self, tree: ast.expr, at: int) -> Node:
+        if isinstance(tree, (ast.Attribute, ast.Name)):
+            return self.name(tree, at)
+        if isinstance(tree, ast.Constant):
+            return self.constant(tree, at)
+        return self.refuse(at, f"{_describe(tree)} is not allowed in a condition")
+
+    def read_all(self, trees: Sequence[ast.expr], depth: int) -> tuple[Node, ...]:
+        return tuple(self.read(tree, depth + 1) for tree in trees)
+
+    def constant(self, tree: ast.Constant, at: int) -> Constant:
+        if tree.value is None or isinstance(tree.value, (bool, str)):
+            return Constant(tree.value, at)
+        if isinstance(tree.value, (int, float)):
+            return self.number(tree, at, sign="")
+        return self.refuse(at, f"{_describe(tree)} is not allowed in a condition")
+
+    def number(self, tree: ast.Constant, at: int, sign: str) -> Constant:
+        """A number exactly as it is written: a fraction becomes a Decimal, never a binary float."""
+        written = self.bytes[tree.col_offset : tree.end_col_offset].decode("utf-8", "replace")
+        if not _NUMBER.fullmatch(written):
+            return self.refuse(at, f"write the number `{written}` with plain digits, such as `50` or `49.90`")
+        return Constant(Decimal(sign + written) if "." in written else int(sign + written), at)
+
+    def values(self, trees: Sequence[ast.expr], at: int, depth: int) -> Node:
+        before = len(self.mistakes)
+        items = self.read_all(trees, depth)
+        if not items:
+            return self.refuse(at, "the list is empty")
+        constants = tuple(item for item in items if _is_plain(item))
+        if len(constants) < len(items) and len(self.mistakes) == before:
+            return self.refuse(at, "a list may only hold plain texts and numbers")
+        texts = [isinstance(item.value, str) for item in constants]
+        if len(set(texts)) > 1:
+            return self.refuse(
+                constants[texts.index(not texts[0])].at, "a list holds either texts or numbers, not both"
+            )
+        return Values(constants, at)
+
+    def call(self, tree: ast.Call, at: int, depth: int) -> Node:
+        if not isinstance(tree.func, ast.Name):
+            return self.refuse(at, "only the documented functions can be called, such as `domain(args.to)`")
+        name = tree.func.id
+        if name not in FUNCTIONS:
+            return self.refuse(at, f"unknown function `{name}`{suggest(name, FUNCTIONS)}")
+        if tree.keywords or any(isinstance(argument, ast.Starred) for argument in tree.args):
+            return self.refuse(at, f"`{name}` takes its arguments by position only")
+        return Call(name, self.read_all(tree.args, depth), at)
+
+    def name(self, tree: ast.Attribute | ast.Name, at: int) -> Node:
+        parts = _dotted(tree)
+        match parts:
+            case []:
+                return self.refuse(at, "a field can only be read from `args`, `person` or `agent`")
+            case ["tenant"]:
+                return Fact("tenant", at)
+            case ["person", "id"]:
+                return Fact("person", at)
+            case ["agent", "id"]:
+                return Fact("agent", at)
+            case ["args", _, *_]:
+                return Field(tuple(parts[1:]), at)
+            case ["args"]:
+                return self.refuse(at, "`args` needs a field, such as `args.amount`")
+            case ["person" | "agent" as who, *_]:
+                return self.refuse(at, f"`{'.'.join(parts)}` does not exist: write `{who}.id`")
+            case ["tenant", *_]:
+                return self.refuse(at, "`tenant` is a plain text and has no fields")
+        if not parts[0].isascii():
+            return Constant(None, at)  # already noted
+        return self.refuse(at, f"unknown name `{parts[0]}`{suggest(parts[0], _ROOTS)}")
+
+
+def _is_plain(node: Node) -> TypeGuard[Constant]:
+    return (
+        isinstance(node, Constant) and isinstance(node.value, (str, int, Decimal)) and not isinstance(node.value, bool)
+    )
+
+
+def _dotted(tree: ast.expr) -> list[str]:
+    """`["args", "amount"]` for `args.amount`; empty when it is anything but names joined by dots."""
+    match tree:
+        case ast.Name(id=name):
+            return [name]
+        case ast.Attribute(value=value, attr=attr):
+            before = _dotted(value)
+            return [*before, attr] if before else []
+    return []
+
+
+_DESCRIPTIONS: dict[type[ast.expr], str] = {
+    ast.BinOp: "arithmetic",
+    ast.UnaryOp: "arithmetic",
+    ast.Lambda: "a function definition",
+    ast.Subscript: "indexing with `[…]`",
+    ast.JoinedStr: "a formatted text",
+    ast.IfExp: "`if … else`",
+    ast.NamedExpr: "an assignment",
+    ast.Tuple: "a tuple (write a list in `[…]`)",
+    ast.Dict: "a dictionary",
+    ast.Starred: "`*`",
+}
+
+
+def _describe(tree: ast.expr) -> str:
+    if isinstance(tree, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        return "a comprehension"
+    return _DESCRIPTIONS.get(type(tree), "this")

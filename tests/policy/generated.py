@@ -1,0 +1,178 @@
+"""Random policies and requests from a seed: well-formed, with everything that the rules can say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+
+from gateway.policy.check import check
+from gateway.policy.kinds import type_of_model
+from gateway.policy.parse import parse
+from gateway.principal import Principal
+from tests.policy.making import TOOLS
+
+TENANTS = ("acme", "globex")
+PEOPLE = ("ana", "eve", "team", "role:r0")
+AGENTS = ("bot", "ana")
+ROLES = tuple(f"role:r{number}" for number in range(5))
+CALLED = ("crm_issue_refund", "crm_update_deal", "email_send_message", "email_update_draft", "ticket_update_ticket")
+PATTERNS = (*CALLED, "crm_*", "crm_update_*", "email_*", "ticket_*", "*")
+BY_NAME = {tool.name: tool for tool in TOOLS}
+
+ADDRESSES = ("a@acme.example", "b@acme.example", "c@evil.example", "support@acme.example")
+DOMAINS = ("acme.example", "evil.example")
+ODD_TEXTS = ("", "x", "!", "a && b", "r.sub == p.sub", "eval(p.condition)", "') or True #", "ю")
+AMOUNTS = ("0.01", "49.99", "50", "50.00", "51", "500", "1000000")
+
+ATOMS: Mapping[str, tuple[str, ...]] = {
+    "crm_issue_refund": (
+        "args.amount {order} {amount}",
+        "{amount} < args.amount <= {amount}",
+        "args.amount == {amount}",
+        "args.currency in ['EUR', 'USD']",
+        "args.currency != 'EUR'",
+        "args.note == {text}",
+        "starts_with(args.note, {text})",
+        "glob(args.note, '*a*')",
+        "len(args.note) {order} 3",
+    ),
+    "crm_update_deal": (
+        "args.amount {order} {amount}",  # raises when no amount is given
+        "args.amount is None",
+        "args.amount == {amount}",
+        "args.stage not in ['won', 'lost']",
+        "lower(args.next_step) == 'x'",
+    ),
+    "email_send_message": (
+        "all_in(domain(args.to), [{domain}])",
+        "any_in(domain(args.cc), [{domain}, 'other.example'])",
+        "{address} in args.to",
+        "len(args.cc) {order} 1",
+        "args.mailbox == {address}",
+        "domain(args.mailbox) == {domain}",
+        "ends_with(args.mailbox, '.example')",
+        "args.subject == {text}",
+    ),
+    "email_update_draft": (
+        "args.to is None",
+        "any_in(args.to, [{address}])",  # raises when no recipients are given
+        "args.version {order} 2",
+    ),
+    "ticket_update_ticket": (
+        "any_in(args.tags, ['vip'])",
+        "args.assignee == {address}",
+        "domain(args.assignee) != {domain}",
+        "args.status in ['solved', 'closed']",
+    ),
+}
+COMMON = ("person.id == 'ana'", "agent.id is None", "person.id in ['ana', 'eve']", "tenant == 'acme'", "True", "1 > 2")
+FALLIBLE = ("lower(agent.id) == 'bot'", "starts_with(person.id, 'a')")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One policy's files and some requests to it."""
+
+    roles: str
+    rules: str
+    requests: tuple[tuple[Principal, str, Mapping[str, object]], ...]
+
+
+def generated(seed: int, rules: int = 8, requests: int = 8) -> Generated:
+    """A policy with so many rules, and so many requests."""
+    random = Random(seed)
+    return Generated(
+        roles=_roles(random),
+        rules="\n".join(rule_line(random, f"R{number}") for number in range(rules)),
+        requests=tuple(request(random) for _ in range(requests)),
+    )
+
+
+def _roles(random: Random) -> str:
+    links = [f"g, {role}, role:everyone, *" for role in ROLES]
+    for number, role in enumerate(ROLES):
+        links += [
+            f"g, {role}, {other}, {random.choice((*TENANTS, '*'))}"
+            for other in ROLES[number + 1 :]
+            if random.random() < 0.25
+        ]
+    parties = [*(f"person:{name}" for name in PEOPLE), *(f"agent:{name}" for name in AGENTS)]
+    for party in parties:
+        links += [
+            f"g, {party}, {random.choice(ROLES)}, {random.choice((*TENANTS, '*'))}" for _ in range(random.randrange(4))
+        ]
+    return "\n".join(links)
+
+
+def rule_line(random: Random, id_: str, effect: str = "") -> str:
+    """One rule whose condition is well-formed for the tools that it covers."""
+    while True:
+        pattern = random.choice(PATTERNS)
+        condition = _condition(random, tuple(name for name in CALLED if _covers(pattern, name)))
+        if _is_sound(condition, pattern):
+            break
+    chosen = effect or random.choice(("allow", "allow", "ask", "deny"))
+    role = random.choice((*ROLES, "role:everyone"))
+    quoted = condition.replace('"', '""')
+    return f'p, {id_}, {role}, {pattern}, "{quoted}", {chosen}, "note of {id_}"'
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
+
+
+def _is_sound(condition: str, pattern: str) -> bool:
+    if not condition:
+        return True
+    node, _ = parse(condition)
+    covered = (tool for tool in TOOLS if _covers(pattern, tool.name))
+    return node is not None and not any(check(node, type_of_model(tool.input)) for tool in covered)
+
+
+def _condition(random: Random, tools: tuple[str, ...], depth: int = 0) -> str:
+    kind = random.random()
+    if depth == 0 and kind < 0.2:
+        return ""
+    if depth < 2 and kind < 0.5:
+        word = random.choice((" and ", " or "))
+        return "(" + word.join(_condition(random, tools, depth + 1) for _ in range(random.randrange(2, 4))) + ")"
+    if depth < 3 and kind < 0.65:
+        return f"not {_condition(random, tools, depth + 1)}"
+    atoms = COMMON if kind < 0.75 else FALLIBLE if kind < 0.8 else ATOMS[random.choice(tools)]
+    return random.choice(atoms).format(
+        order=random.choice(("<", "<=", ">", ">=")),
+        amount=random.choice(AMOUNTS),
+        text=repr(random.choice(ODD_TEXTS)),
+        domain=repr(random.choice(DOMAINS)),
+        address=repr(random.choice(ADDRESSES)),
+    )
+
+
+def request(random: Random) -> tuple[Principal, str, Mapping[str, object]]:
+    """Someone, a tool, and arguments as they are after validation."""
+    person, agent = random.choice((*PEOPLE, None)), random.choice((*AGENTS, None))
+    principal = Principal(random.choice((*TENANTS, "else")), person or (None if agent else "ana"), agent)
+    tool = random.choice(CALLED)
+    return principal, tool, _arguments(random, tool)
+
+
+def _arguments(random: Random, tool: str) -> Mapping[str, object]:
+    amount, text = Decimal(random.choice(AMOUNTS)), random.choice((*ODD_TEXTS, "banana", None))
+    some = random.sample(ADDRESSES, random.randrange(1, 4))
+    few = random.sample(ADDRESSES, random.randrange(3))
+    made: Mapping[str, Mapping[str, object]] = {
+        "crm_issue_refund": {"amount": amount, "currency": random.choice(("EUR", "USD", "PLN")), "note": text or ""},
+        "crm_update_deal": {
+            "amount": random.choice((amount, None)),
+            "stage": random.choice(("won", None)),
+            "next_step": text,
+        },
+        "email_send_message": {"mailbox": random.choice(ADDRESSES), "to": some, "cc": few, "subject": text or "s"},
+        "email_update_draft": {"mailbox": random.choice(ADDRESSES), "to": random.choice((some, None)), "version": 2},
+        "ticket_update_ticket": {
+            "tags": random.choice((["vip"], ["x"], [], None)),
+            "assignee": random.choice((*ADDRESSES, None)),
+            "status": random.choice(("solved", "open", None)),
+        },
+    }
+    return made[tool]

@@ -1,0 +1,250 @@
+"""Broken policy files, each with the exact line that a person reads."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.policy.load import load_policy
+from gateway.policy.problem import PolicyError
+from tests.policy.making import MODEL, SHIPPED, TEAM, TOOLS, problems, team_rules
+
+REFUND_RULE = 'p, R1, role:team, crm_issue_refund, "{}", allow, ""'
+MAIL_RULE = 'p, R1, role:team, email_send_message, "{}", allow, ""'
+
+CONDITIONS: list[tuple[str, str, str]] = [
+    # What cannot be read at all; columns count from the start of the line: the condition starts at column 38 or 40
+    (REFUND_RULE, "args.amount =< 50", "50: this is not an expression that can be read — did you mean `==`?"),
+    (REFUND_RULE, "args.amount > 5 && True", "55: this is not an expression that can be read — did you mean `and`?"),
+    (REFUND_RULE, "(args.amount > 5", "38: this is not an expression that can be read"),
+    (REFUND_RULE, "args.amount > 5 # small", "54: a condition must not contain a comment"),
+    (REFUND_RULE, r"args.note == '\n'", "52: a condition must not contain a backslash"),
+    (REFUND_RULE, "args.note in ['a' 'b']", "56: a comma is missing before this text"),
+    (REFUND_RULE, "аrgs.amount > 5", "38: the name `аrgs` must be plain ASCII"),
+    # What the language does not have
+    (REFUND_RULE, "args.amount + 1 > 5", "38: arithmetic is not allowed in a condition"),
+    (REFUND_RULE, "args['amount'] > 5", "38: indexing with `[…]` is not allowed in a condition"),
+    (REFUND_RULE, "[x for x in args.note] == 'a'", "38: a comprehension is not allowed in a condition"),
+    (REFUND_RULE, "args.note == f'{tenant}'", "51: a formatted text is not allowed in a condition"),
+    (REFUND_RULE, "(lambda: True)()", "38: only the documented functions can be called, such as `domain(args.to)`"),
+    (REFUND_RULE, "args.note in ('a', 'b')", "51: a tuple (write a list in `[…]`) is not allowed in a condition"),
+    (REFUND_RULE, "args.amount > 1_000", "52: write the number `1_000` with plain digits, such as `50` or `49.90`"),
+    (REFUND_RULE, "args.amount > 1e3", "52: write the number `1e3` with plain digits, such as `50` or `49.90`"),
+    (REFUND_RULE, "args.note in []", "51: the list is empty"),
+    (REFUND_RULE, "args.note in [args.note]", "51: a list may only hold plain texts and numbers"),
+    (REFUND_RULE, "args.note in ['a', 1]", "57: a list holds either texts or numbers, not both"),
+    # Names
+    (REFUND_RULE, "arg.amount > 5", "38: unknown name `arg` — did you mean `args`?"),
+    (REFUND_RULE, "args > 5", "38: `args` needs a field, such as `args.amount`"),
+    (REFUND_RULE, "person == 'ana'", "38: `person` does not exist: write `person.id`"),
+    (REFUND_RULE, "agent.name == 'x'", "38: `agent.name` does not exist: write `agent.id`"),
+    (REFUND_RULE, "tenant.id == 'x'", "38: `tenant` is a plain text and has no fields"),
+    (REFUND_RULE, "tenant == 'é' and args.amont > 5",
+     "56: unknown field `args.amont` — did you mean `args.amount`? (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.amount.cents > 5", "38: `args.amount` has no fields (in `crm_issue_refund`)"),
+    (MAIL_RULE, "domian(args.to) == 'x'", "40: unknown function `domian` — did you mean `domain`?"),
+    (MAIL_RULE, "all_in(args.to, allowed=['a'])", "40: `all_in` takes its arguments by position only"),
+    (MAIL_RULE, "len(args.to, args.cc) > 1", "40: `len` takes 1 argument, not 2 (in `email_send_message`)"),
+    # Kinds
+    (REFUND_RULE, "args.amount", "38: this is a number, but a condition must be true or false (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.amount > 5 and args.note",
+     "58: this is text, but a condition must be true or false (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.amount == '50'", "53: a number cannot be compared with text (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.note > 'a'", "38: `>` compares numbers or dates: this is text (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.amount is 5", "53: `is` only goes with `None`: use `==` or `!=` (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.amount is None", "38: this is never None (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.currency == 'EURO'",
+     "55: the other side is never `EURO` — did you mean `EUR`? (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.currency in ['EUR', 'XX']",
+     "63: the other side is never `XX`: it is one of EUR, USD, GBP, CHF, SEK, PLN (in `crm_issue_refund`)"),
+    (REFUND_RULE, "args.note in [1, 2]", "51: text is never in a list of numbers (in `crm_issue_refund`)"),
+    (REFUND_RULE, "'a' in args.note",
+     "45: `in` needs a list here, such as `['a', 'b']`: this is text (in `crm_issue_refund`)"),
+    (REFUND_RULE, "lower(args.amount) == 'x'", "44: `lower` needs text here, this is a number (in `crm_issue_refund`)"),
+    (REFUND_RULE, "glob(args.note, args.order_id)",
+     "54: the pattern of `glob` must be written out as a text (in `crm_issue_refund`)"),
+    (MAIL_RULE, "args.to == 'a@b.example'",
+     "40: lists are compared with `all_in` or `any_in` (in `email_send_message`)"),
+    (MAIL_RULE, "domain(args.to) == 'b.example'",
+     "40: lists are compared with `all_in` or `any_in` (in `email_send_message`)"),
+    (MAIL_RULE, "any_in(args.to, [1])", "40: `any_in` compares texts with numbers (in `email_send_message`)"),
+    (MAIL_RULE, "any_in(domain(args.to), ['x@evil.example'])",
+     "65: the other side is never `x@evil.example`: a domain has no `@` (in `email_send_message`)"),
+    (MAIL_RULE, "args.mailbox == 'Support@acme.example'",
+     "56: the other side is never `Support@acme.example`: it is always in lower case (in `email_send_message`)"),
+    (MAIL_RULE, "ends_with(args.mailbox, '.Example')",
+     "64: the other side never holds `.Example`: it is always in lower case (in `email_send_message`)"),
+    # Size
+    (REFUND_RULE, "args.note == '" + "x" * 500 + "'", "38: the condition has 515 characters, at most 500 are allowed"),
+    (REFUND_RULE, "not " * 21 + "True", "122: the condition is nested more than 20 levels deep"),
+    (REFUND_RULE, "args.amount in [" + ",".join("1" * 220) + "]", "448: the condition has more than 200 parts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "condition", "found"), CONDITIONS)
+def test_a_broken_condition_is_reported_where_it_breaks(line: str, condition: str, found: str) -> None:
+    column, _, message = found.partition(": ")
+    assert problems(line.format(condition.replace('"', '""')), "g, person:ana, role:team, acme") == [
+        f"rules.csv:1:{column}: error: {message}"
+    ]
+
+
+LINES: list[tuple[str, str, list[str]]] = [
+    ("rules.csv", 'p, R1, role:team, crm_get_contct, , allow, ""',
+     ["1:19: error: unknown tool `crm_get_contct` — did you mean `crm_get_contact`?"]),
+    ("rules.csv", 'p, R1, role:team, crm_gett_*, , allow, ""',
+     ["1:19: error: no tool matches `crm_gett_*` — did you mean `crm_get_*`?"]),
+    ("rules.csv", 'p, R1, role:team, crm_*_contact, , allow, ""',
+     ["1:19: error: tool `crm_*_contact` must be a tool's name, or its beginning followed by one `*`"]),
+    ("rules.csv", 'p, R1, role:team, "", , allow, ""',
+     ["1:20: error: tool `` must be a tool's name, or its beginning followed by one `*`"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, , Allow, ""',
+     ["1:28: error: unknown effect `Allow` — did you mean `allow`?"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, , permit, ""',
+     ["1:28: error: unknown effect `permit`: it must be `allow`, `ask` or `deny`"]),
+    ("rules.csv", 'p, R1, team, crm_*, , allow, ""',
+     ["1:8: error: `team` is not a role: a rule speaks of a role, such as `role:auditor` — did you mean `role:team`?"]),
+    ("rules.csv", 'p, R1, person:ana, crm_*, , allow, ""',
+     ["1:8: error: `person:ana` is not a role: a rule speaks of a role, such as `role:auditor`"]),
+    ("rules.csv", 'p, 1, role:team, crm_*, , allow, ""',
+     ["1:4: error: rule id `1` must be a letter, then letters, digits, `_` or `-`"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, , allow, ""\n\n# again\np, R1, role:team, crm_*, , deny, ""',
+     ["4:4: error: rule id `R1` is already used on line 1"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, "tenant == ""acme"", allow, ""',
+     ["1:26: error: the double quote that starts here is not closed on this line"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, tenant == "acme", allow, ""',
+     ['1:36: error: a double quote inside a value: put the whole value in `"…"`']),
+    ("rules.csv", 'p, R1, role:team, crm_*, "True" or, allow, ""',
+     ["1:33: error: only a comma may follow a closing double quote"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, "arg.x == ""y""", allow, ""',
+     ["1:27: error: unknown name `arg` — did you mean `args`?"]),
+    ("rules.csv", 'p, R1, role:team, email_*, "tenant == ""é"" and len(args.to) > 1", allow, ""',
+     ["1:53: error: unknown field `args.to` (in `email_search_messages` and 4 more that `email_*` covers)"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, , allow, "a\x00b"', ["1:37: error: the character U+0000 is not allowed"]),
+    ("rules.csv", 'p, R1, role:team, crm_*, , allow, "a\u202eb"', ["1:37: error: the character U+202E is not allowed"]),
+    ("rules.csv", "# " + "x" * 2_000, ["1:2001: error: the line has 2002 characters, at most 2000 are allowed"]),
+    ("roles.csv", "g, ana@acme.example, role:team, acme",
+     ["1:4: error: subject `ana@acme.example` needs a prefix — "
+      "did you mean `person:ana@acme.example` or `agent:ana@acme.example`?"]),
+    ("roles.csv", "g, user:ana, role:team, acme",
+     ["1:4: error: subject `user:ana` must be `person:…`, `agent:…` or `role:…`"]),
+    ("roles.csv", "g, person:*, role:team, acme",
+     ["1:4: error: subject `person:*` must be `person:…`, `agent:…` or `role:…`"]),
+    ("roles.csv", "g, person:ana, team, acme",
+     ["1:16: error: role `team` needs its prefix — did you mean `role:team`?"]),
+    ("roles.csv", "g, person:ana, role:Team, acme",
+     ["1:16: error: role `role:Team` must be `role:` and a name in lower case, such as `role:support_agent`"]),
+    ("roles.csv", "g, person:ana, role:team, acm*",
+     ["1:27: error: tenant `acm*` must be a name in lower case, or `*` for every tenant"]),
+    ("roles.csv", "g, person:ana, role:team", ["1:1: error: expected 4 columns (g, subject, role, tenant), found 3"]),
+    ("roles.csv", "g2, person:ana, role:team, acme",
+     ["1:1: error: unknown line type `g2`: lines of roles.csv start with `g`"]),
+    ("roles.csv", "g, role:everyone, role:team, acme",
+     ["1:4: error: `role:everyone` is built in and cannot be given a role"]),
+    ("roles.csv", "g, role:team, role:team, acme",
+     ["1:4: error: roles include each other in a circle: `role:team` → `role:team`"]),
+    ("roles.csv", "g, role:team, role:a, acme\ng, role:a, role:b, acme\ng, role:b, role:team, other",
+     ["3:4: error: roles include each other in a circle: `role:b` → `role:team` → `role:a` → `role:b`"]),
+    ("model.conf", MODEL + "p2 = sub, act\n",
+     ["20:1: error: `p2` in `[matchers]` is not honoured by this version of Remit: remove it"]),
+    ("model.conf", MODEL + "[matcher]\n", ["20:1: error: unknown section `matcher` — did you mean `matchers`?"]),
+    ("model.conf", MODEL + "m = True\n", ["20:1: error: `m` is defined twice"]),
+    ("model.conf", MODEL + "whatever\n", ["20:1: error: expected `[section]` or `key = value`"]),
+    ("model.conf", "r = sub\n" + MODEL, ["1:1: error: `r` stands before any section"]),
+    ("model.conf", MODEL.replace("g = _, _, _", ""), ["20:1: error: `g` is missing from section `[role_definition]`"]),
+    ("model.conf", MODEL.replace("g = _, _, _", "g = _, _"),
+     ["13:1: error: this version of Remit only honours `g = _, _, _`"]),
+    ("model.conf", MODEL.replace("covers(p.tool, r.tool)", "regexMatch(r.tool, p.tool)"),
+     ["19:1: error: this version of Remit only honours "
+      '`m = (p.sub == "role:everyone" || g(r.sub, p.sub, r.tenant)) && covers(p.tool, r.tool) && eval(p.condition)`']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "text", "found"), LINES)
+def test_a_broken_line_is_reported_where_it_breaks(file: str, text: str, found: list[str]) -> None:
+    texts = {"rules.csv": "", "roles.csv": "", "model.conf": MODEL, file: text}
+    if file == "rules.csv":
+        texts["roles.csv"] = "g, person:ana, role:team, acme"
+        texts["rules.csv"] += "\np, Z, role:team, crm_get_contact, , allow, "
+    if file == "roles.csv":
+        speaking = ("team", "a", "b")
+        texts["roles.csv"] += "\n" + "".join(f"g, role:{role}, role:everyone, *\n" for role in speaking)
+        texts["rules.csv"] = "".join(f"p, Z{role}, role:{role}, crm_get_contact, , allow, \n" for role in speaking)
+    assert problems(texts["rules.csv"], texts["roles.csv"], texts["model.conf"]) == [f"{file}:{each}" for each in found]
+
+
+def test_a_model_may_be_spaced_and_commented_as_one_likes() -> None:
+    assert problems("", "", MODEL.replace(" && ", "&&").replace(", ", " ,  ").replace("\n\n", "\n  # note\n\n")) == []
+
+
+def test_quotes_windows_line_ends_tabs_and_comments_are_understood() -> None:
+    rules = '  # comment\r\np ,\t"R1", role:team ,crm_issue_refund, "tenant == ""acme""" , allow ,"a, ""b"""\r\n'
+    assert problems(rules, "g, person:ana, role:team, acme\r\n") == []
+
+
+def test_a_role_without_holders_is_declared_by_including_everyone() -> None:
+    rules = team_rules("crm_issue_refund |  | allow")
+    assert problems(rules, "g, agent:bot, role:bot, acme\n") != []
+    assert problems(rules, "g, agent:bot, role:bot, acme\ng, role:team, role:everyone, *\n") == []
+
+
+def folder(tmp_path: Path, **changed: bytes | None) -> Path:
+    for name in ("model.conf", "roles.csv", "rules.csv"):
+        data = changed.get(name.partition(".")[0], (SHIPPED / name).read_bytes())
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def found_in(directory: Path) -> list[str]:
+    with pytest.raises(PolicyError) as caught:
+        load_policy(directory, TOOLS)
+    assert str(caught.value) == "\n".join(map(str, caught.value.problems))
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("name", ["model", "roles", "rules"])
+def test_a_missing_file_is_one_problem_only(tmp_path: Path, name: str) -> None:
+    file = {"model": "model.conf", "roles": "roles.csv", "rules": "rules.csv"}[name]
+    assert found_in(folder(tmp_path, **{name: None})) == [
+        f"{file}:1:1: error: the file cannot be read: no such file or directory"
+    ]
+
+
+def test_a_folder_in_the_place_of_a_file_and_a_missing_folder_are_problems(tmp_path: Path) -> None:
+    (folder(tmp_path, rules=None) / "rules.csv").mkdir()
+    assert found_in(tmp_path) == ["rules.csv:1:1: error: the file cannot be read: is a directory"]
+    assert len(found_in(tmp_path / "nowhere")) == 3
+
+
+def test_bytes_that_are_not_utf8_are_reported_where_they_stand(tmp_path: Path) -> None:
+    spoilt = (SHIPPED / "roles.csv").read_bytes() + "g, person:zoë".encode() + b"\xff, role:sales, larkspur\n"
+    lines = spoilt.count(b"\n")
+    assert found_in(folder(tmp_path, roles=spoilt)) == [
+        f"roles.csv:{lines}:14: error: byte 0xFF is not UTF-8: save the file as UTF-8"
+    ]
+
+
+def test_a_byte_order_mark_is_reported(tmp_path: Path) -> None:
+    spoilt = b"\xef\xbb\xbf" + (SHIPPED / "rules.csv").read_bytes()
+    assert found_in(folder(tmp_path, rules=spoilt)) == [
+        "rules.csv:1:1: error: the file starts with a byte order mark: save it as UTF-8 without one"
+    ]
+
+
+def test_utf16_is_reported(tmp_path: Path) -> None:
+    assert found_in(folder(tmp_path, model=MODEL.encode("utf-16"))) == [
+        "model.conf:1:1: error: byte 0xFF is not UTF-8: save the file as UTF-8"
+    ]
+
+
+def test_problems_come_in_the_order_of_the_files_and_lines() -> None:
+    found = problems("q\np, R1, role:x, crm_*, , no, ", "g, ana, role:y, acme", "[x]\n" + MODEL)
+    assert [line.split(":")[:2] for line in found] == [
+        ["model.conf", "1"],
+        ["roles.csv", "1"],
+        ["roles.csv", "1"],
+        ["rules.csv", "1"],
+        ["rules.csv", "2"],
+        ["rules.csv", "2"],
+    ]
+    assert problems(team_rules("crm_issue_refund |  | allow"), TEAM) == []

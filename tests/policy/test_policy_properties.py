@@ -1,0 +1,133 @@
+"""What holds for every policy and every request."""
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.policy.decision import Decision, Verdict
+from gateway.policy.judge import Policy
+from gateway.policy.problem import PolicyError
+from gateway.principal import Principal
+from tests.policy.generated import generated, rule_line
+from tests.policy.making import ANA, MODEL, NOW, REFUND, policy
+from tests.policy.test_against_casbin import SPOKEN_OF
+
+SEEDS = st.integers(min_value=0, max_value=10**9)
+PIECES = r"""
+    args args.amount args.note args.currency person.id tenant True None and or not in is if else lambda for == <= != :=
+    ** 'x' f'' 50 49.9 1e999 0x1f 1_0 lower domain len glob all_in any_in __class__ ａrgs ж ( ) [ ] { } , . # ' \ -
+    + = < > ! & | : ; @ "
+"""
+WORDS = st.sampled_from([*PIECES.split(), " ", "\t", "\n", "\x00", "\ud800", "\u202e", "", "9" * 60])
+CONDITIONS = st.one_of(
+    st.lists(WORDS, max_size=14).map("".join),
+    st.lists(WORDS, max_size=14).map(" ".join),
+    st.text(max_size=60),
+    st.tuples(st.sampled_from(["(", "not ", "-", "[", "lower(", "args."]), st.integers(1, 600)).map(
+        lambda repeated: repeated[0] * repeated[1]
+    ),
+)
+PLAIN = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.decimals(allow_nan=True), st.floats(), st.text(max_size=5)
+)
+VALUES = st.one_of(PLAIN, st.lists(st.text()))
+
+
+def loaded(rules: str, roles: str = "", model: str = MODEL) -> Policy | None:
+    """The policy, or None if it is refused; anything but a refusal with places is a failure."""
+    try:
+        return policy(rules, roles, model)
+    except PolicyError as error:
+        problems = error.problems
+    assert problems
+    assert all(problem.line >= 1 and problem.column >= 1 and "\n" not in problem.message for problem in problems)
+    return None
+
+
+@settings(max_examples=400, deadline=None)
+@given(CONDITIONS)
+def test_no_condition_crashes_the_loader_and_a_loaded_one_never_raises(condition: str) -> None:
+    quoted = condition.replace('"', '""')
+    if found := loaded(f'p, R1, role:everyone, crm_issue_refund, "{quoted}", allow, ""'):
+        found.decide(ANA, "crm_issue_refund", REFUND, NOW)
+        found.visible(ANA, NOW)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=100))
+def test_no_text_of_any_file_crashes_the_loader(rules: str, roles: str, model: str) -> None:
+    loaded(rules, roles, model)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(['"', ",", "p", " ", "g", "#", '""', "role:team", "allow", "\r", "\t"])).map("".join))
+def test_no_line_crashes_the_loader(line: str) -> None:
+    loaded(line, line)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEEDS, st.dictionaries(st.sampled_from(["amount", "currency", "note", "to", "cc", "mailbox", "tags"]), VALUES))
+def test_deciding_never_raises_whatever_the_arguments_are(seed: int, args: dict[str, object]) -> None:
+    judge = _policy(seed)
+    for tool in ("crm_issue_refund", "email_send_message", "ticket_update_ticket", "no_such_tool", ""):
+        assert judge.decide(ANA, tool, args, NOW).reason
+
+
+@settings(max_examples=150, deadline=None)
+@given(SEEDS, SEEDS)
+def test_adding_a_deny_rule_never_makes_anything_more_permitted(seed: int, other: int) -> None:
+    made = generated(seed)
+    denying = rule_line(Random(other), "D1", effect="deny")
+    before = policy(SPOKEN_OF + made.rules, made.roles)
+    after = policy(f"{SPOKEN_OF}{made.rules}\n{denying}", made.roles)
+    for who, tool, args in made.requests:
+        assert _strictness(after.decide(who, tool, args, NOW)) >= _strictness(before.decide(who, tool, args, NOW))
+        assert after.visible(who, NOW) <= before.visible(who, NOW)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SEEDS)
+def test_an_agent_for_a_person_never_exceeds_what_either_may_do_alone(seed: int) -> None:
+    judge = _policy(seed, blind=True)
+    for who, tool, args in generated(seed).requests:
+        if who.person and who.agent:
+            alone = [Principal(who.tenant, person=who.person), Principal(who.tenant, agent=who.agent)]
+            both = _strictness(judge.decide(who, tool, args, NOW))
+            assert both == max(_strictness(judge.decide(one, tool, args, NOW)) for one in alone)
+            assert judge.visible(who, NOW) == judge.visible(alone[0], NOW) & judge.visible(alone[1], NOW)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SEEDS)
+def test_a_tool_that_is_allowed_or_asked_for_is_visible(seed: int) -> None:
+    judge = _policy(seed)
+    for who, tool, args in generated(seed).requests:
+        if judge.decide(who, tool, args, NOW).verdict is not Verdict.DENY:
+            assert tool in judge.visible(who, NOW)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS)
+def test_a_verdict_is_made_by_rules_of_that_effect_and_an_allow_names_at_least_one(seed: int) -> None:
+    judge = _policy(seed)
+    effects = {rule.id: rule.effect for rule in judge.rules}
+    for who, tool, args in generated(seed).requests:
+        decision = judge.decide(who, tool, args, NOW)
+        if "could not be evaluated" not in decision.reason:
+            assert {effects[rule] for rule in decision.rules} <= {decision.verdict}
+        assert decision.rules or decision.verdict is Verdict.DENY
+        assert all(rule in decision.reason for rule in decision.rules)
+
+
+def _policy(seed: int, *, blind: bool = False) -> Policy:
+    """A generated policy; a blind one has no conditions on who the other party is."""
+    made = generated(seed)
+    rules = made.rules
+    if blind:
+        rules = "\n".join(line for line in rules.splitlines() if "person.id" not in line and "agent.id" not in line)
+    return policy(SPOKEN_OF + rules, made.roles)
+
+
+def _strictness(decision: Decision) -> int:
+    return decision.verdict.strictness
