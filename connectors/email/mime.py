@@ -13,7 +13,7 @@ from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import compat32
+from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 
 from connectors.email.charset import decode, visible, visible_line
@@ -39,12 +39,22 @@ _UNREADABLE = (
     RecursionError,
     AssertionError,
 )
-_AS_IT_CAME = compat32.clone(mangle_from_=False)
 _ID = re.compile(r"<([^<>\s]{1,500})>")
 _ADDRESS = re.compile(r"[^\s<>()\[\]\",;:@\\]+@[^\s<>()\[\]\",;:@\\]+")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,100}")
 _NOT_IN_A_NAME = re.compile(r'[<>:"|?*]+')
 _ENCODED_WORD = "=?"
+
+
+class _Bounded(Compat32):
+    """Cuts every header, in every part: taking a longer one apart costs the square of its length."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:_MAX_HEADER]
+
+
+_POLICY = _Bounded(mangle_from_=False)
 
 
 @dataclass(frozen=True)
@@ -117,11 +127,11 @@ def _structure(raw: bytes) -> Message:
     # Nested parts cost the parser their depth times their length; no honest message needs so many.
     if raw.lower().count(b"boundary") <= _MAX_PARTS:
         try:
-            return message_from_bytes(raw)
+            return message_from_bytes(raw, policy=_POLICY)
         except _UNREADABLE:
             pass
     try:
-        return BytesParser().parsebytes(raw, headersonly=True)
+        return BytesParser(policy=_POLICY).parsebytes(raw, headersonly=True)
     except _UNREADABLE:
         message = Message()
         message.set_payload(decode(raw))
@@ -135,7 +145,7 @@ def _header(message: Message, name: str) -> str:
     """The first header of that name, unfolded, its 8-bit bytes decoded; "" if there is none."""
     for key, value in message.raw_items():
         if key.lower() == name:
-            return decode(str(value)[:_MAX_HEADER].encode("utf-8", "surrogateescape"))
+            return decode(str(value).encode("utf-8", "surrogateescape"))
     return ""
 
 
@@ -260,7 +270,7 @@ def _bytes(part: Message) -> bytes:
     payload = part.get_payload()
     try:
         if isinstance(payload, list):
-            return b"\n".join(child.as_bytes(policy=_AS_IT_CAME) for child in payload if isinstance(child, Message))
+            return b"\n".join(child.as_bytes() for child in payload if isinstance(child, Message))
         content = part.get_payload(decode=True)
         return content if isinstance(content, bytes) else b""
     except _UNREADABLE:
