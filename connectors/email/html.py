@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from inscriptis.html_engine import Inscriptis
+from inscriptis.model.config import ParserConfig
 from lxml import etree
 from lxml.html import HtmlElement, document_fromstring
 
@@ -51,7 +52,7 @@ class _Look:
         return self.tiny or self.unseen or bool(same)
 
 
-def html_to_text(html: str) -> str:
+def html_to_text(html: str, limit: int = MAX_HTML, layout: ParserConfig | None = None) -> str:
     """Turn HTML into readable text.
 
     Left out are scripts, styles, comments and what CSS hides by the usual means: `display`, `visibility`, `opacity`,
@@ -59,13 +60,15 @@ def html_to_text(html: str) -> str:
     or id. CSS that hides in other ways is not noticed.
 
     Args:
-        html: A document or a fragment; only the first `MAX_HTML` characters count. What is no HTML at all gives "".
+        html: A document or a fragment. What is no HTML at all gives "".
+        limit: How many of its characters count.
+        layout: How elements are set as text, if not as usual.
     """
-    html = _XML_DECLARATION.sub("", html[:MAX_HTML].replace("\x00", ""))
+    html = _XML_DECLARATION.sub("", html[:limit].replace("\x00", ""))
     try:
         tree = document_fromstring(html)
         _leave_out_the_unseen(tree)
-        return visible(Inscriptis(tree).get_text()).strip()
+        return visible(Inscriptis(tree, layout).get_text()).strip()
     except (etree.LxmlError, ValueError, AssertionError, RecursionError, LookupError, TypeError, AttributeError):
         return ""
 

@@ -8,13 +8,12 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import inscriptis
 from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.html_properties import Display
 from inscriptis.model.config import ParserConfig
 from inscriptis.model.html_element import HtmlElement
-from lxml.etree import LxmlError
 
+from connectors.email.html import html_to_text
 from connectors.importing.contacts import date_of
 from connectors.importing.source import (
     Accepted,
@@ -132,12 +131,13 @@ def _document(raw: bytes, path: Path, place: Place, readers: tuple[str, ...], re
         Likeness("same text", " ".join(page.text.casefold().split())),
     )
     no_zone = (NO_ZONE,) if moment and not moment.had_zone else ()
-    signs = (*page.signs, *signs_of(title, page.text), *no_zone)
+    signs = (*page.signs, *no_zone)
     return Accepted(record, place, Facts(missing, signs, likenesses, record.updated_at, STALE_AFTER))
 
 
 def _page(raw: bytes, suffix: str) -> _Page:
     text, signs = _decoded(raw, suffix)
+    signs += signs_of(text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if suffix in _HTML:
         return replace(_html(text), signs=signs)
@@ -174,11 +174,8 @@ def _markdown(text: str) -> _Page:
 
 
 def _html(text: str) -> _Page:
-    try:
-        plain = inscriptis.get_text(text, _HEADINGS_KEPT)
-        named = {found["tag"].lower(): found["title"] for found in reversed(list(_HTML_TITLE.finditer(text[:100_000])))}
-        title = inscriptis.get_text(named.get("title") or named.get("h1") or "").strip()
-    except (LxmlError, ValueError, RecursionError) as error:
-        raise Refused("file: its HTML cannot be read") from error
+    plain = html_to_text(text, MAX_BYTES, _HEADINGS_KEPT)
+    named = {found["tag"].lower(): found["title"] for found in reversed(list(_HTML_TITLE.finditer(text[:100_000])))}
+    title = html_to_text(named.get("title") or named.get("h1") or "")
     heading = _HEADING.search(plain)
     return _Page(plain, title or (heading["title"] if heading else ""))

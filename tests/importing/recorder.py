@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.embedded.loading import LoadReport
-from connectors.importing import ImportReport, Kind, import_path
+from connectors.importing import ImportReport, Kind, Loader, import_path
 from connectors.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -56,12 +56,12 @@ class Imported:
     rejects: list[dict[str, Any]]
 
 
-async def bring_in(kind: Kind, path: Path, recorder: Recorder | None = None, **options: Any) -> Imported:  # noqa: ANN401
+async def bring_in(kind: Kind, path: Path, into: Loader[Any] | None = None, **options: Any) -> Imported:
     """Import with what most tests do not care about filled in."""
-    into = recorder or Recorder()
+    loader = Recorder() if into is None else into
     rejects = path.parent / "rejects.jsonl"
     if kind in (Kind.MBOX, Kind.MAILDIR, Kind.EML):
         options = {"mailbox": MAILBOX, **options}
-    report = await import_path(kind, path, into, "larkspur", **{"now": NOW, "rejects": rejects, **options})
+    report = await import_path(kind, path, loader, "larkspur", **{"now": NOW, "rejects": rejects, **options})
     entries = [json.loads(line) for line in rejects.read_text().splitlines()] if rejects.exists() else []
-    return Imported(report, into, entries)
+    return Imported(report, loader if isinstance(loader, Recorder) else Recorder(), entries)
