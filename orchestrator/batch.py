@@ -38,7 +38,7 @@ class Batch:
         items: list[Item],
         begin: Callable[[Item], None],
         end: Callable[[ItemReport], None],
-        bounds: Bounds,
+        bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
     ) -> None:
         """Triage items in turn; `begin` and `end` are told of each.
 

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from orchestrator.report import Action, Intent, Risk
 
@@ -78,11 +78,8 @@ def _rules() -> dict[str, Any]:
 
 @cache
 def _patterns() -> dict[Intent, re.Pattern[str]]:
-    found: dict[Intent, re.Pattern[str]] = {}
-    for intent in get_args(Intent):
-        if words := _rules()["intent"][intent]["words"]:
-            found[intent] = re.compile(rf"\b(?:{words})")
-    return found
+    rules: dict[Intent, dict[str, str]] = _rules()["intent"]
+    return {intent: re.compile(rf"\b(?:{rule['words']})") for intent, rule in rules.items() if rule["words"]}
 
 
 @cache

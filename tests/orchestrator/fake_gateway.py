@@ -23,7 +23,7 @@ Answer = dict[str, Any]
 TICKET_TEXT = ["subject", "requester_name", "requester_email", "comments[].author", "comments[].body"]
 THREAD_TEXT = ["subject", "messages[].sender_name", "messages[].sender_email", "messages[].subject", "messages[].body"]
 READS = frozenset(
-    [
+    {
         "crm_search_contacts",
         "crm_get_orders",
         "knowledge_search_documents",
@@ -31,9 +31,11 @@ READS = frozenset(
         "ticket_get_ticket",
         "email_search_messages",
         "email_get_thread",
-    ]
+    }
 )
-WRITES = frozenset(["ticket_update_ticket", "ticket_add_note", "email_create_draft", "email_send_message"])
+WRITES = frozenset(
+    {"ticket_update_ticket", "ticket_add_note", "email_create_draft", "email_send_message", "crm_issue_refund"}
+)
 
 
 def ticket(number: int, subject: str, body: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_the_screen_says_when_no_model_decides() -> None:
 Reply = Callable[[dict[str, Any]], Response]
 
 
-def calls(*wanted: tuple[str, str], **changes: Any) -> Response:  # noqa: ANN401
+def calls(*wanted: tuple[str, str], **changes: Any) -> Response:
     """A chat completion that asks for tool calls; arguments are given as raw text."""
     asked = [
         {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": arguments}}

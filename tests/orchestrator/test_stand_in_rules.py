@@ -98,7 +98,7 @@ def test_law_and_safety_go_to_a_person() -> None:
 
 def test_the_signal_is_a_sentence_of_the_text() -> None:
     body = "Good morning.\nThe parcel has not arrived. Regards"
-    assert read_text("Question", body).signal == "The parcel has not arrived."
+    assert read_text("Hello", body).signal == "The parcel has not arrived."
 
 
 def test_an_order_number_is_found() -> None:

@@ -50,7 +50,7 @@ def scripted(respond: Respond) -> ChosenModel:
     return ChosenModel("scripted", lambda: FunctionModel(respond))
 
 
-def result(info: AgentInfo, **changes: Any) -> ModelResponse:  # noqa: ANN401
+def result(info: AgentInfo, **changes: Any) -> ModelResponse:
     found = {
         "intent": "refund",
         "confidence": 0.9,
