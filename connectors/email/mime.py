@@ -244,6 +244,8 @@ def _media_type(part: Message) -> str:
         kind = part.get_content_type()
     except _UNREADABLE:
         return "application/octet-stream"
+    if kind.startswith("multipart/") and not part.is_multipart():
+        return "text/plain"  # its boundaries are missing: what is there can be read all the same
     return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
 
 
@@ -291,7 +293,7 @@ def _name(part: Message, index: int) -> str:
         given = ""
     name = safe_name(_words(decode(given.encode("utf-8", "surrogateescape"))))
     if not name and _media_type(part) == "message/rfc822":
-        name = safe_name(f"{_words(_header(_first_child(part), 'subject'))}.eml")
+        name = safe_name(f"{_words(_header(_first_child(part), 'subject')) or 'message'}.eml")
     return name or f"attachment-{index}"
 
 

@@ -147,13 +147,18 @@ def test_invisible_characters_are_left_out_of_text() -> None:
     assert visible("a\u200b\U000e0041\U000e0042b\x00\r\nc\u202e") == "ab\nc"
 
 
+def test_parts_without_their_boundaries_are_read_as_one_text() -> None:
+    assert parse(b"Content-Type: multipart/mixed\n\nfirst\n\nsecond").text == "first\n\nsecond"
+    assert "first" in parse(b"Content-Type: multipart/mixed; boundary=a\n\n--b\n\nfirst\n--b--").text
+
+
 def test_attachments_are_listed_with_name_type_and_content() -> None:
     message = EmailMessage()
     message.set_content("see attached")
     message.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Rechnung Mär.pdf")
     message.add_attachment("a;ü", subtype="csv", filename="x.csv")
     inner = EmailMessage()
-    inner["Subject"] = "inner"
+    inner["Subject"] = "inner: ../1"
     inner.set_content("inner text")
     message.add_attachment(inner)
     parsed = parse(message.as_bytes())
@@ -161,7 +166,7 @@ def test_attachments_are_listed_with_name_type_and_content() -> None:
     assert [(a.name, a.media_type) for a in parsed.attachments] == [
         ("Rechnung Mär.pdf", "application/pdf"),
         ("x.csv", "text/csv"),
-        ("inner.eml", "message/rfc822"),
+        ("1.eml", "message/rfc822"),
     ]
     assert parsed.attachments[0].content == b"%PDF"
     assert parsed.attachments[1].content.decode().strip() == "a;ü"
