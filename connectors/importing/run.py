@@ -84,7 +84,8 @@ async def import_path(
         progress: Called from a worker thread with (done, total or None) after every record.
 
     Raises:
-        UnreadableSource: If the path does not hold what was expected. Nothing was imported.
+        UnreadableSource: If the path does not hold what was expected, and nothing was imported; or if reading it
+            failed half way, as its message then says.
         InvalidInput: If another argument cannot be used; `field` names it.
         Unavailable: If the back end stopped answering. What was loaded until then stays; the same import may be
             repeated later.
@@ -93,7 +94,7 @@ async def import_path(
     tally, loaded, ready = Tally(now), LoadReport(), set[str]()
     with reject_file(rejects) as write:
         batches = _batches(source, tally, write, progress)
-        while batch := await anyio.to_thread.run_sync(next, batches, None):
+        while batch := await anyio.to_thread.run_sync(_next, batches, path):
             await _load(loader, tenant, _needed(batch, ready))
             report, refused = await _load(loader, tenant, batch)
             loaded += report
@@ -173,6 +174,14 @@ def _batches(
             batch, weight = [], 0
     if batch:
         yield batch
+
+
+def _next(batches: Iterator[list[Accepted]], path: Path) -> list[Accepted] | None:
+    try:
+        return next(batches, None)
+    except OSError as error:
+        reason = (error.strerror or "input error").lower()
+        raise UnreadableSource(f"reading `{path}` stopped: {reason}; what was loaded until then stays") from error
 
 
 def _weight(record: Record) -> int:

@@ -17,7 +17,7 @@ _MAX_REASONS = 3
 
 
 class UnreadableSource(InvalidInput):
-    """The path does not hold what was expected of it. Nothing was imported."""
+    """The path does not hold what was expected of it, or cannot be read."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message), field="path")

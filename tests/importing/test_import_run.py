@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from connectors.errors import InvalidInput, Unavailable
 from connectors.importing import Kind, UnreadableSource, render
+from connectors.importing.contacts import read_contacts_csv
+from connectors.importing.source import Item, Source
 from connectors.records import ContactRecord, Record
 from tests.importing.recorder import NOW, Recorder, accept_all, bring_in
 
@@ -87,6 +89,23 @@ async def test_a_back_end_that_stops_answering_ends_the_import_and_leaves_the_re
     assert not (tmp_path / "rejects.jsonl.part").exists()
     recorder.check = accept_all
     assert (await bring_in(Kind.CONTACTS, tmp_path / "contacts.csv", recorder)).report.read == 451
+
+
+async def test_a_source_that_breaks_off_while_it_is_read_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> Source:
+        def items() -> Iterator[Item]:
+            yield from read_contacts_csv(path).items
+            raise OSError(5, "Input/output error")
+
+        return Source(items())
+
+    monkeypatch.setattr("connectors.importing.run.read_contacts_csv", broken)
+    recorder = Recorder()
+    with pytest.raises(UnreadableSource, match="stopped: input/output error; what was loaded until then stays"):
+        await bring_in(Kind.CONTACTS, table(tmp_path, numbered(250)), recorder)
+    assert len(recorder.kept) == 200
 
 
 async def test_the_reject_file_is_written_anew_by_every_run_and_gone_when_nothing_was_rejected(tmp_path: Path) -> None:
