@@ -48,22 +48,16 @@ def run_triage(
     """
     import anyio
 
-    from orchestrator.gateway_client import GatewayError
+    from orchestrator.gateway_client import GatewayError, connect
     from orchestrator.models import choose_model
     from orchestrator.triage import Bounds
-    from orchestrator.triage_command import Options, triage_all
+    from orchestrator.triage_command import triage_all
 
-    options = Options(
-        url=url,
-        token=token,
-        command=shlex.split(command),
-        mailbox=mailbox,
-        limit=limit,
-        bounds=Bounds(requests=requests, tool_calls=tool_calls, tokens=tokens),
-        as_json=as_json,
-    )
+    bounds = Bounds(requests=requests, tool_calls=tool_calls, tokens=tokens)
+    gateway = connect(url=url, token=token, command=shlex.split(command) or None)
     try:
-        complete = anyio.run(triage_all, options, choose_model(model, os.environ))
+        chosen = choose_model(model, os.environ)
+        complete = anyio.run(triage_all, gateway, chosen, mailbox, limit, bounds, as_json)
     except (GatewayError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

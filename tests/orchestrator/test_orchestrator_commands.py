@@ -189,3 +189,19 @@ async def test_the_demo_fails_when_the_message_went_out_all_the_same(tmp_path: P
     (tmp_path / "outbox" / "1.eml").write_text("To: drop@evil.example\n")
     with pytest.raises(SceneFailed, match="in the outbox although"):
         await play(injected_call, tmp_path, company(email_send_message=DENIED))
+
+
+async def test_a_gateway_that_stops_half_way_keeps_what_was_done() -> None:
+    gateway = FakeGateway(tickets=[TICKET, ticket(2, "Second", "refund")])
+
+    async def stop(arguments: dict[str, Any]) -> dict[str, Any]:
+        if arguments["ticket_id"] == "tic_0001":
+            return ok(TICKET, [])
+        return {"status": "gone mad"}
+
+    gateway.answers["ticket_get_ticket"] = stop
+    async with over_http(gateway) as (url, _):
+        done = await invoke("run", "triage", "--url", url, REMIT_TOKEN=TOKEN)
+    assert done.exit_code == 1
+    assert "1/2  ticket tic_0001" in done.output
+    assert "stopped early: the server's answer is not Remit's" in done.output
