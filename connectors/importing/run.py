@@ -149,7 +149,7 @@ def _read(kind: Kind, path: Path, mailbox: str | None, readers: Sequence[str]) -
 
 def _address(mailbox: str | None) -> str:
     if not mailbox:
-        raise InvalidInput("say whose mail this is: the receiving mailbox's address is needed", field="mailbox")
+        raise InvalidInput("say whose mail this is with `--mailbox ADDRESS`", field="mailbox")
     try:
         return _ADDRESS.validate_python(mailbox)
     except ValidationError as error:
