@@ -127,7 +127,7 @@ def test_stdio_takes_its_principal_from_the_homes_configuration(tmp_path: Path) 
     assert b"remit.toml" in refused.stderr
     (tmp_path / "remit.toml").write_text('principal = "agent:triage"\n')
     served = subprocess.run(arguments, input=b"", capture_output=True, env=clean(), timeout=60, check=False)
-    assert served.returncode == 0
+    assert served.returncode == 0, served.stderr
 
 
 def test_the_journal_shows_what_outsiders_wrote_without_its_control_characters(tmp_path: Path) -> None:
