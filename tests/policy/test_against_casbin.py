@@ -1,7 +1,7 @@
 """The compiled judge and plain Casbin agree on every decision, verdict and rule ids alike."""
 
+import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -37,6 +37,14 @@ def test_both_judges_decide_alike_over_generated_policies() -> None:
 
 @pytest.mark.parametrize("part", range(4))
 def test_both_judges_decide_alike_over_the_shipped_policy(part: int) -> None:
-    judge = CasbinJudge((Path(SHIPPED) / "model.conf").read_text(encoding="utf-8"), shipped())
+    judge = CasbinJudge((SHIPPED / "model.conf").read_text(encoding="utf-8"), shipped())
     for who, tool, args, verdict, rules in DECISIONS[part::16]:
         assert judge.decide(principal(who), tool, args) == (Verdict(verdict), tuple(rules.split())), (who, tool)
+
+
+def test_casbin_is_imported_by_one_module_only() -> None:
+    sources = (SHIPPED.parent / "gateway").rglob("*.py")
+    importing = [
+        path.name for path in sources if re.search(r"^\s*(import|from) casbin", path.read_text(), re.MULTILINE)
+    ]
+    assert importing == ["casbin_judge.py"]

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.contract import Input
 from gateway.policy import functions
+from gateway.policy.check import check
 from gateway.policy.compiled import UNKNOWN, Facts, compiled, known
+from gateway.policy.kinds import type_of_model
 from gateway.policy.parse import parse
 from tests.policy.making import ANA, NOW, TEAM, ask_ana, policy, problems, team_rules
 
@@ -147,3 +150,43 @@ def test_a_tool_is_hidden_by_a_deny_that_holds_for_all_arguments_only() -> None:
     assert not sees("crm_issue_refund |  | allow", "crm_issue_refund | person.id == 'ana' | deny")
     assert not sees("crm_issue_refund | person.id == 'eve' | allow")
     assert not sees("crm_issue_refund | args.amount < 5 | deny")
+
+
+class Place(Input):
+    city: str
+    since: date
+
+
+class Visit(Input):
+    """An input with everything that the shipped tools' inputs do not have."""
+
+    place: Place
+    before: Place | None = None
+    hours: float
+    at: datetime
+
+
+@pytest.mark.parametrize(
+    ("condition", "mistakes"),
+    [
+        ("args.place.city == 'Gdynia'", []),
+        ("args.before.since < args.place.since", []),
+        ("args.before is None", []),
+        ("args.place.town == 'x'", ["unknown field `args.place.town`"]),
+        ("args.place.city.name == 'x'", ["`args.place.city` has no fields"]),
+        ("args.hours > 5", ["`args.hours` is a value that conditions cannot use"]),
+        ("args.at == args.at", ["`args.at` is a value that conditions cannot use"] * 2),
+        ("args.place == 'x'", ["a record cannot be compared with text"]),
+    ],
+)
+def test_fields_of_nested_records_are_checked_and_floats_and_times_refused(condition: str, mistakes: list[str]) -> None:
+    node, _ = parse(condition)
+    assert node is not None
+    assert [mistake.message for mistake in check(node, type_of_model(Visit))] == mistakes
+
+
+def test_a_field_of_a_nested_record_is_read_and_one_of_a_missing_record_cannot_be_judged() -> None:
+    args = {"place": {"city": "Gdynia", "since": date(2020, 1, 1)}, "before": None}
+    assert evaluate("args.place.city == 'Gdynia'", args) is True
+    with pytest.raises(TypeError):
+        evaluate("args.before.since < args.place.since", args)
