@@ -194,7 +194,15 @@ def _told(decision: Decision) -> dict[str, Any]:
 
 
 def _within(call: ToolCall, start: float) -> Callable[[float, float | None, str], Awaitable[None]]:
+    told = start
+
     async def report(done: float, total: float | None, message: str) -> None:
-        await call.progress(start + min(done / total, 0.99) if total else start, 3, message)
+        nonlocal told
+        # Without a total nobody knows how far it is: each step covers half of what is left.
+        now = start + min(done / total if total else 1 - 0.5**done, 0.99)
+        # The protocol wants every value above the last one (MCP 2025-06-18, "Progress").
+        if now > told:
+            told = now
+            await call.progress(now, 3, message)
 
     return report

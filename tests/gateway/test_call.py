@@ -332,6 +332,30 @@ async def test_progress_tells_each_stage_and_only_grows(opened: OpenGateway) -> 
     assert told == [(1, "decided: allow"), (2, "recorded"), (3, "done")]
 
 
+@pytest.mark.parametrize("total", [100.0, None])
+async def test_a_back_ends_own_progress_stays_between_the_stages_and_never_goes_back(
+    opened: OpenGateway, total: float | None
+) -> None:
+    told: list[float] = []
+
+    class ChattyCrm:
+        async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
+            for done in (0, 50, 50, 20, 100, 200):
+                await call.progress(done, total, "reading")
+            return await StandInCrm(at_once).crm_get_contact(call, args)
+
+    async def progress(done: float, total: float | None, message: str) -> None:
+        told.append(done)
+
+    async with opened() as gateway:
+        call = ToolCall(ANA, "crm_get_contact", {"contact_id": "con_abcd"}, progress=progress)
+        assert (await call_tool(with_crm(gateway, ChattyCrm()), call)).status == "ok"
+    assert told[:2] == [1, 2]
+    assert told[-1] == 3
+    assert told == sorted(set(told))
+    assert len(told) > 3
+
+
 async def test_another_tenants_record_is_as_absent_as_one_that_never_was(opened: OpenGateway) -> None:
     zoe = Principal("other", person="zoe@other.example")
     async with opened() as gateway:
