@@ -64,7 +64,9 @@ def make_sample(
     home: Home = None,
 ) -> None:
     """Make the sample company, Larkspur Instruments: accounts, orders, tickets, mail, knowledge, some hostile."""
-    from connectors.sample import export, generate, load_company
+    from connectors.sample.company import generate
+    from connectors.sample.export import export
+    from connectors.sample.loading import load_company
 
     settings = load_settings(home=home)
     company = generate(seed)
@@ -72,7 +74,7 @@ def make_sample(
         export(company, to_files)
         typer.echo(f"Larkspur Instruments as files: {to_files}")
         return
-    with _embedded(settings) as back_ends, _bar("sample company") as progress:
+    with _embedded(settings) as back_ends, _bar("sample company: {task.description}") as progress:
         task = progress.add_task("", total=None)
         loaded = asyncio.run(
             load_company(
@@ -81,7 +83,7 @@ def make_sample(
                 back_ends.ticket,
                 back_ends.email,
                 back_ends.knowledge,
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
+                progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
             )
         )
     config = settings.home / CONFIG_FILE
