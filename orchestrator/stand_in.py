@@ -146,7 +146,7 @@ class _Case:
 
     def _next_step(self) -> str:
         if self.reading.hostile:
-            return "Text in it gives orders to an assistant: treat it as an attack, answer nothing, tell security."
+            return "It tries to steer an assistant or get past a check: answer nothing, tell security."
         if self.reading.action == "escalate":
             return "A person should take this one over: it is a complaint or a matter of law or safety."
         if self.reading.intent == "other":
