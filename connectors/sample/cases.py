@@ -5,18 +5,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from connectors.records import ContactRecord, OrderLineRecord, RefundRecord
-from connectors.sample.orders import Product, Sale, catalogue, in_eur, number_for, price, serial_number
+from connectors.sample.facts import agent_facts, customer_facts, daytime, offer_facts, weekday
+from connectors.sample.orders import Sale, catalogue, in_eur, number_for, serial_number
 from connectors.sample.people import Colleague, Customer, speaking
 from connectors.sample.words import Facts, Writer, bank, day, money
 
 AGENT_LIMIT = 200
 LEAD_LIMIT = 2_000
 INSTRUMENTS = frozenset({"balance", "ph", "logger", "conductivity"})
-GOODS = INSTRUMENTS | {"electrode", "accessory"}
+GOODS = INSTRUMENTS | {"electrode", "accessory", "solution"}
 
 Anchor = Literal["placed", "due", "delivered"]
 
@@ -101,7 +103,7 @@ class Cases:
     writer: Writer
     now: datetime
     refunds: dict[str, list[RefundRecord]] = field(default_factory=lambda: defaultdict(list))
-    _taken: set[tuple[str, str]] = field(default_factory=set)
+    _taken: set[tuple[str, str, str]] = field(default_factory=set)
     _heard: set[str] = field(default_factory=set)
 
     def any(self) -> Case:
@@ -164,8 +166,7 @@ class Cases:
         if language == "en":
             facts |= {f"again_{key}": text for key, text in self.writer.pick(bank("en")["again"]).items()}
         outcome: Literal["", "refunded"] = ""
-        if section(intent.name) == "refund":
-            self._taken.add((sale.order.number, line.sku))
+        self._taken.add((section(intent.name), sale.order.number, line.sku))
         if intent.name == "refund" and self.rng.random() < 0.6:
             outcome = "refunded"
         return Case(intent.name, sale.contact, sale.customer, agent, at, language, facts, sale, line, outcome)
@@ -226,7 +227,7 @@ class Cases:
             line
             for line in sale.order.lines
             if catalogue()[line.sku].kind in intent.kinds
-            and (section(intent.name) != "refund" or (sale.order.number, line.sku) not in self._taken)
+            and (section(intent.name), sale.order.number, line.sku) not in self._taken
         ]
 
     def _wording(self, intent: Intent, language: str, line: OrderLineRecord, facts: Facts) -> dict[str, str]:
@@ -235,7 +236,7 @@ class Cases:
             return {"damage": self.writer.write(words["damage"][kind], facts)}
         if not intent.pairs:
             return {}
-        pair = self.rng.choice(_pairs(words, intent.pairs, kind))
+        pair = self.writer.pick(_pairs(language, intent.pairs, kind))
         found = {name: self.writer.fill(text, facts) for name, text in pair.items() if name != "kind"}
         return {"topic": found.pop("title"), **found}
 
@@ -264,7 +265,7 @@ def spoken(intent: Intent, language: str, line: OrderLineRecord) -> bool:
     words, kind = bank(language), catalogue()[line.sku].kind
     if section(intent.name) not in words:
         return False
-    return not intent.pairs or bool(_pairs(words, intent.pairs, kind))
+    return not intent.pairs or bool(_pairs(language, intent.pairs, kind))
 
 
 def section(intent: str) -> str:
@@ -272,46 +273,6 @@ def section(intent: str) -> str:
     return "refund" if intent == "refund_outside" else intent
 
 
-def customer_facts(customer: Customer, contact: ContactRecord) -> dict[str, object]:
-    """The facts about who writes."""
-    return {
-        "name": contact.name,
-        "first": contact.name.split()[0],
-        "email": contact.email,
-        "title": contact.title,
-        "company": customer.account.name,
-        "city": customer.town,
-        "town": customer.town,
-        "phone": contact.phone,
-    }
-
-
-def agent_facts(agent: Colleague) -> dict[str, object]:
-    """The facts about who answers."""
-    return {"agent": agent.first, "agent_name": agent.name}
-
-
-def offer_facts(product: Product, customer: Customer, count: int, language: str) -> dict[str, object]:
-    """The facts of a quotation for some pieces of a product."""
-    each = price(product, customer.currency, count)
-    return {
-        "n": count,
-        "model": product.model,
-        "kind": bank(language)["kind"][product.kind],
-        "offer": money(each, customer.currency, language),
-        "offer_total": money(each * count, customer.currency, language),
-    }
-
-
-def daytime(at: datetime) -> datetime:
-    """The same day between seven in the morning and seven at night."""
-    return at.replace(hour=7 + at.hour // 2, second=0, microsecond=0)
-
-
-def weekday(at: datetime) -> datetime:
-    """The same moment, or the Monday after it if it falls on a weekend."""
-    return at + timedelta(days=max(0, 7 - at.weekday()) if at.weekday() > 4 else 0)
-
-
-def _pairs(words: dict[str, Any], name: str, kind: str) -> list[dict[str, str]]:
-    return [pair for pair in words.get(name, ()) if pair.get("kind", kind) == kind]
+@cache
+def _pairs(language: str, name: str, kind: str) -> tuple[dict[str, str], ...]:
+    return tuple(pair for pair in bank(language).get(name, ()) if pair.get("kind", kind) == kind)

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from connectors.records import RefundRecord
-from connectors.sample.cases import AGENT_LIMIT, LEAD_LIMIT, Case, Cases, daytime, section, weekday
+from connectors.sample.cases import AGENT_LIMIT, LEAD_LIMIT, Case, Cases, section
+from connectors.sample.facts import daytime, weekday
 from connectors.sample.people import Colleague, with_role
 from connectors.sample.words import Writer, bank, opened
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 from connectors.crm.tools import DealStage
 from connectors.records import ActivityRecord, DealRecord, MessageRecord
-from connectors.sample.cases import Case, Cases, agent_facts, customer_facts, daytime, offer_facts, weekday
+from connectors.sample.cases import Case, Cases
 from connectors.sample.conversation import Turn, converse
+from connectors.sample.facts import agent_facts, customer_facts, daytime, offer_facts, weekday
 from connectors.sample.mail import SALES, conversation
 from connectors.sample.orders import Product, catalogue, price
 from connectors.sample.people import Customer, speaking

@@ -76,10 +76,17 @@ def _attack(plan: dict[str, Any], number: int, cases: Cases) -> Attack:
 
 def _case(plan: dict[str, Any], at: datetime, cases: Cases) -> tuple[Case, dict[str, str]]:
     language = plan.get("language", "en")
-    known = [one for one in cases.sales if one.order.delivered_at and one.order.delivered_at < at]
-    sale = cases.rng.choice([one for one in known if one.contact.language == language])
-    line = max(sale.goods, key=lambda one: (catalogue()[one.sku].price, one.sku))
-    case = replace(cases.about(BY_NAME[plan["about"]], sale, line, at), language=language)
+    intent = BY_NAME[plan["about"]]
+    sale, line = cases.rng.choice(
+        [
+            (sale, line)
+            for sale in cases.sales
+            if sale.order.delivered_at and sale.order.delivered_at < at and sale.contact.language == language
+            for line in sale.goods
+            if catalogue()[line.sku].kind in intent.kinds
+        ]
+    )
+    case = replace(cases.about(intent, sale, line, at), language=language)
     facts = {
         **{name: str(fact) for name, fact in case.facts.items()},
         "first": slug(case.contact.name.split()[0], "", language),

@@ -7,8 +7,9 @@ from typing import Any
 
 from connectors.records import MessageRecord, OrderLineRecord
 from connectors.sample.attachments import Attached, invitation, note, pdf, photo, readings, table
-from connectors.sample.cases import INSTRUMENTS, Case, Cases, customer_facts, daytime, weekday
+from connectors.sample.cases import INSTRUMENTS, Case, Cases
 from connectors.sample.conversation import Turn, converse, office
+from connectors.sample.facts import customer_facts, daytime, weekday
 from connectors.sample.messages import Letter, Person, thread
 from connectors.sample.orders import Sale, catalogue, number_for
 from connectors.sample.people import DOMAIN, Colleague, colleagues, slug

@@ -25,7 +25,16 @@ _CARRIERS = {
     "Poland": ("Baltparcel", "BP", 4),
 }
 _NORDVIA = ("Nordvia", "NV", 3)
-_COMMON = {"balance": 5, "ph": 5, "electrode": 7, "conductivity": 3, "logger": 8, "accessory": 9, "service": 4}
+_COMMON = {
+    "balance": 5,
+    "ph": 5,
+    "electrode": 7,
+    "conductivity": 3,
+    "logger": 8,
+    "accessory": 7,
+    "solution": 10,
+    "service": 4,
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def _sale(number: str, customer: Customer, placed: datetime, rng: Random, now: d
     carrier, prefix, days = _CARRIERS.get(customer.account.country, _NORDVIA)
     shipped = _working(placed + timedelta(hours=rng.uniform(3, 36)))
     due = _working(placed + timedelta(days=days + 3))
-    late = rng.random() < 0.17
+    late = rng.random() < 0.24
     arrival = due + timedelta(days=rng.uniform(2, 9)) if late else due - timedelta(days=rng.uniform(0, 2.5))
     arrival = _working(max(arrival, shipped + timedelta(days=1)))
     cancelled = rng.random() < 0.05

@@ -18,7 +18,7 @@ from connectors.records import MessageRecord
 from connectors.sample.company import Company, generate
 from connectors.ticketing.tools import Ticketing
 
-GOLDEN = "727a59da54f808ed57819bfdb9d0cc04da4bf192fff69067c99673c429a329ca"
+GOLDEN = "04b1bc0ba54d3efa74d46e8ced9471e8f01ba3d8404bc8ce6a2f69f0b37b87ae"
 ORDER = re.compile(r"\bLI-(\d{5})\b")
 DOMAIN = re.compile(r"(?:@|https?://)((?:[\w-]+\.)+[a-z]{2,})", re.IGNORECASE)
 INTENTS = {
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_bytes(company: Company) -> None:
 
 
 def test_another_seed_gives_another_company(company: Company) -> None:
-    other = generate(seed=8)
+    other = generate(seed=2)
     assert other.digest() != company.digest()
     assert len(other.tickets) == 1500
 
