@@ -6,6 +6,7 @@ that the tests can hold the fast judge against it. This is the only module that 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +14,27 @@ import casbin
 from casbin.persist.adapter import Adapter
 from casbin.rbac.default_role_manager import RoleManager
 
+from gateway.policy.compiled import clock, earlier
 from gateway.policy.decision import Verdict
-from gateway.policy.expression import Call, Compare, Constant, Fact, Field, Logic, Node, Not, Scalar, Values
+from gateway.policy.expression import (
+    Call,
+    Compare,
+    Constant,
+    Earlier,
+    Fact,
+    Field,
+    Logic,
+    Node,
+    Not,
+    Now,
+    Scalar,
+    Sum,
+    Values,
+)
 from gateway.policy.functions import FUNCTIONS
+from gateway.policy.history import EMPTY, History
 from gateway.policy.judge import Policy, Rule
+from gateway.policy.patterns import covers
 from gateway.policy.roles import ANY_TENANT, EVERYONE, MAX_CHAIN, Link
 from gateway.principal import Principal
 
@@ -68,17 +86,22 @@ class CasbinJudge:
         every = dict.fromkeys(Verdict, "allow")
         self._single = [_enforcer(model, policy.links, [rule], every) for rule in policy.rules]
 
-    def decide(self, principal: Principal, tool: str, args: Mapping[str, object]) -> tuple[Verdict, tuple[str, ...]]:
+    def decide(
+        self,
+        principal: Principal,
+        tool: str,
+        args: Mapping[str, object],
+        now: datetime,
+        history: History | None = EMPTY,
+    ) -> tuple[Verdict, tuple[str, ...]]:
         """The verdict, and the ids of the rules that made it in the order of the file."""
-        found = [self._party(party, principal, tool, args) for party in principal.parties]
+        about = (principal.tenant, tool, args, principal.person, principal.agent, now, history)
+        found = [self._party((party, *about)) for party in principal.parties]
         verdict = max((verdict for verdict, _ in found), key=lambda each: each.strictness)
         ids = {id_ for found_verdict, ids in found if found_verdict is verdict for id_ in ids}
         return verdict, tuple(rule.id for rule in self._rules if rule.id in ids)
 
-    def _party(
-        self, party: str, principal: Principal, tool: str, args: Mapping[str, object]
-    ) -> tuple[Verdict, frozenset[str]]:
-        request = (party, principal.tenant, tool, args, principal.person, principal.agent)
+    def _party(self, request: Sequence[object]) -> tuple[Verdict, frozenset[str]]:
         outcomes = {rule: _enforce(single, request) for rule, single in zip(self._rules, self._single, strict=True)}
         verdict = Verdict.DENY
         if None not in outcomes.values() and _enforce(self._lenient, request):
@@ -98,8 +121,11 @@ def _enforce(enforcer: Any, request: Sequence[object]) -> bool | None:  # noqa: 
 def _enforcer(model: str, links: Iterable[Link], rules: Iterable[Rule], effects: Mapping[Verdict, str]) -> Any:  # noqa: ANN401
     enforcer = casbin.Enforcer(casbin.Enforcer.new_model(text=model), _Lines(links, rules, effects))
     enforcer.add_named_domain_matching_func("g", lambda asked, written: written in (asked, ANY_TENANT))
-    enforcer.add_function("covers", _covers)
+    enforcer.add_function("covers", covers)
     enforcer.add_function("dec", Decimal)
+    enforcer.add_function("day", date.fromisoformat)
+    enforcer.add_function("clock", clock)
+    enforcer.add_function("earlier", earlier)
     for name, function in FUNCTIONS.items():
         enforcer.add_function(name, function.run)
     return enforcer
@@ -126,11 +152,7 @@ class _Lines(Adapter):  # type: ignore[misc] # Casbin is untyped
         ]
 
 
-def _covers(pattern: str, tool: str) -> bool:
-    return tool.startswith(pattern[:-1]) if pattern.endswith("*") else tool == pattern
-
-
-def printed(node: Node) -> str:
+def printed(node: Node) -> str:  # noqa: C901 - one case for each kind of node
     """A checked condition in the words of Casbin's evaluator, every part in brackets of its own.
 
     Casbin replaces pieces of a condition's text (`!`, `&&`, `r.`) even inside texts: so texts are written in escapes.
@@ -144,6 +166,12 @@ def printed(node: Node) -> str:
             return "r_args" + "".join(f"['{name}']" for name in path)
         case Fact(name=name):
             return f"r_{name}"
+        case Now(part=part):
+            return f"clock(r_now, '{part}')"
+        case Earlier(tools=tools, argument=argument):
+            return f"earlier(r_history, {_literal(tools)}, {_literal(argument)})"
+        case Sum(operands=operands):
+            return f"({' + '.join(map(printed, operands))})"
         case Call(function=function, arguments=arguments):
             return f"{function}({', '.join(map(printed, arguments))})"
         case Compare(operands=operands, operators=operators):
@@ -158,4 +186,6 @@ def printed(node: Node) -> str:
 def _literal(value: Scalar) -> str:
     if isinstance(value, str):
         return "'" + "".join(f"\\U{ord(character):08x}" for character in value) + "'"
+    if isinstance(value, date):
+        return f"day('{value}')"
     return f"dec('{value}')" if isinstance(value, Decimal) else f"({value})"

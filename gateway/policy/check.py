@@ -1,9 +1,30 @@
 """Checks a condition against the input of one tool: every field exists, every comparison makes sense."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from itertools import pairwise
+from typing import Annotated
 
-from gateway.policy.expression import Call, Compare, Constant, Fact, Field, Logic, Node, Not, Operator, Values
+from pydantic import Field as Bounds
+
+from gateway.policy import patterns
+from gateway.policy.expression import (
+    Call,
+    ClockPart,
+    Compare,
+    Constant,
+    Earlier,
+    Fact,
+    Field,
+    Logic,
+    Node,
+    Not,
+    Now,
+    Operator,
+    Sum,
+    Values,
+    parts,
+)
 from gateway.policy.functions import FUNCTIONS
 from gateway.policy.kinds import Kind, Type
 from gateway.policy.parse import Mistake
@@ -13,6 +34,11 @@ _BOOL, _ANY = Type(Kind.BOOL), Type(Kind.ANY)
 _ORDERINGS = frozenset({"<", "<=", ">", ">="})
 _AFFIXES = frozenset({"starts_with", "ends_with", "glob"})
 _ORDERED = frozenset({Kind.NUMBER, Kind.DATE, Kind.ANY})
+_CLOCK: Mapping[ClockPart, Type] = {
+    "hour": Type(Kind.NUMBER, annotation=Annotated[int, Bounds(ge=0, le=23)]),
+    "weekday": Type(Kind.NUMBER, annotation=Annotated[int, Bounds(ge=0, le=6)]),
+    "date": Type(Kind.DATE),
+}
 
 
 def check(condition: Node, arguments: Type) -> list[Mistake]:
@@ -25,6 +51,32 @@ def check(condition: Node, arguments: Type) -> list[Mistake]:
     checker = _Checker(arguments)
     checker.truth(condition)
     return checker.mistakes
+
+
+def check_history(condition: Node, tools: Mapping[str, Type]) -> list[Mistake]:
+    """Find what is wrong with `calls` and `total` in a condition.
+
+    Args:
+        condition: The condition as parsed.
+        tools: The type of each tool's input by the tool's name.
+    """
+    found = (_history_mistake(part, tools) for part in parts(condition) if isinstance(part, Earlier))
+    return [mistake for mistake in found if mistake]
+
+
+def _history_mistake(node: Earlier, tools: Mapping[str, Type]) -> Mistake | None:
+    if message := patterns.mistake(node.tools, tools):
+        return Mistake(node.at, message)
+    if node.argument is None:
+        return None
+    if node.tools not in tools:
+        return Mistake(node.at, f"`total` sums an argument of one tool: `{node.tools}` is a pattern")
+    fields = tools[node.tools].fields
+    if node.argument not in fields:
+        return Mistake(node.at, f"`{node.tools}` has no argument `{node.argument}`{suggest(node.argument, fields)}")
+    if (kind := fields[node.argument].kind) is not Kind.NUMBER:
+        return Mistake(node.at, f"`total` sums numbers: `{node.argument}` of `{node.tools}` is {kind}")
+    return None
 
 
 class _Checker:
@@ -44,12 +96,18 @@ class _Checker:
         elif found.optional:
             self.refuse(node.at, "this may be None: compare it with `== True` or `== False`")
 
-    def type_of(self, node: Node) -> Type:
+    def type_of(self, node: Node) -> Type:  # noqa: C901 - one case for each kind of node
         match node:
             case Constant(value=value):
                 return _type_of_constant(value)
             case Values(items=items):
                 return Type(Kind.LIST, item=_type_of_constant(items[0].value))
+            case Now(part=part):
+                return _CLOCK[part]
+            case Earlier():
+                return Type(Kind.NUMBER)
+            case Sum(operands=operands):
+                return self.sum(operands)
             case Field():
                 return self.field(node)
             case Fact(name=name):
@@ -79,6 +137,12 @@ class _Checker:
         if inside.kind is Kind.OTHER:
             return self.refuse(node.at, f"`{seen}` is {inside.kind}")
         return inside
+
+    def sum(self, operands: Sequence[Node]) -> Type:
+        for operand in operands:
+            if (found := self.type_of(operand)).kind not in (Kind.NUMBER, Kind.ANY):
+                return self.refuse(operand.at, f"`+` adds numbers: this is {found.kind}")
+        return Type(Kind.NUMBER)
 
     def call(self, node: Call) -> Type:
         function = FUNCTIONS[node.function]
@@ -146,7 +210,7 @@ class _Checker:
         elif left_type.kind is Kind.LIST or right_type.kind is Kind.LIST:
             self.refuse(left.at, "lists are compared with `all_in` or `any_in`")
         elif left_type.kind is not right_type.kind:
-            self.refuse(right.at, f"{left_type.kind} cannot be compared with {right_type.kind}")
+            self.unlike(left_type, right, right_type)
         else:
             self.possible(left_type, right)
             self.possible(right_type, left)
@@ -163,17 +227,22 @@ class _Checker:
     def ordering(self, left: Node, left_type: Type, operator: Operator, right: Node, right_type: Type) -> None:
         for node, found in ((left, left_type), (right, right_type)):
             if found.kind not in _ORDERED:
-                self.refuse(node.at, f"`{operator}` compares numbers or dates: this is {found.kind}")
+                self.refuse(node.at, f"`{operator}` compares numbers or dates: this is {found.kind}{_date_hint(node)}")
                 return
         if left_type.kind is not right_type.kind:
-            self.refuse(right.at, f"{left_type.kind} cannot be compared with {right_type.kind}")
+            self.unlike(left_type, right, right_type)
+
+    def unlike(self, left_type: Type, right: Node, right_type: Type) -> None:
+        hint = ": a date is written `'2026-12-24'`" if Kind.DATE in (left_type.kind, right_type.kind) else ""
+        self.refuse(right.at, f"{left_type.kind} cannot be compared with {right_type.kind}{hint}")
 
     def possible(self, holder: Type, literals: Node) -> None:
         """A literal that the other side can never equal is a misspelling that would switch the rule off."""
         items = literals.items if isinstance(literals, Values) else (literals,)
+        of = f" of `lists.{literals.name}`" if isinstance(literals, Values) and literals.name else ""
         for item in items:
             if isinstance(item, Constant) and not holder.could_be(item.value):
-                self.refuse(item.at, f"the other side is never `{item.value}`{_why(holder, item.value)}")
+                self.refuse(item.at, f"the other side is never `{item.value}`{of}{_why(holder, item.value)}")
 
 
 def _why(holder: Type, value: object) -> str:
@@ -186,11 +255,18 @@ def _why(holder: Type, value: object) -> str:
     )
 
 
+def _date_hint(node: Node) -> str:
+    is_near = isinstance(node, Constant) and str(node.value)[:4].isdigit()
+    return ": a date is written `'2026-12-24'`" if is_near else ""
+
+
 def _type_of_constant(value: object) -> Type:
     if value is None:
         return Type(Kind.NONE, optional=True)
     if isinstance(value, bool):
         return _BOOL
+    if isinstance(value, date):
+        return Type(Kind.DATE)
     return Type(Kind.TEXT if isinstance(value, str) else Kind.NUMBER)
 
 

@@ -2,23 +2,41 @@
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
+from functools import reduce
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from gateway.policy.expression import Call, Compare, Constant, Fact, Field, Logic, Node, Not, Operator, Values
+from gateway.policy.expression import (
+    Call,
+    ClockPart,
+    Compare,
+    Constant,
+    Earlier,
+    Fact,
+    Field,
+    Logic,
+    Node,
+    Not,
+    Now,
+    Operator,
+    Sum,
+    Values,
+)
 from gateway.policy.functions import FUNCTIONS
+from gateway.policy.history import EMPTY, History
 
 
 class Facts(NamedTuple):
-    """All that a condition may look at."""
+    """All that a condition may look at; `history` is None when it could not be read."""
 
     args: Mapping[str, object]
     person: str | None
     agent: str | None
     tenant: str
     now: datetime
+    history: History | None = EMPTY
 
 
 Test: TypeAlias = Callable[[Facts], object]
@@ -54,18 +72,45 @@ RELATIONS: dict[Operator, _Relation] = {
 }
 
 
-def compiled(node: Node) -> Test:
+def clock(now: datetime, part: ClockPart) -> object:
+    """A part of the time of the call, in UTC."""
+    if now.tzinfo is None:
+        raise ValueError("a time without zone")
+    utc = now.astimezone(UTC)
+    match part:
+        case "hour":
+            return utc.hour
+        case "weekday":
+            return utc.weekday()
+        case "date":
+            return utc.date()
+
+
+def earlier(history: History | None, tools: str, argument: str | None) -> object:
+    """How many calls of these tools the run was allowed so far, or the sum of an argument over them."""
+    if history is None:
+        raise LookupError("what this run was allowed so far could not be read")
+    return history.count(tools) if argument is None else history.total(tools, argument)
+
+
+def compiled(node: Node) -> Test:  # noqa: C901 - one case for each kind of node
     """The function that evaluates a checked condition; it raises when a value that it needs is missing."""
     match node:
         case Constant(value=value):
             return lambda _: value
         case Values(items=items):
-            values = tuple(item.value for item in items)
+            values = frozenset(item.value for item in items)
             return lambda _: values
         case Field(path=path):
             return _field(path)
         case Fact(name=name):
             return operator.attrgetter(name)
+        case Now(part=part):
+            return lambda facts: clock(facts.now, part)
+        case Earlier(tools=tools, argument=argument):
+            return lambda facts: earlier(facts.history, tools, argument)
+        case Sum(operands=operands):
+            return _sum([compiled(operand) for operand in operands])
         case Call(function=function, arguments=arguments):
             return _call(FUNCTIONS[function].run, [compiled(argument) for argument in arguments])
         case Compare(operands=operands, operators=operators):
@@ -99,6 +144,11 @@ def _call(run: Callable[..., object], arguments: list[Test]) -> Test:
     return lambda facts: run(first(facts), second(facts))
 
 
+def _sum(operands: list[Test]) -> Test:
+    first, *rest = operands
+    return lambda facts: reduce(operator.add, (operand(facts) for operand in rest), first(facts))
+
+
 def _compare(operands: list[Test], relations: list[_Relation]) -> Test:
     if len(relations) == 1:
         (left, right), relation = operands, relations[0]
@@ -127,18 +177,20 @@ class _Unknown(Enum):
 
 
 UNKNOWN: Final = _Unknown.UNKNOWN
-"""The outcome that depends on the arguments."""
+"""The outcome that depends on the call."""
 
 
 def known(node: Node, facts: Facts) -> object:
-    """Evaluate a condition for a caller whose arguments are not known yet (`facts.args` is not looked at).
+    """Evaluate a condition for a caller whose call is not known yet: no arguments, time or history are looked at.
 
     Returns:
-        True or False when the outcome is the same whatever the arguments, else `UNKNOWN`.
+        True or False when the outcome is the same whatever and whenever the call is, else `UNKNOWN`.
     """
     match node:
-        case Field():
+        case Field() | Now() | Earlier() | Sum():
             return UNKNOWN
+        case Constant() | Values() | Fact():
+            return compiled(node)(facts)
         case Call(function=function, arguments=arguments):
             values = [known(argument, facts) for argument in arguments]
             return UNKNOWN if UNKNOWN in values else _attempt(FUNCTIONS[function].run, *values)
@@ -151,8 +203,6 @@ def known(node: Node, facts: Facts) -> object:
             return _all(outcomes) if word == "and" else _negated(_all(_negated(outcome) for outcome in outcomes))
         case Not(operand=operand):
             return _negated(known(operand, facts))
-        case _:
-            return compiled(node)(facts)
 
 
 def _attempt(run: Callable[..., object], *values: object) -> object:

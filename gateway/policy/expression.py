@@ -1,29 +1,36 @@
-"""The tree that a condition becomes. Checking, compiling and printing for Casbin start from it, never from the text."""
+"""The tree that a condition becomes. Checking, compiling and printing for Casbin start from it, never from the text.
 
-from dataclasses import dataclass
+Every node has `at`, its offset in the condition's text; nodes are equal when they say the same, wherever they stand.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-Scalar: TypeAlias = str | int | Decimal | bool | None
+Scalar: TypeAlias = str | int | Decimal | bool | date | None
 Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not"]
 Word: TypeAlias = Literal["and", "or"]
 FactName: TypeAlias = Literal["person", "agent", "tenant"]
+ClockPart: TypeAlias = Literal["hour", "weekday", "date"]
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A literal. `at` is the offset in the condition's text, here and in every node."""
+    """A literal. A text that is compared with a date is a date."""
 
     value: Scalar
-    at: int
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A list or set of literals."""
+    """A list or set of literals, written out or named: `lists.partners` holds what `lists.csv` says."""
 
     items: tuple[Constant, ...]
-    at: int
+    at: int = field(compare=False)
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Field:
     """An argument of the call: `args.amount`, or `args.address.city` inside a nested record."""
 
     path: tuple[str, ...]
-    at: int
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,38 @@ class Fact:
     """Who calls: `person.id`, `agent.id` (None when there is none) or `tenant`."""
 
     name: FactName
-    at: int
+    at: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The time of the call in UTC: `now.hour` (0 to 23), `now.weekday` (0 is Monday) or `now.date`."""
+
+    part: ClockPart
+    at: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What this run was allowed before this call: `calls('email_*')`, `total('crm_issue_refund', 'amount')`.
+
+    Args:
+        tools: A tool's name, or for `calls` also its beginning followed by `*`.
+        argument: The number argument that is summed; None when the calls are counted.
+        at: As in every node.
+    """
+
+    tools: str
+    argument: str | None
+    at: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Numbers added up: `args.amount + total('crm_issue_refund', 'amount')`."""
+
+    operands: tuple["Node", ...]
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +86,7 @@ class Call:
 
     function: str
     arguments: tuple["Node", ...]
-    at: int
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +95,7 @@ class Compare:
 
     operands: tuple["Node", ...]
     operators: tuple[Operator, ...]
-    at: int
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +104,7 @@ class Logic:
 
     word: Word
     operands: tuple["Node", ...]
-    at: int
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +112,20 @@ class Not:
     """The opposite of its operand."""
 
     operand: "Node"
-    at: int
+    at: int = field(compare=False)
 
 
-Node: TypeAlias = Constant | Values | Field | Fact | Call | Compare | Logic | Not
+Node: TypeAlias = Constant | Values | Field | Fact | Now | Earlier | Sum | Call | Compare | Logic | Not
+
+
+def parts(node: Node) -> Iterator[Node]:
+    """The node and every node inside it, from the outside in."""
+    yield node
+    match node:
+        case Constant() | Values() | Field() | Fact() | Now() | Earlier():
+            return
+        case Not(operand=operand):
+            yield from parts(operand)
+        case Call(arguments=inside) | Sum(operands=inside) | Compare(operands=inside) | Logic(operands=inside):
+            for each in inside:
+                yield from parts(each)

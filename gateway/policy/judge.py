@@ -7,10 +7,14 @@ reference that the tests compare with (`casbin_judge.py`).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from gateway.policy.compiled import Facts, Test, known
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.expression import Node
+from gateway.policy.expression import Earlier, Node, parts
+from gateway.policy.history import EMPTY, History
+from gateway.policy.lists import Lists
+from gateway.policy.patterns import covers
 from gateway.policy.roles import EVERYONE, Link
 from gateway.principal import Principal
 
@@ -67,6 +71,7 @@ class Policy:
         roles: The roles of a subject by (tenant, subject), inherited ones included; what holds in a tenant that no line
             names is under the tenant `*`.
         index: The rules that speak of a tool by (role, tool).
+        lists: The values of each named list.
     """
 
     version: str
@@ -75,8 +80,16 @@ class Policy:
     links: tuple[Link, ...]
     roles: Mapping[tuple[str, str], frozenset[str]]
     index: Mapping[tuple[str, str], tuple[Rule, ...]]
+    lists: Lists
 
-    def decide(self, principal: Principal, tool: str, args: Mapping[str, object], now: datetime) -> Decision:
+    def decide(
+        self,
+        principal: Principal,
+        tool: str,
+        args: Mapping[str, object],
+        now: datetime,
+        history: History | None = EMPTY,
+    ) -> Decision:
         """Decide one call. Every party must be allowed on its own; a deny beats an ask, an ask beats an allow.
 
         Args:
@@ -84,10 +97,12 @@ class Policy:
             tool: The tool's name.
             args: The tool's validated input as Python values, as pydantic's `model_dump` gives them.
             now: The time of the call, with zone.
+            history: What the run was allowed before this call; only the tools that `needs_history` names are looked at.
+                None when it could not be read: then a rule that needs it denies.
 
         Never raises: a rule whose condition cannot be evaluated denies.
         """
-        facts = Facts(args, principal.person, principal.agent, principal.tenant, now)
+        facts = Facts(args, principal.person, principal.agent, principal.tenant, now, history)
         findings = {party: self._find(party, tool, facts) for party in principal.parties}
         verdict = max((finding.verdict for finding in findings.values()), key=lambda each: each.strictness)
         made = [finding for finding in findings.values() if finding.verdict is verdict]
@@ -97,8 +112,23 @@ class Policy:
         reason = _reason(verdict, matched, broken) if ids else self._default_reason(tool, principal, findings)
         return Decision(verdict, ids, reason, self.version)
 
+    def needs_history(self, tool: str) -> frozenset[str]:
+        """The tools whose earlier calls some rule about this tool counts or sums: most often none."""
+        return self._needed.get(tool, frozenset())
+
+    @cached_property
+    def _needed(self) -> Mapping[str, frozenset[str]]:
+        needed: dict[str, frozenset[str]] = {}
+        for rule in self.rules:
+            asked = (
+                [part.tools for part in parts(rule.condition) if isinstance(part, Earlier)] if rule.condition else []
+            )
+            looked_at = frozenset(name for name in self.tools for pattern in asked if covers(pattern, name))
+            needed.update({tool: needed.get(tool, frozenset()) | looked_at for tool in rule.tools if looked_at})
+        return needed
+
     def visible(self, principal: Principal, now: datetime) -> frozenset[str]:
-        """The tools that the principal could be allowed, or asked for, with some arguments.
+        """The tools that the principal could be allowed, or asked for, with some arguments at some time of a run.
 
         Args:
             principal: Who wants to know.

@@ -6,35 +6,41 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.contract import Tool
-from gateway.policy import model, roles, rules
+from gateway.policy import lists, model, roles, rules
 from gateway.policy.casbin_judge import expand_roles
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.lines import read_text
 from gateway.policy.problem import PolicyError, Problem
 
-FILES = (model.FILE, roles.FILE, rules.FILE)
+FILES = (model.FILE, roles.FILE, lists.FILE, rules.FILE)
+OPTIONAL = frozenset({lists.FILE})
 
 
 def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
     """Read, check and compile the policy of a folder.
 
     Args:
-        directory: The folder with `model.conf`, `roles.csv` and `rules.csv`.
+        directory: The folder with `model.conf`, `roles.csv`, `rules.csv` and, if one likes, `lists.csv`.
         tools: Every tool that a rule may name.
 
     Raises:
         PolicyError: With every problem found; then nothing of the folder may be used.
     """
     problems: list[Problem] = []
-    texts = {name: read_text(directory / name, problems) for name in FILES}
-    return policy_from_texts(texts, tools, problems)
+    return policy_from_texts(read_texts(directory, problems), tools, problems)
+
+
+def read_texts(directory: Path, problems: list[Problem]) -> dict[str, str]:
+    """The text of each file of a folder; of an optional file only if it is there."""
+    present = [name for name in FILES if name not in OPTIONAL or (directory / name).exists()]
+    return {name: read_text(directory / name, problems) for name in present}
 
 
 def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: Iterable[Problem] = ()) -> Policy:
     """Check and compile a policy that has been read already.
 
     Args:
-        texts: The text of each file in `FILES`; empty for a file that could not be read.
+        texts: The text of each file in `FILES`, optional ones if they are there; empty for one that could not be read.
         tools: Every tool that a rule may name.
         unread: What went wrong on reading the files.
 
@@ -47,7 +53,8 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     model.check_model(texts[model.FILE], problems)
     found_roles = roles.read_roles(texts[roles.FILE], problems)
     known_roles = frozenset(found_roles.given) | frozenset(found_roles.including)
-    reader = rules.RuleReader(known_tools, None if roles.FILE in unreadable else known_roles, problems)
+    found_lists = lists.read_lists(texts.get(lists.FILE, ""), problems)
+    reader = rules.RuleReader(known_tools, None if roles.FILE in unreadable else known_roles, found_lists, problems)
     found_rules = reader.read(texts[rules.FILE])
     if rules.FILE not in unreadable:
         problems.extend(_loose_ends(found_roles, reader.roles_spoken_of))
@@ -60,6 +67,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         links=found_roles.links,
         roles=expand_roles(found_roles.links),
         index=_index(found_rules),
+        lists=found_lists,
     )
 
 
@@ -80,7 +88,7 @@ def _index(found: Iterable[Rule]) -> dict[tuple[str, str], tuple[Rule, ...]]:
 
 def _version(texts: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
-    for name in FILES:
+    for name in (name for name in FILES if name in texts):
         data = texts[name].encode()
         digest.update(f"{name} {len(data)}\n".encode() + data)
     return digest.hexdigest()[:16]

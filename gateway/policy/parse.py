@@ -1,7 +1,8 @@
 """Reads a condition: a small subset of Python expressions, parsed once.
 
-Allowed are texts, numbers, `True`, `False`, `None`, lists of texts or numbers, `args.<field>`, `person.id`, `agent.id`,
-`tenant`, comparisons, `in`, `and`, `or`, `not` and the functions of `functions.py`. All else is refused by name.
+Allowed are texts, numbers, `True`, `False`, `None`, lists of texts or numbers, `lists.<name>`, `args.<field>`,
+`person.id`, `agent.id`, `tenant`, `now.hour`, `now.weekday`, `now.date`, `+`, comparisons, `in`, `and`, `or`, `not`,
+the functions of `functions.py`, `calls` and `total`. All else is refused by name.
 """
 
 import ast
@@ -10,7 +11,8 @@ import re
 import tokenize
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from typing import TypeGuard
 
@@ -18,15 +20,19 @@ from gateway.policy.expression import (
     Call,
     Compare,
     Constant,
+    Earlier,
     Fact,
     Field,
     Logic,
     Node,
     Not,
+    Now,
     Operator,
+    Sum,
     Values,
 )
 from gateway.policy.functions import FUNCTIONS
+from gateway.policy.lists import NO_LISTS, Lists
 from gateway.policy.problem import suggest
 
 MAX_LENGTH = 500
@@ -61,14 +67,21 @@ _HINTS = (
     (r"(?<![=!<>])=(?!=)", " — did you mean `==`?"),
 )
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
-_ROOTS = ("args", "person", "agent", "tenant")
+_ROOTS = ("args", "person", "agent", "tenant", "now", "lists")
+_ORDERINGS = frozenset({"<", "<=", ">", ">="})
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_HISTORY = {
+    "calls": ("a text, such as `calls('email_*')`", 1),
+    "total": ("two texts, such as `total('crm_issue_refund', 'amount')`", 2),
+}
 
 
-def parse(text: str) -> tuple[Node | None, list[Mistake]]:
+def parse(text: str, lists: Lists = NO_LISTS) -> tuple[Node | None, list[Mistake]]:
     """Read a condition.
 
     Args:
         text: The condition on one line, without surrounding blanks.
+        lists: The values of each named list.
 
     Returns:
         The tree, or None with every mistake of form that was found.
@@ -80,7 +93,7 @@ def parse(text: str) -> tuple[Node | None, list[Mistake]]:
     tree = _syntax(text)
     if isinstance(tree, Mistake):
         return None, [tree]
-    reader = _Reader(text)
+    reader = _Reader(text, lists)
     try:
         node = reader.read(tree.body, 0)
     except _TooMuch as error:
@@ -129,8 +142,9 @@ class _TooMuch(Exception):
 class _Reader:
     """Turns Python's tree into ours, noting everything that is not allowed."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, lists: Lists) -> None:
         self.text = text
+        self.lists = lists
         self.bytes = text.encode("utf-8", "surrogatepass")
         self.mistakes: list[Mistake] = []
         self.nodes = 0
@@ -158,8 +172,11 @@ class _Reader:
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=value) as number) if type(value) in (int, float):
                 return self.number(number, at, sign="-")
             case ast.Compare(left=left, ops=ops, comparators=comparators):
-                operands = self.read_all([left, *comparators], depth)
-                return Compare(operands, tuple(_OPERATORS[type(op)] for op in ops), at)
+                return _compare(
+                    self.read_all([left, *comparators], depth), tuple(_OPERATORS[type(op)] for op in ops), at
+                )
+            case ast.BinOp(op=ast.Add(), left=left, right=right):
+                return self.sum(left, right, at, depth)
             case ast.Call():
                 return self.call(tree, at, depth)
             case ast.List(elts=items) | ast.Set(elts=items):
@@ -175,6 +192,10 @@ class _Reader:
 
     def read_all(self, trees: Sequence[ast.expr], depth: int) -> tuple[Node, ...]:
         return tuple(self.read(tree, depth + 1) for tree in trees)
+
+    def sum(self, left: ast.expr, right: ast.expr, at: int, depth: int) -> Sum:
+        first, second = self.read_all([left, right], depth)
+        return Sum((*first.operands, second) if isinstance(first, Sum) else (first, second), at)
 
     def constant(self, tree: ast.Constant, at: int) -> Constant:
         if tree.value is None or isinstance(tree.value, (bool, str)):
@@ -209,34 +230,81 @@ class _Reader:
         if not isinstance(tree.func, ast.Name):
             return self.refuse(at, "only the documented functions can be called, such as `domain(args.to)`")
         name = tree.func.id
-        if name not in FUNCTIONS:
-            return self.refuse(at, f"unknown function `{name}`{suggest(name, FUNCTIONS)}")
+        if name not in FUNCTIONS and name not in _HISTORY:
+            return self.refuse(at, f"unknown function `{name}`{suggest(name, [*FUNCTIONS, *_HISTORY])}")
         if tree.keywords or any(isinstance(argument, ast.Starred) for argument in tree.args):
             return self.refuse(at, f"`{name}` takes its arguments by position only")
-        return Call(name, self.read_all(tree.args, depth), at)
+        arguments = self.read_all(tree.args, depth)
+        return self.earlier(name, arguments, at) if name in _HISTORY else Call(name, arguments, at)
+
+    def earlier(self, name: str, arguments: Sequence[Node], at: int) -> Node:
+        needs, count = _HISTORY[name]
+        texts = [node.value for node in arguments if isinstance(node, Constant) and isinstance(node.value, str)]
+        if not len(texts) == len(arguments) == count:
+            return self.refuse(at, f"`{name}` needs {needs}")
+        return Earlier(texts[0], texts[1] if count == 2 else None, at)
 
     def name(self, tree: ast.Attribute | ast.Name, at: int) -> Node:
-        parts = _dotted(tree)
-        match parts:
-            case []:
-                return self.refuse(at, "a field can only be read from `args`, `person` or `agent`")
+        match _dotted(tree):
             case ["tenant"]:
                 return Fact("tenant", at)
             case ["person", "id"]:
                 return Fact("person", at)
             case ["agent", "id"]:
                 return Fact("agent", at)
-            case ["args", _, *_]:
+            case ["now", "hour" | "weekday" | "date" as part]:
+                return Now(part, at)
+            case ["lists", name]:
+                return self.named_list(name, at)
+            case ["args", _, *_] as parts:
                 return Field(tuple(parts[1:]), at)
-            case ["args"]:
-                return self.refuse(at, "`args` needs a field, such as `args.amount`")
-            case ["person" | "agent" as who, *_]:
-                return self.refuse(at, f"`{'.'.join(parts)}` does not exist: write `{who}.id`")
-            case ["tenant", *_]:
-                return self.refuse(at, "`tenant` is a plain text and has no fields")
-        if not parts[0].isascii():
-            return Constant(None, at)  # already noted
-        return self.refuse(at, f"unknown name `{parts[0]}`{suggest(parts[0], _ROOTS)}")
+            case [root, *_] if not root.isascii():
+                return Constant(None, at)  # already noted
+            case parts:
+                return self.refuse(at, _misnamed(parts))
+
+    def named_list(self, name: str, at: int) -> Node:
+        if name not in self.lists:
+            near = suggest(name, self.lists, prefix="lists.") or ": lists.csv does not have it"
+            return self.refuse(at, f"unknown list `lists.{name}`{near}")
+        return Values(tuple(Constant(value, at) for value in self.lists[name]), at, name)
+
+
+def _compare(operands: tuple[Node, ...], operators: tuple[Operator, ...], at: int) -> Compare:
+    """A comparison. Texts have no order: a text `'2026-12-24'` that is ordered, or compared with today, is a date."""
+    if not _ORDERINGS.isdisjoint(operators) or Now("date", at) in operands:
+        operands = tuple(map(_dated, operands))
+    return Compare(operands, operators, at)
+
+
+def _dated(node: Node) -> Node:
+    match node:
+        case Constant(value=str(text)) if _DATE.fullmatch(text):
+            try:
+                return replace(node, value=date.fromisoformat(text))
+            except ValueError:  # such as 30 February: the check says so
+                return node
+        case Values(items=items):
+            dated = tuple(_dated(item) for item in items)
+            return replace(node, items=tuple(item for item in dated if isinstance(item, Constant)))
+    return node
+
+
+def _misnamed(parts: list[str]) -> str:
+    match parts:
+        case []:
+            return "a field can only be read from `args`, `person`, `agent`, `now` or `lists`"
+        case ["args"]:
+            return "`args` needs a field, such as `args.amount`"
+        case ["lists", *_]:
+            return "`lists` needs the name of one list, such as `lists.partners`"
+        case ["person" | "agent" as who, *_]:
+            return f"`{'.'.join(parts)}` does not exist: write `{who}.id`"
+        case ["now", *_]:
+            return f"`{'.'.join(parts)}` does not exist: write `now.hour`, `now.weekday` or `now.date`"
+        case ["tenant", *_]:
+            return "`tenant` is a plain text and has no fields"
+    return f"unknown name `{parts[0]}`{suggest(parts[0], _ROOTS)}"
 
 
 def _is_plain(node: Node) -> TypeGuard[Constant]:
@@ -257,8 +325,8 @@ def _dotted(tree: ast.expr) -> list[str]:
 
 
 _DESCRIPTIONS: dict[type[ast.expr], str] = {
-    ast.BinOp: "arithmetic",
-    ast.UnaryOp: "arithmetic",
+    ast.BinOp: "arithmetic other than `+`",
+    ast.UnaryOp: "arithmetic other than `+`",
     ast.Lambda: "a function definition",
     ast.Subscript: "indexing with `[…]`",
     ast.JoinedStr: "a formatted text",

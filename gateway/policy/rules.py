@@ -5,13 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from connectors.contract import Tool
-from gateway.policy.check import check
+from gateway.policy import patterns
+from gateway.policy.check import check, check_history
 from gateway.policy.compiled import compiled
 from gateway.policy.decision import Verdict
 from gateway.policy.expression import Node
 from gateway.policy.judge import Rule
-from gateway.policy.kinds import type_of_model
+from gateway.policy.kinds import Type, type_of_model
 from gateway.policy.lines import Cell, Line, read_lines
+from gateway.policy.lists import Lists
 from gateway.policy.parse import parse
 from gateway.policy.problem import Problem, suggest
 from gateway.policy.roles import EVERYONE, ROLE
@@ -19,7 +21,6 @@ from gateway.policy.roles import EVERYONE, ROLE
 FILE = "rules.csv"
 _COLUMNS = "p, id, role, tool, condition, effect, note"
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-_PATTERN = re.compile(r"[A-Za-z0-9_]*\*?")
 
 
 class RuleReader:
@@ -28,12 +29,16 @@ class RuleReader:
     Args:
         tools: All tools there are.
         roles: The roles that `roles.csv` knows, or None if it could not be read.
+        lists: The values of each named list.
         problems: Where mistakes go.
     """
 
-    def __init__(self, tools: Iterable[Tool], roles: frozenset[str] | None, problems: list[Problem]) -> None:
-        self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
+    def __init__(
+        self, tools: Iterable[Tool], roles: frozenset[str] | None, lists: Lists, problems: list[Problem]
+    ) -> None:
+        self.types: Mapping[str, Type] = {tool.name: type_of_model(tool.input) for tool in tools}
         self.roles = roles
+        self.lists = lists
         self.problems = problems
         self.lines_by_id: dict[str, int] = {}
         self.roles_spoken_of: set[str] = set()
@@ -69,7 +74,7 @@ class RuleReader:
             position=position,
             role=role.text,
             pattern=pattern.text,
-            tools=frozenset(tool.name for tool in covered),
+            tools=frozenset(covered),
             condition=node,
             matches=compiled(node) if node else _always,
             effect=verdict,
@@ -98,33 +103,25 @@ class RuleReader:
             near = suggest(cell.text.removeprefix("role:"), known, prefix="role:") or ": roles.csv does not mention it"
             self.refuse(line, cell, f"unknown role `{cell.text}`{near}")
 
-    def covered(self, line: Line, cell: Cell) -> list[Tool]:
+    def covered(self, line: Line, cell: Cell) -> list[str]:
         """The tools that a pattern covers, in their own order."""
-        pattern = cell.text
-        if not _PATTERN.fullmatch(pattern) or not pattern:
-            self.refuse(line, cell, f"tool `{pattern}` must be a tool's name, or its beginning followed by one `*`")
+        if message := patterns.mistake(cell.text, self.types):
+            self.refuse(line, cell, message)
             return []
-        if not pattern.endswith("*"):
-            if pattern not in self.tools:
-                self.refuse(line, cell, f"unknown tool `{pattern}`{suggest(pattern, self.tools)}")
-            return [self.tools[pattern]] if pattern in self.tools else []
-        found = [tool for name, tool in self.tools.items() if name.startswith(pattern[:-1])]
-        if not found:
-            self.refuse(line, cell, f"no tool matches `{pattern}`{suggest(pattern, _beginnings(self.tools))}")
-        return found
+        return [name for name in self.types if patterns.covers(cell.text, name)]
 
-    def condition(self, line: Line, cell: Cell, pattern: str, tools: list[Tool]) -> Node | None:
+    def condition(self, line: Line, cell: Cell, pattern: str, tools: list[str]) -> Node | None:
         if not cell.text:
             return None
-        node, mistakes = parse(cell.text)
-        for mistake in mistakes:
+        node, mistakes = parse(cell.text, self.lists)
+        for mistake in [*mistakes, *(check_history(node, self.types) if node else ())]:
             self.refuse(line, cell, mistake.message, mistake.at)
         if node is None:
             return None
         found: dict[tuple[int, str], list[str]] = defaultdict(list)
         for tool in tools:
-            for mistake in check(node, type_of_model(tool.input)):
-                found[mistake.at, mistake.message].append(tool.name)
+            for mistake in check(node, self.types[tool]):
+                found[mistake.at, mistake.message].append(tool)
         for (at, message), names in found.items():
             self.refuse(line, cell, f"{message}{_where(names, pattern)}", at)
         return node
@@ -139,12 +136,6 @@ class RuleReader:
 
 def _always(_: object) -> bool:
     return True
-
-
-def _beginnings(names: Iterable[str]) -> set[str]:
-    """Every pattern that would cover something: `crm_*`, `crm_get_*`, …"""
-    words = [name.split("_") for name in names]
-    return {"_".join(parts[:count]) + "_*" for parts in words for count in range(1, len(parts))}
 
 
 def _where(names: list[str], pattern: str) -> str:

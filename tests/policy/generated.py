@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from random import Random
+from typing import TypeAlias
 
 from gateway.policy.check import check
+from gateway.policy.history import History
 from gateway.policy.kinds import type_of_model
+from gateway.policy.lists import read_lists
 from gateway.policy.parse import parse
 from gateway.principal import Principal
 from tests.policy.making import TOOLS
@@ -29,6 +33,8 @@ ATOMS: Mapping[str, tuple[str, ...]] = {
         "args.amount {order} {amount}",
         "{amount} < args.amount <= {amount}",
         "args.amount == {amount}",
+        "args.amount + total('crm_issue_refund', 'amount') {order} {amount}",
+        "total('crm_update_deal', 'amount') {order} args.amount",
         "args.currency in ['EUR', 'USD']",
         "args.currency != 'EUR'",
         "args.note == {text}",
@@ -41,10 +47,14 @@ ATOMS: Mapping[str, tuple[str, ...]] = {
         "args.amount is None",
         "args.amount == {amount}",
         "args.stage not in ['won', 'lost']",
+        "args.close_date {order} now.date",  # raises when no date is given
+        "'2026-03-01' {order} args.close_date < '2026-03-08'",
         "lower(args.next_step) == 'x'",
     ),
     "email_send_message": (
         "all_in(domain(args.to), [{domain}])",
+        "all_in(domain(args.to), lists.ours)",
+        "domain(args.mailbox) not in lists.ours",
         "any_in(domain(args.cc), [{domain}, 'other.example'])",
         "{address} in args.to",
         "len(args.cc) {order} 1",
@@ -65,8 +75,27 @@ ATOMS: Mapping[str, tuple[str, ...]] = {
         "args.status in ['solved', 'closed']",
     ),
 }
-COMMON = ("person.id == 'ana'", "agent.id is None", "person.id in ['ana', 'eve']", "tenant == 'acme'", "True", "1 > 2")
+COMMON = (
+    "person.id == 'ana'",
+    "agent.id is None",
+    "person.id in ['ana', 'eve']",
+    "tenant == 'acme'",
+    "True",
+    "1 > 2",
+    "now.hour {order} 9",
+    "now.weekday {order} 5",
+    "now.weekday in lists.weekend",
+    "now.date {order} '2026-03-07'",
+    "now.date in ['2026-03-07', '2026-03-02']",
+    "calls('crm_*') {order} 2",
+    "calls('email_send_message') + calls('ticket_update_ticket') == 1",
+)
 FALLIBLE = ("lower(agent.id) == 'bot'", "starts_with(person.id, 'a')")
+
+
+LISTS = "list, ours, acme.example\nlist, ours, other.example\nlist, weekend, 5\nlist, weekend, 6\n"
+TIMES = tuple(datetime(2026, 3, day, hour, tzinfo=UTC) for day in (1, 2, 7) for hour in (8, 9, 10))
+Request: TypeAlias = tuple[Principal, str, Mapping[str, object], datetime, History | None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +104,8 @@ class Generated:
 
     roles: str
     rules: str
-    requests: tuple[tuple[Principal, str, Mapping[str, object]], ...]
+    requests: tuple[Request, ...]
+    lists: str = LISTS
 
 
 def generated(seed: int, rules: int = 8, requests: int = 8) -> Generated:
@@ -124,7 +154,7 @@ def _covers(pattern: str, name: str) -> bool:
 def _is_sound(condition: str, pattern: str) -> bool:
     if not condition:
         return True
-    node, _ = parse(condition)
+    node, _ = parse(condition, read_lists(LISTS, []))
     covered = (tool for tool in TOOLS if _covers(pattern, tool.name))
     return node is not None and not any(check(node, type_of_model(tool.input)) for tool in covered)
 
@@ -148,12 +178,21 @@ def _condition(random: Random, tools: tuple[str, ...], depth: int = 0) -> str:
     )
 
 
-def request(random: Random) -> tuple[Principal, str, Mapping[str, object]]:
-    """Someone, a tool, and arguments as they are after validation."""
+def request(random: Random) -> Request:
+    """Someone, a tool, arguments as they are after validation, a time, and what was done before."""
     person, agent = random.choice((*PEOPLE, None)), random.choice((*AGENTS, None))
     principal = Principal(random.choice((*TENANTS, "else")), person or (None if agent else "ana"), agent)
     tool = random.choice(CALLED)
-    return principal, tool, _arguments(random, tool)
+    return principal, tool, _arguments(random, tool), random.choice(TIMES), _history(random)
+
+
+def _history(random: Random) -> History | None:
+    if random.random() < 0.05:
+        return None
+    earlier: dict[str, list[Mapping[str, object]]] = {}
+    for tool in random.choices(CALLED, k=random.randrange(6)):
+        earlier.setdefault(tool, []).append(_arguments(random, tool))
+    return History(earlier)
 
 
 def _arguments(random: Random, tool: str) -> Mapping[str, object]:
@@ -166,6 +205,7 @@ def _arguments(random: Random, tool: str) -> Mapping[str, object]:
             "amount": random.choice((amount, None)),
             "stage": random.choice(("won", None)),
             "next_step": text,
+            "close_date": random.choice((date(2026, 3, 1), date(2026, 3, 5), None)),
         },
         "email_send_message": {"mailbox": random.choice(ADDRESSES), "to": some, "cc": few, "subject": text or "s"},
         "email_update_draft": {"mailbox": random.choice(ADDRESSES), "to": random.choice((some, None)), "version": 2},

@@ -37,15 +37,16 @@ BOT_REFUNDS = "p, B1, role:bot, crm_issue_refund, , allow, "
 """A rule that keeps `role:bot` spoken of and leaves the answer to the rules about `role:team`."""
 
 
-def policy(rules: str, roles: str = TEAM, model: str = MODEL) -> Policy:
+def policy(rules: str, roles: str = TEAM, model: str = MODEL, lists: str = "") -> Policy:
     """The policy of these texts. A role that the texts do not speak of is a mistake, as in files."""
-    return policy_from_texts({"model.conf": model, "roles.csv": roles, "rules.csv": rules}, TOOLS)
+    texts = {"model.conf": model, "roles.csv": roles, "lists.csv": lists, "rules.csv": rules}
+    return policy_from_texts(texts, TOOLS)
 
 
-def problems(rules: str = "", roles: str = "", model: str = MODEL) -> list[str]:
+def problems(rules: str = "", roles: str = "", model: str = MODEL, lists: str = "") -> list[str]:
     """What is printed about these texts; empty when nothing is wrong."""
     try:
-        policy(rules, roles, model)
+        policy(rules, roles, model, lists)
     except PolicyError as error:
         return [str(problem) for problem in error.problems]
     return []

@@ -2,14 +2,17 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
 
 import pytest
 
 from gateway.policy.casbin_judge import CasbinJudge
 from gateway.policy.decision import Verdict
+from gateway.policy.history import History
 from tests.policy.generated import ROLES, generated
 from tests.policy.making import MODEL, NOW, SHIPPED, policy
-from tests.policy.test_shipped_policy import DECISIONS, principal, shipped
+from tests.policy.test_shipped_policy import DECISIONS, LATER_DECISIONS, principal, shipped
 
 POLICIES = 60
 # One rule for each role, of a tool that no request calls: a role that no rule speaks of is a mistake.
@@ -21,12 +24,14 @@ def test_both_judges_decide_alike_over_generated_policies() -> None:
     failed = 0
     for seed in range(POLICIES):
         made = generated(seed)
-        loaded = policy(SPOKEN_OF + made.rules, made.roles)
+        loaded = policy(SPOKEN_OF + made.rules, made.roles, lists=made.lists)
         judge = CasbinJudge(MODEL, loaded)
-        for who, tool, args in made.requests:
-            fast = loaded.decide(who, tool, args, NOW)
-            slow = judge.decide(who, tool, args)
-            assert (fast.verdict, fast.rules) == slow, f"seed {seed}: {who} {tool} {args}\n{made.roles}\n{made.rules}"
+        for who, tool, args, now, history in made.requests:
+            fast = loaded.decide(who, tool, args, now, history)
+            slow = judge.decide(who, tool, args, now, history)
+            assert (fast.verdict, fast.rules) == slow, (
+                f"seed {seed}: {who} {tool} {args} {now} {history}\n{made.roles}\n{made.rules}"
+            )
             seen[fast.verdict, bool(fast.rules)] += 1
             failed += "could not be evaluated" in fast.reason
     # The generator must keep reaching every kind of answer, or agreement would mean little.
@@ -39,7 +44,15 @@ def test_both_judges_decide_alike_over_generated_policies() -> None:
 def test_both_judges_decide_alike_over_the_shipped_policy(part: int) -> None:
     judge = CasbinJudge((SHIPPED / "model.conf").read_text(encoding="utf-8"), shipped())
     for who, tool, args, verdict, rules in DECISIONS[part::16]:
-        assert judge.decide(principal(who), tool, args) == (Verdict(verdict), tuple(rules.split())), (who, tool)
+        assert judge.decide(principal(who), tool, args, NOW) == (Verdict(verdict), tuple(rules.split())), (who, tool)
+
+
+@pytest.mark.parametrize(("who", "tool", "args", "now", "history", "verdict", "rules"), LATER_DECISIONS[::3])
+def test_both_judges_decide_alike_by_time_and_history(
+    who: str, tool: str, args: Mapping[str, object], now: datetime, history: History | None, verdict: str, rules: str
+) -> None:
+    judge = CasbinJudge((SHIPPED / "model.conf").read_text(encoding="utf-8"), shipped())
+    assert judge.decide(principal(who), tool, args, now, history) == (Verdict(verdict), tuple(rules.split()))
 
 
 def test_casbin_is_imported_by_one_module_only() -> None:

@@ -11,6 +11,8 @@ from tests.policy.making import MODEL, SHIPPED, TEAM, TOOLS, problems, team_rule
 REFUND_RULE = 'p, R1, role:team, crm_issue_refund, "{}", allow, ""'
 MAIL_RULE = 'p, R1, role:team, email_send_message, "{}", allow, ""'
 
+PARTNERS = "list, partners, one.example\nlist, partners, Two.example\n"
+
 CONDITIONS: list[tuple[str, str, str]] = [
     # What cannot be read at all; columns count from the start of the line: the condition starts at column 38 or 40
     (REFUND_RULE, "args.amount =< 50", "50: this is not an expression that can be read — did you mean `==`?"),
@@ -21,7 +23,9 @@ CONDITIONS: list[tuple[str, str, str]] = [
     (REFUND_RULE, "args.note in ['a' 'b']", "56: a comma is missing before this text"),
     (REFUND_RULE, "аrgs.amount > 5", "38: the name `аrgs` must be plain ASCII"),
     # What the language does not have
-    (REFUND_RULE, "args.amount + 1 > 5", "38: arithmetic is not allowed in a condition"),
+    (REFUND_RULE, "args.amount - 1 > 5", "38: arithmetic other than `+` is not allowed in a condition"),
+    (REFUND_RULE, "-args.amount > 5", "38: arithmetic other than `+` is not allowed in a condition"),
+    (REFUND_RULE, "args.amount + args.note > 5", "52: `+` adds numbers: this is text (in `crm_issue_refund`)"),
     (REFUND_RULE, "args['amount'] > 5", "38: indexing with `[…]` is not allowed in a condition"),
     (REFUND_RULE, "[x for x in args.note] == 'a'", "38: a comprehension is not allowed in a condition"),
     (REFUND_RULE, "args.note == f'{tenant}'", "51: a formatted text is not allowed in a condition"),
@@ -44,6 +48,38 @@ CONDITIONS: list[tuple[str, str, str]] = [
     (MAIL_RULE, "domian(args.to) == 'x'", "40: unknown function `domian` — did you mean `domain`?"),
     (MAIL_RULE, "all_in(args.to, allowed=['a'])", "40: `all_in` takes its arguments by position only"),
     (MAIL_RULE, "len(args.to, args.cc) > 1", "40: `len` takes 1 argument, not 2 (in `email_send_message`)"),
+    (REFUND_RULE, "now > 5", "38: `now` does not exist: write `now.hour`, `now.weekday` or `now.date`"),
+    (REFUND_RULE, "now.minute > 5", "38: `now.minute` does not exist: write `now.hour`, `now.weekday` or `now.date`"),
+    (REFUND_RULE, "args.note in lists", "51: `lists` needs the name of one list, such as `lists.partners`"),
+    (REFUND_RULE, "args.note in lists.partner", "51: unknown list `lists.partner` — did you mean `lists.partners`?"),
+    (REFUND_RULE, "args.note in lists.rivals", "51: unknown list `lists.rivals`: lists.csv does not have it"),
+    (REFUND_RULE, "args.amount in lists.partners", "53: a number is never in a list of texts (in `crm_issue_refund`)"),
+    (MAIL_RULE, "any_in(domain(args.to), lists.partners)",
+     "64: the other side is never `Two.example` of `lists.partners`: it is always in lower case "
+     "(in `email_send_message`)"),
+    # Time and history
+    (REFUND_RULE, "now.hour == 24", "50: the other side is never `24` (in `crm_issue_refund`)"),
+    (REFUND_RULE, "now.weekday in [6, 7]", "57: the other side is never `7` (in `crm_issue_refund`)"),
+    (REFUND_RULE, "now.date == 'monday'",
+     "50: a date cannot be compared with text: a date is written `'2026-12-24'` (in `crm_issue_refund`)"),
+    (REFUND_RULE, "now.date < '2026-02-30'",
+     "49: `<` compares numbers or dates: this is text: a date is written `'2026-12-24'` (in `crm_issue_refund`)"),
+    (REFUND_RULE, "now.date in lists.partners", "50: a date is never in a list of texts (in `crm_issue_refund`)"),
+    (REFUND_RULE, "calls() > 5", "38: `calls` needs a text, such as `calls('email_*')`"),
+    (REFUND_RULE, "calls(args.note) > 5", "38: `calls` needs a text, such as `calls('email_*')`"),
+    (REFUND_RULE, "cals('crm_*') > 5", "38: unknown function `cals` — did you mean `calls`?"),
+    (REFUND_RULE, "calls('crm_isue_*') > 5", "38: no tool matches `crm_isue_*` — did you mean `crm_issue_*`?"),
+    (REFUND_RULE, "calls('crm_*')", "38: this is a number, but a condition must be true or false "
+     "(in `crm_issue_refund`)"),
+    (REFUND_RULE, "total('crm_issue_refund') > 5",
+     "38: `total` needs two texts, such as `total('crm_issue_refund', 'amount')`"),
+    (REFUND_RULE, "total('crm_issue_refnd', 'amount') > 5",
+     "38: unknown tool `crm_issue_refnd` — did you mean `crm_issue_refund`?"),
+    (REFUND_RULE, "total('crm_*', 'amount') > 5", "38: `total` sums an argument of one tool: `crm_*` is a pattern"),
+    (REFUND_RULE, "total('crm_issue_refund', 'amont') > 5",
+     "38: `crm_issue_refund` has no argument `amont` — did you mean `amount`?"),
+    (REFUND_RULE, "total('crm_issue_refund', 'note') > 5",
+     "38: `total` sums numbers: `note` of `crm_issue_refund` is text"),
     # Kinds
     (REFUND_RULE, "args.amount", "38: this is a number, but a condition must be true or false (in `crm_issue_refund`)"),
     (REFUND_RULE, "args.amount > 5 and args.note",
@@ -83,7 +119,8 @@ CONDITIONS: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("line", "condition", "found"), CONDITIONS)
 def test_a_broken_condition_is_reported_where_it_breaks(line: str, condition: str, found: str) -> None:
     column, _, message = found.partition(": ")
-    assert problems(line.format(condition.replace('"', '""')), "g, person:ana, role:team, acme") == [
+    rules = line.format(condition.replace('"', '""'))
+    assert problems(rules, "g, person:ana, role:team, acme", lists=PARTNERS) == [
         f"rules.csv:1:{column}: error: {message}"
     ]
 
@@ -144,6 +181,17 @@ LINES: list[tuple[str, str, list[str]]] = [
      ["1:4: error: roles include each other in a circle: `role:team` → `role:team`"]),
     ("roles.csv", "g, role:team, role:a, acme\ng, role:a, role:b, acme\ng, role:b, role:team, other",
      ["3:4: error: roles include each other in a circle: `role:b` → `role:team` → `role:a` → `role:b`"]),
+    ("lists.csv", "lst, partners, a.example",
+     ["1:1: error: unknown line type `lst`: lines of lists.csv start with `list`"]),
+    ("lists.csv", "list, partners", ["1:1: error: expected 3 columns (list, name, value), found 2"]),
+    ("lists.csv", "list, Partners, a.example",
+     ["1:7: error: list `Partners` must be a name in lower case, such as `partners`"]),
+    ("lists.csv", "list, partners, ", ["1:17: error: the value is empty"]),
+    ("lists.csv", "list, a, x\nlist, b, x\nlist, a, 'x'", ["3:10: error: `'x'` is already in this list"]),
+    ("lists.csv", "list, codes, a1\nlist, codes, 17",
+     ["2:14: error: this list holds texts: write the text `'17'`"]),
+    ("lists.csv", "list, days, 5\nlist, days, 6.5\nlist, days, sat",
+     ["3:13: error: this list holds numbers: `sat` is a text"]),
     ("model.conf", MODEL + "p2 = sub, act\n",
      ["20:1: error: `p2` in `[matchers]` is not honoured by this version of Remit: remove it"]),
     ("model.conf", MODEL + "[matcher]\n", ["20:1: error: unknown section `matcher` — did you mean `matchers`?"]),
@@ -161,7 +209,7 @@ LINES: list[tuple[str, str, list[str]]] = [
 
 @pytest.mark.parametrize(("file", "text", "found"), LINES)
 def test_a_broken_line_is_reported_where_it_breaks(file: str, text: str, found: list[str]) -> None:
-    texts = {"rules.csv": "", "roles.csv": "", "model.conf": MODEL, file: text}
+    texts = {"rules.csv": "", "roles.csv": "", "lists.csv": "", "model.conf": MODEL, file: text}
     if file == "rules.csv":
         texts["roles.csv"] = "g, person:ana, role:team, acme"
         texts["rules.csv"] += "\np, Z, role:team, crm_get_contact, , allow, "
@@ -169,7 +217,8 @@ def test_a_broken_line_is_reported_where_it_breaks(file: str, text: str, found: 
         speaking = ("team", "a", "b")
         texts["roles.csv"] += "\n" + "".join(f"g, role:{role}, role:everyone, *\n" for role in speaking)
         texts["rules.csv"] = "".join(f"p, Z{role}, role:{role}, crm_get_contact, , allow, \n" for role in speaking)
-    assert problems(texts["rules.csv"], texts["roles.csv"], texts["model.conf"]) == [f"{file}:{each}" for each in found]
+    given = texts["rules.csv"], texts["roles.csv"], texts["model.conf"], texts["lists.csv"]
+    assert problems(*given) == [f"{file}:{each}" for each in found]
 
 
 def test_a_model_may_be_spaced_and_commented_as_one_likes() -> None:
@@ -188,7 +237,7 @@ def test_a_role_without_holders_is_declared_by_including_everyone() -> None:
 
 
 def folder(tmp_path: Path, **changed: bytes | None) -> Path:
-    for name in ("model.conf", "roles.csv", "rules.csv"):
+    for name in ("model.conf", "roles.csv", "lists.csv", "rules.csv"):
         data = changed.get(name.partition(".")[0], (SHIPPED / name).read_bytes())
         if data is not None:
             (tmp_path / name).write_bytes(data)

@@ -49,8 +49,8 @@ def test_a_text_in_a_condition_means_the_same_to_casbin_although_casbin_rewrites
     loaded = policy(team_rules(f"crm_issue_refund | args.note == {text!r} | allow".replace('"', '""')))
     judge = casbin_judge.CasbinJudge(MODEL, loaded)
     same, other = {**REFUND, "note": text}, {**REFUND, "note": "else"}
-    assert judge.decide(ANA, "crm_issue_refund", same) == (Verdict.ALLOW, ("R1",))
-    assert judge.decide(ANA, "crm_issue_refund", other) == (Verdict.DENY, ())
+    assert judge.decide(ANA, "crm_issue_refund", same, NOW) == (Verdict.ALLOW, ("R1",))
+    assert judge.decide(ANA, "crm_issue_refund", other, NOW) == (Verdict.DENY, ())
 
 
 def test_a_person_whose_id_equals_a_roles_name_does_not_have_that_role() -> None:
@@ -113,7 +113,7 @@ def test_a_chain_as_long_as_casbin_follows_works_and_a_longer_one_is_refused() -
     loaded = policy(rules, chain(10))
     assert loaded.decide(ANA, "crm_issue_refund", REFUND, NOW).verdict is Verdict.ALLOW
     judge = casbin_judge.CasbinJudge(MODEL, loaded)
-    assert judge.decide(ANA, "crm_issue_refund", REFUND) == (Verdict.ALLOW, ("R1",))
+    assert judge.decide(ANA, "crm_issue_refund", REFUND, NOW) == (Verdict.ALLOW, ("R1",))
     assert problems(rules, chain(11)) == [
         "roles.csv:1:4: error: the chain of roles that starts here has more than 10 names: no more are followed"
     ]

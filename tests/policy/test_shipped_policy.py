@@ -1,6 +1,7 @@
 """The shipped policy as a table: who, which tool, with what, and what is decided by which rules."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
 
@@ -8,6 +9,7 @@ import casbin
 import pytest
 
 from gateway.policy.decision import Verdict
+from gateway.policy.history import EMPTY, History
 from gateway.policy.judge import Policy
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
@@ -24,6 +26,7 @@ PEOPLE = {
 }
 SUPPORT, SALES, PRIVATE = f"support@{COMPANY}", f"sales@{COMPANY}", "ceo@elsewhere.example"
 COLLEAGUE, CUSTOMER, ATTACKER = f"jonas.weber@{COMPANY}", "lena@brightlab.example", "drop@evil.example"
+CARRIER = "claims@nordvia.example"
 
 
 @cache
@@ -90,13 +93,15 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
     ("triage", "crm_issue_refund", refund("200.01"), "deny", "T06"),
     ("triage for ana", "crm_issue_refund", refund("10"), "ask", "T05"),
     ("triage for ana", "crm_issue_refund", refund("120"), "ask", "F02 T05"),
-    ("triage for ana", "crm_issue_refund", refund("600"), "deny", "F03 T06"),
-    ("triage for maya", "crm_issue_refund", refund("450"), "deny", "T06"),
-    ("triage for maya", "crm_issue_refund", refund("5001"), "deny", "E03 T06"),
+    ("triage for ana", "crm_issue_refund", refund("600"), "deny", "F03 T06 T11"),
+    ("triage for maya", "crm_issue_refund", refund("400"), "deny", "T06"),
+    ("triage for maya", "crm_issue_refund", refund("5001"), "deny", "E03 T06 T11"),
     ("triage for tom", "crm_issue_refund", refund("10"), "deny", "C02"),
     ("assistant for maya", "crm_issue_refund", refund("10"), "deny", ""),
     # New mail
     ("ana", "email_send_message", message(SUPPORT, [COLLEAGUE]), "allow", "S04"),
+    ("ana", "email_send_message", message(SUPPORT, [CARRIER], [COLLEAGUE]), "allow", "S04"),
+    ("triage", "email_send_message", message(SUPPORT, [CARRIER]), "deny", "T07"),
     ("ana", "email_send_message", message(SUPPORT, [CUSTOMER]), "ask", "S05"),
     ("ana", "email_send_message", message(SUPPORT, [COLLEAGUE], [CUSTOMER]), "ask", "S05"),
     ("ana", "email_send_message", message(SUPPORT, [COLLEAGUE, CUSTOMER]), "ask", "S05"),
@@ -189,6 +194,51 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
 ]
 
 
+NIGHT, SATURDAY = datetime(2026, 3, 2, 5, 59, tzinfo=UTC), datetime(2026, 3, 7, 12, tzinfo=UTC)
+IN_NEW_YORK = datetime(2026, 3, 2, 18, 30, tzinfo=timezone(timedelta(hours=-5)))  # 23:30 in UTC
+TO_CUSTOMER, TODAY = message(SALES, [CUSTOMER]), NOW.date()
+REFUNDED_300 = History({"crm_issue_refund": [{"amount": "100.00"}, {"amount": Decimal(200)}]})
+ANSWERED_50 = History({"ticket_add_reply": [NOTE] * 30, "ticket_add_note": [NOTE] * 20, "crm_get_contact": [ANY]})
+
+LATER_DECISIONS: list[tuple[str, str, Mapping[str, object], datetime, History | None, str, str]] = [
+    ("tom", "email_send_message", TO_CUSTOMER, NOW.replace(hour=6, minute=0), EMPTY, "allow", "C04"),
+    ("tom", "email_send_message", TO_CUSTOMER, NOW.replace(hour=18, minute=59), EMPTY, "allow", "C04"),
+    ("tom", "email_send_message", TO_CUSTOMER, NOW.replace(hour=19, minute=0), EMPTY, "ask", "C05"),
+    ("tom", "email_send_message", TO_CUSTOMER, NIGHT, EMPTY, "ask", "C05"),
+    ("tom", "email_send_message", TO_CUSTOMER, SATURDAY - timedelta(days=1), EMPTY, "allow", "C04"),
+    ("tom", "email_send_message", TO_CUSTOMER, SATURDAY, EMPTY, "ask", "C05"),
+    ("tom", "email_send_message", TO_CUSTOMER, IN_NEW_YORK, EMPTY, "ask", "C05"),
+    ("tom", "email_send_draft", {**DRAFT, "mailbox": SALES}, SATURDAY, EMPTY, "ask", "C05"),
+    ("tom", "email_create_draft", TO_CUSTOMER, SATURDAY, EMPTY, "allow", "C04"),
+    ("tom", "crm_update_deal", {**deal(None), "close_date": TODAY}, NOW, EMPTY, "allow", "C01"),
+    ("tom", "crm_update_deal", {**deal(None), "close_date": TODAY - timedelta(days=1)}, NOW, EMPTY, "ask", "C06"),
+    ("triage", "crm_issue_refund", refund("100"), NOW, REFUNDED_300, "ask", "T05"),
+    ("triage", "crm_issue_refund", refund("100.01"), NOW, REFUNDED_300, "deny", "T11"),
+    ("triage", "crm_issue_refund", refund("1"), NOW, None, "deny", "T11"),
+    ("ana", "crm_issue_refund", refund("1"), NOW, None, "allow", "F01"),
+    ("triage", "ticket_add_note", NOTE, NOW, ANSWERED_50, "deny", "T12"),
+    ("triage", "ticket_add_note", NOTE, NOW, History({"ticket_add_note": [NOTE] * 49}), "allow", "T03"),
+    ("triage", "ticket_add_reply", NOTE, NOW, None, "deny", "T12"),
+]
+
+
+@pytest.mark.parametrize(("who", "tool", "args", "now", "history", "verdict", "rules"), LATER_DECISIONS)
+def test_the_shipped_policy_decides_by_the_time_and_by_what_the_run_did_before(
+    who: str, tool: str, args: Mapping[str, object], now: datetime, history: History | None, verdict: str, rules: str
+) -> None:
+    decision = shipped().decide(principal(who), tool, args, now, history)
+    assert (decision.verdict, " ".join(decision.rules)) == (verdict, rules), decision.reason
+
+
+def test_only_the_tools_of_the_triage_agents_limits_need_the_history_of_the_run() -> None:
+    needed = {tool: set(shipped().needs_history(tool)) for tool in shipped().tools if shipped().needs_history(tool)}
+    assert needed == {
+        "crm_issue_refund": {"crm_issue_refund"},
+        "ticket_add_note": {"ticket_add_note", "ticket_add_reply"},
+        "ticket_add_reply": {"ticket_add_note", "ticket_add_reply"},
+    }
+
+
 @pytest.mark.parametrize(("who", "tool", "args", "verdict", "rules"), DECISIONS)
 def test_the_shipped_policy_decides(who: str, tool: str, args: Mapping[str, object], verdict: str, rules: str) -> None:
     decision = shipped().decide(principal(who), tool, args, NOW)
@@ -197,7 +247,8 @@ def test_the_shipped_policy_decides(who: str, tool: str, args: Mapping[str, obje
 
 def test_every_shipped_rule_makes_at_least_one_decision_of_the_table_or_is_a_plain_read() -> None:
     plain_reads = {"R01", "R03", "R05", "M01", "S02", "U02", "A03"}
-    used = {rule for *_, rules in DECISIONS for rule in rules.split()}
+    named = [*(row[-1] for row in DECISIONS), *(row[-1] for row in LATER_DECISIONS)]
+    used = {rule for rules in named for rule in rules.split()}
     assert {rule.id for rule in shipped().rules} - used == plain_reads
 
 
@@ -272,8 +323,8 @@ def test_reasons_are_sentences_that_name_the_rules_and_their_notes() -> None:
         "rule F02 asks for approval: refunds above 50 need a second look"
     )
     assert reason("triage for ana", "crm_issue_refund", refund("600")) == (
-        "rules F03 and T06 deny it: refunds above 500 are made by the support lead; "
-        "refunds above 200 are not for an agent"
+        "rules F03, T06 and T11 deny it: refunds above 500 are made by the support lead; "
+        "refunds above 200 are not for an agent; one run refunds at most 400 in all"
     )
     assert reason("ines", "ticket_add_note", NOTE) == (
         f"no rule allows person:ines.moreau@{COMPANY} to call `ticket_add_note`"
