@@ -22,8 +22,8 @@ def remit(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[s
 
 
 def clean() -> dict[str, str]:
-    """The environment without settings that a developer may have."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("REMIT_")}
+    """The environment without settings that a developer may have, and wide enough for a message to stay in one line."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("REMIT_")}, "COLUMNS": "300"}
 
 
 def free_port() -> int:

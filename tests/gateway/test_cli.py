@@ -77,7 +77,7 @@ def test_a_wrong_command_line_is_told_in_one_line_what_to_do(tmp_path: Path, arg
         check=False,
         text=True,
         capture_output=True,
-        env={**clean(), "REMIT_HOME": str(tmp_path), "COLUMNS": "300"},
+        env={**clean(), "REMIT_HOME": str(tmp_path)},
     )
     assert result.returncode != 0
     assert told in result.stderr
