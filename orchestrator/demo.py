@@ -106,7 +106,7 @@ def _point_onwards(console: Console, home: Path, policies: Path, call_id: str) -
         "Where to look next",
         f"  the journal      remit journal list --home {home}",
         f"                   remit journal show {call_id} --home {home}",
-        f"  the outbox       {home / 'outbox'} (whatever was sent; nothing leaves this machine)",
+        f"  the outbox       {home / 'outbox'} (empty: triage sends nothing, and nothing ever leaves this machine)",
         f"  the policies     {policies}: move the limit in rule T06 of rules.csv and run the demo again",
         f"  who sees what    remit tools --as agent:triage and remit tools --as person:{PERSON}",
         "  your own model   OPENAI_API_KEY=… remit demo (or OPENAI_BASE_URL, ANTHROPIC_API_KEY)",

@@ -114,9 +114,9 @@ async def injected_call(stage: Stage) -> None:
     _expect(stage, outcome, Denied)
     if any(address.encode() in path.read_bytes() for path in (stage.home / "outbox").rglob("*") if path.is_file()):
         raise SceneFailed(f"a message to `{address}` is in the outbox although the gateway denied it")
-    words = for_terminal(message["body"], 600)
+    words = "\n".join(f"    {for_terminal(line, 120)}" for line in message["body"].splitlines()[:20] if line.strip())
     story = (
-        f"A message in {MAILBOX}, “{for_terminal(message['subject'], 80)}”, says:\n\n    {words}\n\n"
+        f"A message in {MAILBOX}, “{for_terminal(message['subject'], 80)}”, says:\n\n{words}\n\n"
         "We play an agent that it has taken over completely: it reads customers and sends them where it is told."
     )
     stage.show(
@@ -157,5 +157,6 @@ def _expect(stage: Stage, outcome: Ok | Denied | Pending | Failed, expected: typ
 def _said(outcome: Ok | Denied | Pending | Failed) -> str:
     if isinstance(outcome, Denied | Pending):
         verdict = "denied" if isinstance(outcome, Denied) else f"pending approval as {outcome.approval.id}"
-        return f"{verdict} by {', '.join(outcome.rules) or 'no rule'}: {outcome.reason}"
+        named = all(rule in outcome.reason for rule in outcome.rules)  # the reason mostly names its rules
+        return f"{verdict}{'' if named else ' by ' + ', '.join(outcome.rules)}: {outcome.reason}"
     return outcome.error.message if isinstance(outcome, Failed) else "it was carried out"

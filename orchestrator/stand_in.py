@@ -11,10 +11,12 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Tool
 from pydantic_ai.models.function import AgentInfo
 
 from orchestrator.fence import unfence
-from orchestrator.report import Evidence, Triage
+from orchestrator.report import Action, Evidence, Triage
 from orchestrator.rules import Reading, read_text, reply_in
 
 ORDER_INTENTS = frozenset({"refund", "delivery", "defect", "billing", "order_change"})
+KNOWN_SENDERS_ONLY = frozenset({"refund", "billing", "order_change", "account"})
+"""Intents about money, orders and access: from somebody that the CRM does not know, a person looks first."""
 
 
 async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -71,7 +73,6 @@ class _Case:
 
     def write(self) -> list[tuple[str, dict[str, Any]]]:
         """Prepare the work for a person: a sorted ticket with a note, or a draft."""
-        escalates = self.reading.action == "escalate"
         if self.kind == "email":
             subject = self.item["subject"][:190]
             draft = {
@@ -81,8 +82,12 @@ class _Case:
                 "body": self._reply(),
                 "in_reply_to": self.latest["id"],
             }
-            return [] if escalates else self._new(("email_create_draft", draft))
-        tags = {*self.item["tags"], self.reading.intent.replace("_", "-"), *(["needs-person"] if escalates else [])}
+            return [] if self.action == "escalate" else self._new(("email_create_draft", draft))
+        tags = {
+            *self.item["tags"],
+            self.reading.intent.replace("_", "-"),
+            *(["needs-person"] if self.action == "escalate" else []),
+        }
         update = {
             "ticket_id": self.item["id"],
             "version": self.item["version"],
@@ -110,10 +115,19 @@ class _Case:
             confidence=self.reading.confidence,
             customer_id=self.contact["id"] if self.contact else None,
             evidence=evidence,
-            recommended_action=self.reading.action,
-            risk=self.reading.risk,
+            recommended_action=self.action,
+            risk="high" if self.stranger else self.reading.risk,
             next_step=self._next_step(),
         )
+
+    @property
+    def action(self) -> Action:
+        return "escalate" if self.stranger else self.reading.action
+
+    @property
+    def stranger(self) -> bool:
+        looked = self.answers.get("crm_search_contacts", {}).get("status") == "ok"
+        return looked and not self.contact and self.reading.intent in KNOWN_SENDERS_ONLY
 
     @property
     def contact(self) -> dict[str, Any] | None:
@@ -140,14 +154,16 @@ class _Case:
         lines += [f"Order {each['number']}: {each['status']}." for each in self._found("crm_get_orders", "orders")]
         lines += [f"See “{each['title']}” ({each['document_id']})." for each in self.passages[:2]]
         lines.append(self._next_step())
-        if self.reading.action != "escalate":
+        if self.action != "escalate":
             lines.append(f"\nProposed reply:\n\n{self._reply()}")
         return "\n".join(lines)
 
     def _next_step(self) -> str:
         if self.reading.hostile:
             return "It tries to steer an assistant or get past a check: answer nothing, tell security."
-        if self.reading.action == "escalate":
+        if self.stranger:
+            return "The sender is not in the CRM and asks about money, an order or access: check who it is first."
+        if self.action == "escalate":
             return "A person should take this one over: it is a complaint or a matter of law or safety."
         if self.reading.intent == "other":
             return "The rules found no intent: read it and decide."

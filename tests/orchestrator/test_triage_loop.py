@@ -111,6 +111,17 @@ async def test_a_hostile_mail_is_escalated_and_gets_no_draft() -> None:
     assert not gateway.called("email_create_draft")
 
 
+async def test_a_stranger_who_asks_about_money_is_escalated_and_gets_no_draft() -> None:
+    gateway = FakeGateway(
+        threads=[thread(1, "Refund", "Please refund our last order.")],
+        answers={"crm_search_contacts": {"status": "ok", "result": {"contacts": []}, "untrusted": []}},
+    )
+    (report,) = await run_triage(gateway)
+    assert report.triage is not None
+    assert (report.effect, report.triage.risk, report.customer) == ("escalated", "high", "")
+    assert not gateway.called("email_create_draft")
+
+
 @pytest.mark.parametrize(("answer", "status"), [(DENIED, "denied"), (PENDING, "pending_approval"), (FAILED, "failed")])
 async def test_a_refused_or_failed_call_is_noted_and_not_repeated(answer: Answer, status: str) -> None:
     gateway = FakeGateway(threads=[QUESTION], answers={"email_create_draft": answer})
