@@ -34,7 +34,7 @@ class Progress:
         if self._live:
             self._live.update(self._table(None))
             return
-        cells = [cell.plain for cell in _cells(report)]
+        cells = [report.item, *(cell.plain for cell in _cells(report))]
         self._console.print(
             Text(f"{len(self._reports):>3}/{self._total}  {'  '.join(c for c in cells if c)}"), soft_wrap=True
         )
@@ -43,7 +43,7 @@ class Progress:
         room = max(3, self._console.height - 8)
         table = reports_table(self._reports[-room:], f"Triage: {len(self._reports)} of {self._total}")
         if current:
-            table.add_row(Text(_name(current.kind, current.id, current.subject)), *[Text("…", style="dim")] * 6)
+            table.add_row(Text(_name(current.kind, current.subject)), *[Text("…", style="dim")] * 6)
         return table
 
 
@@ -73,7 +73,7 @@ def reports_table(reports: list[ItemReport], title: str) -> Table:
 def _cells(report: ItemReport) -> list[Text]:
     found = report.triage
     return [
-        Text(_name(report.kind, report.item, report.subject)),
+        Text(_name(report.kind, report.subject)),
         Text(found.intent if found else "–"),
         Text(f"{found.confidence:.0%}" if found else "–"),
         Text(for_terminal(report.customer or "unknown", 40)),
@@ -83,8 +83,8 @@ def _cells(report: ItemReport) -> list[Text]:
     ]
 
 
-def _name(kind: str, identifier: str, subject: str) -> str:
-    return f"{kind} {identifier} {for_terminal(subject, 48)}"
+def _name(kind: str, subject: str) -> str:
+    return f"{kind}: {for_terminal(subject, 48)}"
 
 
 def show_summary(console: Console, reports: list[ItemReport], note: str, seconds: float) -> None:

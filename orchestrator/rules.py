@@ -15,6 +15,7 @@ _QUOTED_REPLY = re.compile(r"^\s*>.*$|^-{2,}\s*(original|forwarded) .*", re.MULT
 _FOLD = str.maketrans({"ł": "l", "ø": "o", "ß": "ss", "æ": "ae", "œ": "oe", "’": "'", "\u00ad": ""})
 _ORDER_NUMBER = re.compile(r"\b[A-Z]{2,4}-\d{4,8}\b")
 SUBJECT_WEIGHT = 3
+SURE_ENOUGH = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,16 @@ def read_text(subject: str, body: str) -> Reading:
     }
     first, second = sorted(scores.values(), reverse=True)[:2]
     intent = next(intent for intent, score in scores.items() if score == first) if first else "other"
-    rule = _rules()["intent"][intent]
+    rule, confidence = _rules()["intent"][intent], round(first / (first + second + 1), 2)
     hostile = _found("hostile", f"{subject}\n{body}")
     grave = hostile or _found("legal", f"{subject}\n{own}")
     number = _ORDER_NUMBER.search(f"{subject} {own}")
     return Reading(
         intent=intent,
-        confidence=round(first / (first + second + 1), 2),
+        confidence=confidence,
         language=_language(f"{subject}\n{own}"),
         risk="high" if grave else rule["risk"],
-        action="escalate" if grave else rule["action"],
+        action="escalate" if grave else rule["action"] if confidence >= SURE_ENOUGH else "investigate",
         priority="urgent" if grave else "high" if _found("urgent", f"{subject}\n{own}") else "normal",
         hostile=hostile,
         signal=_signal(subject, body if hostile else own, _whole("hostile") if hostile else _patterns().get(intent)),

@@ -37,7 +37,7 @@ async def test_triage_without_a_terminal_prints_a_line_per_item_and_who_decided(
     async with over_http(FakeGateway(tickets=[TICKET])) as (url, _):
         done = await invoke("run", "triage", "--url", url, REMIT_TOKEN=TOKEN)
     assert done.exit_code == 0, done.output
-    assert "1/1  ticket tic_0001 Refund for LI-20417  refund" in done.output
+    assert "1/1  tic_0001  ticket: Refund for LI-20417  refund" in done.output
     assert "rule-based stand-in" in done.output
     assert "1 drafted" in done.output
     assert TOKEN not in done.output
@@ -89,7 +89,7 @@ async def test_a_terminal_shows_a_table_that_ends_complete() -> None:
             for report in batch.reports * 7:
                 progress.end(report)
     final = screen.getvalue().rpartition("Triage of 14 items")[2]
-    assert final.count("tic_0001") == 7
+    assert final.count("Ticket number 1") == 7
     assert "Lena Vogt" in final
 
 
@@ -203,5 +203,5 @@ async def test_a_gateway_that_stops_half_way_keeps_what_was_done() -> None:
     async with over_http(gateway) as (url, _):
         done = await invoke("run", "triage", "--url", url, REMIT_TOKEN=TOKEN)
     assert done.exit_code == 1
-    assert "1/2  ticket tic_0001" in done.output
+    assert "1/2  tic_0001" in done.output
     assert "stopped early: the server's answer is not Remit's" in done.output

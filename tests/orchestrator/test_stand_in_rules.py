@@ -58,6 +58,11 @@ def test_two_intents_at_once_lower_the_confidence() -> None:
     assert both.confidence < one.confidence
 
 
+def test_what_the_rules_are_unsure_of_is_looked_into_rather_than_acted_on() -> None:
+    assert read_text("", "refund").action == "refund"
+    assert read_text("", "refund of the invoice").action == "investigate"
+
+
 @pytest.mark.parametrize(
     "text",
     [
