@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from connectors.embedded.database import Database
 from connectors.registry import TOOLS, embedded
@@ -10,6 +10,7 @@ from gateway.call import Gateway
 from gateway.catalog import Catalog
 from gateway.journal import Journal
 from gateway.policy_source import PolicySource
+from gateway.run_history import RunHistory
 from gateway.settings import Settings
 from gateway.slots import Slots
 
@@ -36,6 +37,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             catalog=Catalog(TOOLS),
             policy=policy,
             journal=journal,
+            history=RunHistory(settings.database, timedelta(seconds=settings.run_window)),
             back_ends=embedded(database, settings.outbox),
             slots=Slots(settings.max_calls, settings.max_waiting),
             timeout=settings.call_timeout,

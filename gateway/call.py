@@ -26,8 +26,11 @@ from gateway.catalog import Catalog, InvalidArguments, UnknownTool, validate
 from gateway.flow import seen_ids, untrusted_paths
 from gateway.journal import Entry, Journal, JournalUnavailable, Kind
 from gateway.policy.decision import Decision, Verdict
+from gateway.policy.history import History
+from gateway.policy.judge import Policy
 from gateway.policy_source import PolicySource
 from gateway.principal import Principal
+from gateway.run_history import RunHistory
 from gateway.slots import Busy, Slots
 
 log = get_logger("remit.call")
@@ -40,6 +43,7 @@ class Gateway:
     catalog: Catalog
     policy: PolicySource
     journal: Journal
+    history: RunHistory
     back_ends: BackEnds
     slots: Slots
     timeout: float
@@ -106,7 +110,15 @@ async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         await _record(gateway, call, Kind.INVALID, error=error.message)
         return answers.failed(call.id, ErrorKind.INVALID_INPUT, error.message, error.field)
 
-    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now())
+    looked_back_at = policy.needs_history(tool.name)
+    async with gateway.history.turn(call.principal, looked_back_at, gateway.now()) as earlier:
+        return await _decide(gateway, call, policy, tool, arguments, earlier)
+
+
+async def _decide(
+    gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, arguments: BaseModel, earlier: History | None
+) -> Answer[Any]:
+    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier)
     await call.progress(1, 3, f"decided: {decision.verdict}")
     facts = {"arguments": arguments.model_dump(mode="json"), "arguments_hash": digest(arguments), **_told(decision)}
     if decision.verdict is Verdict.DENY:
@@ -181,7 +193,7 @@ async def _record(gateway: Gateway, call: ToolCall, kind: Kind, **facts: Any) ->
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
     said = call.declared.model_dump(exclude_none=True)
     body = {"tool": call.tool[:100], **who, **said, **facts}
-    await gateway.journal.append(Entry(call.id, call.principal.tenant, gateway.now(), kind, body))
+    await gateway.journal.append(Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body))
 
 
 def _told(decision: Decision) -> dict[str, Any]:

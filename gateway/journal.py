@@ -29,16 +29,21 @@ CREATE TABLE IF NOT EXISTS journal (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     call_id TEXT NOT NULL,
     tenant TEXT NOT NULL,
+    principal TEXT NOT NULL,
     at TEXT NOT NULL,
     kind TEXT NOT NULL,
     body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS journal_call ON journal (call_id);
+CREATE INDEX IF NOT EXISTS journal_run ON journal (tenant, principal, kind, at);
 CREATE TRIGGER IF NOT EXISTS journal_no_update BEFORE UPDATE ON journal
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS journal_no_delete BEFORE DELETE ON journal
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 """
+
+
+_INSERT = "INSERT INTO journal (call_id, tenant, principal, at, kind, body) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Kind(StrEnum):
@@ -62,6 +67,7 @@ class Entry:
 
     call_id: str
     tenant: str
+    principal: str
     at: datetime
     kind: Kind
     body: dict[str, Any]
@@ -177,9 +183,7 @@ class Journal:
         if self._connection is None:
             self._connection = self._connect()
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(
-            "INSERT INTO journal (call_id, tenant, at, kind, body) VALUES (?, ?, ?, ?, ?)", rows
-        )
+        self._connection.executemany(_INSERT, rows)
         self._connection.execute("COMMIT")
 
     def _drop_connection(self) -> None:
@@ -202,11 +206,11 @@ class Journal:
 
 
 _NEWEST = """
-SELECT * FROM (SELECT position, call_id, tenant, at, kind, body FROM journal ORDER BY position DESC LIMIT ?)
+SELECT * FROM (SELECT position, call_id, tenant, principal, at, kind, body FROM journal ORDER BY position DESC LIMIT ?)
 ORDER BY position
 """
 _OF_ONE_CALL = """
-SELECT position, call_id, tenant, at, kind, body FROM journal WHERE call_id = ? ORDER BY position
+SELECT position, call_id, tenant, principal, at, kind, body FROM journal WHERE call_id = ? ORDER BY position
 """
 
 
@@ -225,12 +229,12 @@ def read_journal(path: Path, *, call_id: str | None = None, last: int | None = N
     query, values = (_OF_ONE_CALL, (call_id,)) if call_id else (_NEWEST, (-1 if last is None else last,))
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            for position, call, tenant, at, kind, body in connection.execute(query, values):
-                yield Entry(call, tenant, datetime.fromisoformat(at), Kind(kind), json.loads(body), position)
+            for position, call, tenant, principal, at, kind, body in connection.execute(query, values):
+                yield Entry(call, tenant, principal, datetime.fromisoformat(at), Kind(kind), json.loads(body), position)
     except sqlite3.Error as error:
         raise JournalUnavailable(f"no journal can be read at `{path}`: {error}") from error
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
     body = json.dumps(entry.body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return entry.call_id, entry.tenant, entry.at.isoformat(), entry.kind.value, body
+    return entry.call_id, entry.tenant, entry.principal, entry.at.isoformat(), entry.kind.value, body

@@ -31,6 +31,11 @@ class Principal:
         agent = (f"agent:{self.agent}",) if self.agent else ()
         return person + agent
 
+    @property
+    def name(self) -> str:
+        """Both parties in one text, as `parse_principal` reads it."""
+        return "+".join(self.parties)
+
     def __str__(self) -> str:
         return f"{' for '.join(reversed(self.parties))} in {self.tenant}"
 

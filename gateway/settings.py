@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     allowed_origins: list[str] = []
     """Origin headers accepted from browsers besides the address served on."""
 
+    run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
+    """How far back the earlier calls reach that rules count and sum."""
+
     policy_poll: Annotated[float, Field(gt=0, le=60)] = 1.0
     """How often the policy folder is looked at for changes."""
 

@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
 def entry(call: str = "call_1", **body: object) -> Entry:
-    return Entry(call, "larkspur", NOW, Kind.INTENT, {"tool": "crm_get_contact", **body})
+    return Entry(call, "larkspur", "agent:triage", NOW, Kind.INTENT, {"tool": "crm_get_contact", **body})
 
 
 @pytest.fixture
