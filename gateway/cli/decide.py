@@ -1,0 +1,87 @@
+"""`remit decide`: what policy says to one call, and why."""
+
+import json
+import sys
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from connectors.contract import Tool
+from connectors.registry import TOOLS
+from gateway.app import utc_now
+from gateway.catalog import InvalidArguments, validate
+from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.policy.cases import parse_time
+from gateway.policy.decision import Verdict
+from gateway.policy.explain import explain
+from gateway.policy.load import load_policy
+from gateway.policy.problem import suggest
+from gateway.policy.remedies import remedies
+from gateway.policy.telling import as_data, told, told_remedies
+from gateway.settings import load_settings
+
+EXIT_STATUS = {Verdict.ALLOW: 0, Verdict.ASK: 3, Verdict.DENY: 4}
+
+
+def decide(
+    tool: Annotated[str, typer.Option(help="The tool that is called.")],
+    as_: As = None,
+    args: Annotated[str, typer.Option(metavar="JSON", help="Its input, as a caller would send it.")] = "{}",
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When, such as 2026-03-02T09:30:00Z. [default: now]")
+    ] = None,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Also tell every rule considered and what would have to change.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    home: Home = None,
+    policies: Policies = None,
+    tenant: Tenant = None,
+) -> None:
+    """Say what policy decides about one call; nothing is called, and a run that did nothing before is assumed.
+
+    Exit status: 0 allow, 3 ask, 4 deny; 2 when the question itself is wrong.
+    """
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+    principal = principal_named(settings, "the decision")
+    called, now = _tool(tool), _time(at)
+    given = _arguments(called, args)
+    policy = load_policy(settings.policies, TOOLS)
+    explanation = explain(policy, principal, called.name, given, now)
+    found = remedies(policy, principal, called, given, now) if explained else None
+    verdict = explanation.decision.verdict
+    if as_json:
+        typer.echo(json.dumps(as_data(explanation, found), indent=2, ensure_ascii=False))
+    elif found is None:
+        typer.echo(f"{verdict}: {explanation.decision.reason}")
+    else:
+        typer.echo("\n\n".join(filter(None, (told(explanation), told_remedies(found, verdict)))))
+    sys.exit(EXIT_STATUS[verdict])
+
+
+def _tool(name: str) -> Tool:
+    known = {tool.name: tool for tool in TOOLS}
+    if name not in known:
+        raise typer.BadParameter(f"unknown tool `{name}`{suggest(name, known)}", param_hint="--tool")
+    return known[name]
+
+
+def _time(text: str | None) -> datetime:
+    try:
+        return utc_now() if text is None else parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from None
+
+
+def _arguments(tool: Tool, text: str) -> dict[str, Any]:
+    try:
+        sent = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--args") from None
+    if not isinstance(sent, dict):
+        raise typer.BadParameter("a JSON object is needed, such as '{\"amount\": 50}'", param_hint="--args")
+    try:
+        return validate(tool, sent).model_dump()
+    except InvalidArguments as error:
+        raise typer.BadParameter(error.message, param_hint="--args") from None
