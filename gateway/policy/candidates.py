@@ -15,6 +15,8 @@ Scalable: TypeAlias = int | Decimal | date
 
 _MOST = 100
 _CENT = Decimal("0.01")
+_NUMBER_WORDS = ("above", "at least", "below", "at most")
+_DATE_WORDS = ("after", "from", "before", "until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,9 @@ class Range:
     def __str__(self) -> str:
         if self.low is not None and self.low == self.high:
             return literal(self.low)
-        low = "" if self.low is None else f"{'at least' if self.low_in else 'above'} {literal(self.low)}"
-        high = "" if self.high is None else f"{'at most' if self.high_in else 'below'} {literal(self.high)}"
+        words = _DATE_WORDS if isinstance(self.low or self.high, date) else _NUMBER_WORDS
+        low = "" if self.low is None else f"{words[self.low_in]} {literal(self.low)}"
+        high = "" if self.high is None else f"{words[self.high_in + 2]} {literal(self.high)}"
         return " and ".join(filter(None, (low, high))) or "any value"
 
     @property
@@ -42,8 +45,10 @@ class Range:
         """Any one of its values; None when it has no limit, or two dates as limits with no day between them."""
         if self.low_in or self.high_in:
             return self.low if self.low_in else self.high  # type: ignore[no-any-return]
-        if self.low is None or self.high is None:
-            return _moved(self.high, -1) or _moved(self.low, 1)
+        if self.low is None:
+            return _moved(self.high, -1)
+        if self.high is None:
+            return _moved(self.low, 1)
         if isinstance(self.low, date):
             middle = self.low + (self.high - self.low) // 2
             return middle if middle in self else None
@@ -51,9 +56,8 @@ class Range:
 
     def samples(self) -> list[Scalable]:
         """Some of its values, those first that a person would name."""
-        near = [(self.high, 0), (self.low, 0), (self.high, -1), (self.low, 1), (self.high, -_CENT), (self.low, _CENT)]
-        found = [_moved(limit, by) for limit, by in near]
-        return [value for value in (*found, self.inside) if value is not None and value in self]
+        near = [_moved(limit, by) for step in (0, 1, _CENT) for limit, by in ((self.high, -step), (self.low, step))]
+        return [value for value in (*near, self.inside) if value is not None and value in self]
 
     def __contains__(self, value: Any) -> bool:  # noqa: ANN401 - compared with the limits
         above = self.low is None or value > self.low or (self.low_in and value == self.low)
@@ -65,9 +69,10 @@ def _moved(limit: Any, by: int | Decimal) -> Scalable | None:  # noqa: ANN401 - 
     if limit is None:
         return None
     try:
-        return limit + timedelta(int(by)) if isinstance(limit, date) else limit + by  # type: ignore[no-any-return]
+        moved: Scalable = limit + (timedelta(int(by)) if isinstance(limit, date) else by)
     except OverflowError:
         return None
+    return moved
 
 
 def cells(field: Field, conditions: Iterable[Node], facts: Facts) -> tuple[Range, ...]:

@@ -15,10 +15,11 @@ _WOULD = {Verdict.ALLOW: "would allow it", Verdict.ASK: "would ask for approval"
 def told(explanation: Explanation) -> str:
     """The decision, and for each party the rules considered: several lines of text."""
     decision, who = explanation.decision, explanation.principal
+    when = explanation.now.isoformat(timespec="seconds")
     return "\n".join(
         [
             f"{decision.verdict}: {decision.reason}",
-            f"{who} calls {explanation.tool} at {explanation.now.isoformat(timespec='seconds')} under policy {decision.policy_version}",
+            f"{who} calls {explanation.tool} at {when} under policy {decision.policy_version}",
             *(line for view in explanation.parties for line in _party(view)),
         ]
     )

@@ -116,7 +116,7 @@ class _Reader:
         return found
 
 
-def _place(mark: yaml.Mark | None) -> Place:
+def _place(mark: Any) -> Place:  # noqa: ANN401 - two kinds of mark, or none
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
