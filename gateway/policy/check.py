@@ -53,6 +53,11 @@ def check(condition: Node, arguments: Type) -> list[Mistake]:
     return checker.mistakes
 
 
+def type_of(node: Node, arguments: Type) -> Type:
+    """The type of a part of a checked condition, given the type of the tool's input."""
+    return _Checker(arguments).type_of(node)
+
+
 def check_history(condition: Node, tools: Mapping[str, Type]) -> list[Mistake]:
     """Find what is wrong with `calls` and `total` in a condition.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from gateway.policy.approvers import Approver
 from gateway.policy.compiled import Facts, Test, known
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.expression import Earlier, Node, parts
@@ -72,6 +73,7 @@ class Policy:
             names is under the tenant `*`.
         index: The rules that speak of a tool by (role, tool).
         lists: The values of each named list.
+        approvers: Every line of `approvers.csv`.
     """
 
     version: str
@@ -81,6 +83,7 @@ class Policy:
     roles: Mapping[tuple[str, str], frozenset[str]]
     index: Mapping[tuple[str, str], tuple[Rule, ...]]
     lists: Lists
+    approvers: tuple[Approver, ...]
 
     def decide(
         self,

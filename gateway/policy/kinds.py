@@ -69,6 +69,15 @@ class Type:
         """Whether it is always in lower case, as addresses are once they are validated."""
         return self.lowered or (self.annotation is not None and self._held(_CAPITALS) == _CAPITALS.lower())
 
+    @cached_property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema of the field's values, None left aside; empty when there is no annotation."""
+        if self.annotation is None:
+            return {}
+        found = self._adapter.json_schema()
+        branches = (found, *found.get("anyOf", ()))
+        return next((branch for branch in branches if branch.get("type", "null") != "null"), {})
+
     def _held(self, value: object) -> object:
         """What the field holds when it is given the value; None when it refuses the value."""
         try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.policy.problem import Problem
+from gateway.policy.problem import Problem, Severity
 
 # Controls, line separators and the marks that make a line read differently from what it says.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -36,6 +36,10 @@ class Line:
     def problem(self, cell: Cell, message: str, offset: int = 0) -> Problem:
         """A problem at a character of a cell."""
         return Problem(self.file, self.number, cell.column(offset), message)
+
+    def warning(self, cell: Cell, code: str, message: str, offset: int = 0) -> Problem:
+        """A warning at a character of a cell."""
+        return Problem(self.file, self.number, cell.column(offset), message, Severity.WARNING, code)
 
 
 def read_text(path: Path, problems: list[Problem]) -> str:

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.contract import Tool
-from gateway.policy import lists, model, roles, rules
+from gateway.policy import approvers, lists, model, roles, rules
 from gateway.policy.casbin_judge import expand_roles
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.lines import read_text
 from gateway.policy.problem import PolicyError, Problem
 
-FILES = (model.FILE, roles.FILE, lists.FILE, rules.FILE)
-OPTIONAL = frozenset({lists.FILE})
+FILES = (model.FILE, roles.FILE, lists.FILE, rules.FILE, approvers.FILE)
+OPTIONAL = frozenset({lists.FILE, approvers.FILE})
 
 
 def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
     """Read, check and compile the policy of a folder.
 
     Args:
-        directory: The folder with `model.conf`, `roles.csv`, `rules.csv` and, if one likes, `lists.csv`.
+        directory: The folder with `model.conf`, `roles.csv`, `rules.csv` and those of `OPTIONAL` that are wanted.
         tools: Every tool that a rule may name.
 
     Raises:
@@ -54,10 +54,13 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     found_roles = roles.read_roles(texts[roles.FILE], problems)
     known_roles = frozenset(found_roles.given) | frozenset(found_roles.including)
     found_lists = lists.read_lists(texts.get(lists.FILE, ""), problems)
-    reader = rules.RuleReader(known_tools, None if roles.FILE in unreadable else known_roles, found_lists, problems)
+    given_roles = None if roles.FILE in unreadable else known_roles
+    reader = rules.RuleReader(known_tools, given_roles, found_lists, problems)
     found_rules = reader.read(texts[rules.FILE])
+    found_approvers = approvers.read_approvers(texts.get(approvers.FILE, ""), reader.types, given_roles, problems)
     if rules.FILE not in unreadable:
-        problems.extend(_loose_ends(found_roles, reader.roles_spoken_of))
+        approving = {approver.role for approver in found_approvers}
+        problems.extend(_loose_ends(found_roles, reader.roles_spoken_of | approving))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))
     return Policy(
@@ -68,6 +71,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         roles=expand_roles(found_roles.links),
         index=_index(found_rules),
         lists=found_lists,
+        approvers=found_approvers,
     )
 
 

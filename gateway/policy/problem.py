@@ -3,19 +3,38 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """An error keeps a policy from being put in force; a warning is what its author most likely did not mean."""
+
+    ERROR = "error"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a policy file; `line` and `column` count from 1, the column in characters."""
+    """Something wrong in a policy file; `line` and `column` count from 1, the column in characters.
+
+    Args:
+        file: The file's name.
+        line: Its line.
+        column: Where in the line.
+        message: What is wrong, and what was probably meant.
+        severity: Whether the policy can be put in force nevertheless.
+        code: What kind of problem it is, for machines: `mistake` for errors, a key of `lint.CODES` for warnings.
+    """
 
     file: str
     line: int
     column: int
     message: str
+    severity: Severity = Severity.ERROR
+    code: str = "mistake"
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: error: {self.message}"
+        return f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}"
 
 
 class PolicyError(Exception):

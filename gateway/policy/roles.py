@@ -74,8 +74,8 @@ def _link(line: Line, problems: list[Problem]) -> Link | None:
         line.problem(cell, message)
         for cell, message in (
             (subject, _subject_mistake(subject.text)),
-            (role, _role_mistake(role.text)),
-            (tenant, _tenant_mistake(tenant.text)),
+            (role, role_mistake(role.text)),
+            (tenant, tenant_mistake(tenant.text)),
         )
         if message
     ]
@@ -93,7 +93,8 @@ def _subject_mistake(subject: str) -> str:
     return f"subject `{subject}` must be `person:…`, `agent:…` or `role:…`"
 
 
-def _role_mistake(role: str) -> str:
+def role_mistake(role: str) -> str:
+    """What is wrong with the form of a role's name; empty when nothing is."""
     if ROLE.fullmatch(role):
         return ""
     if ROLE.fullmatch(f"role:{role}"):
@@ -101,7 +102,8 @@ def _role_mistake(role: str) -> str:
     return f"role `{role}` must be `role:` and a name in lower case, such as `role:support_agent`"
 
 
-def _tenant_mistake(tenant: str) -> str:
+def tenant_mistake(tenant: str) -> str:
+    """What is wrong with the form of a tenant's name; empty when nothing is."""
     return (
         "" if _TENANT.fullmatch(tenant) else f"tenant `{tenant}` must be a name in lower case, or `*` for every tenant"
     )

@@ -136,15 +136,19 @@ def _roles(random: Random) -> str:
 
 def rule_line(random: Random, id_: str, effect: str = "") -> str:
     """One rule whose condition is well-formed for the tools that it covers."""
-    while True:
-        pattern = random.choice(PATTERNS)
-        condition = _condition(random, tuple(name for name in CALLED if _covers(pattern, name)))
-        if _is_sound(condition, pattern):
-            break
+    pattern = random.choice(PATTERNS)
+    quoted = condition(random, pattern).replace('"', '""')
     chosen = effect or random.choice(("allow", "allow", "ask", "deny"))
     role = random.choice((*ROLES, "role:everyone"))
-    quoted = condition.replace('"', '""')
     return f'p, {id_}, {role}, {pattern}, "{quoted}", {chosen}, "note of {id_}"'
+
+
+def condition(random: Random, pattern: str) -> str:
+    """A condition that is well-formed for every tool that the pattern covers."""
+    while True:
+        written = _condition(random, tuple(name for name in CALLED if _covers(pattern, name)))
+        if _is_sound(written, pattern):
+            return written
 
 
 def _covers(pattern: str, name: str) -> bool:
@@ -178,12 +182,12 @@ def _condition(random: Random, tools: tuple[str, ...], depth: int = 0) -> str:
     )
 
 
-def request(random: Random) -> Request:
+def request(random: Random, tool: str = "") -> Request:
     """Someone, a tool, arguments as they are after validation, a time, and what was done before."""
     person, agent = random.choice((*PEOPLE, None)), random.choice((*AGENTS, None))
     principal = Principal(random.choice((*TENANTS, "else")), person or (None if agent else "ana"), agent)
-    tool = random.choice(CALLED)
-    return principal, tool, _arguments(random, tool), random.choice(TIMES), _history(random)
+    tool = tool or random.choice(CALLED)
+    return principal, tool, arguments(random, tool), random.choice(TIMES), _history(random)
 
 
 def _history(random: Random) -> History | None:
@@ -191,11 +195,12 @@ def _history(random: Random) -> History | None:
         return None
     earlier: dict[str, list[Mapping[str, object]]] = {}
     for tool in random.choices(CALLED, k=random.randrange(6)):
-        earlier.setdefault(tool, []).append(_arguments(random, tool))
+        earlier.setdefault(tool, []).append(arguments(random, tool))
     return History(earlier)
 
 
-def _arguments(random: Random, tool: str) -> Mapping[str, object]:
+def arguments(random: Random, tool: str) -> Mapping[str, object]:
+    """Arguments of a tool as they are after validation."""
     amount, text = Decimal(random.choice(AMOUNTS)), random.choice((*ODD_TEXTS, "banana", None))
     some = random.sample(ADDRESSES, random.randrange(1, 4))
     few = random.sample(ADDRESSES, random.randrange(3))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policy.load import load_policy
+from gateway.policy.load import load_policy, policy_from_texts
 from gateway.policy.problem import PolicyError
 from tests.policy.making import MODEL, SHIPPED, TEAM, TOOLS, problems, team_rules
 
@@ -192,6 +192,22 @@ LINES: list[tuple[str, str, list[str]]] = [
      ["2:14: error: this list holds texts: write the text `'17'`"]),
     ("lists.csv", "list, days, 5\nlist, days, 6.5\nlist, days, sat",
      ["3:13: error: this list holds numbers: `sat` is a text"]),
+    ("approvers.csv", "approves, role:team, *, acme",
+     ["1:1: error: unknown line type `approves`: lines of approvers.csv start with `approver`"]),
+    ("approvers.csv", "approver, role:team, *",
+     ["1:1: error: expected 4 columns (approver, role, tool, tenant), found 3"]),
+    ("approvers.csv", "approver, team, *, acme",
+     ["1:11: error: role `team` needs its prefix — did you mean `role:team`?"]),
+    ("approvers.csv", "approver, role:teem, *, acme",
+     ["1:11: error: unknown role `role:teem` — did you mean `role:team`?"]),
+    ("approvers.csv", "approver, role:boss, *, acme",
+     ["1:11: error: unknown role `role:boss`: roles.csv does not mention it"]),
+    ("approvers.csv", "approver, role:everyone, *, acme",
+     ["1:11: error: `role:everyone` cannot approve, because every agent has it too: "
+      "name a role that people are given"]),
+    ("approvers.csv", "approver, role:team, crm_isue_refund, Acme",
+     ["1:22: error: unknown tool `crm_isue_refund` — did you mean `crm_issue_refund`?",
+      "1:39: error: tenant `Acme` must be a name in lower case, or `*` for every tenant"]),
     ("model.conf", MODEL + "p2 = sub, act\n",
      ["20:1: error: `p2` in `[matchers]` is not honoured by this version of Remit: remove it"]),
     ("model.conf", MODEL + "[matcher]\n", ["20:1: error: unknown section `matcher` — did you mean `matchers`?"]),
@@ -209,16 +225,17 @@ LINES: list[tuple[str, str, list[str]]] = [
 
 @pytest.mark.parametrize(("file", "text", "found"), LINES)
 def test_a_broken_line_is_reported_where_it_breaks(file: str, text: str, found: list[str]) -> None:
-    texts = {"rules.csv": "", "roles.csv": "", "lists.csv": "", "model.conf": MODEL, file: text}
-    if file == "rules.csv":
+    texts = {"rules.csv": "", "roles.csv": "", "lists.csv": "", "approvers.csv": "", "model.conf": MODEL, file: text}
+    if file in ("rules.csv", "approvers.csv"):
         texts["roles.csv"] = "g, person:ana, role:team, acme"
         texts["rules.csv"] += "\np, Z, role:team, crm_get_contact, , allow, "
     if file == "roles.csv":
         speaking = ("team", "a", "b")
         texts["roles.csv"] += "\n" + "".join(f"g, role:{role}, role:everyone, *\n" for role in speaking)
         texts["rules.csv"] = "".join(f"p, Z{role}, role:{role}, crm_get_contact, , allow, \n" for role in speaking)
-    given = texts["rules.csv"], texts["roles.csv"], texts["model.conf"], texts["lists.csv"]
-    assert problems(*given) == [f"{file}:{each}" for each in found]
+    with pytest.raises(PolicyError) as caught:
+        policy_from_texts(texts, TOOLS)
+    assert list(map(str, caught.value.problems)) == [f"{file}:{each}" for each in found]
 
 
 def test_a_model_may_be_spaced_and_commented_as_one_likes() -> None:

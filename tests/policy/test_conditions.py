@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -13,11 +13,15 @@ from connectors.contract import Input
 from gateway.policy import functions
 from gateway.policy.check import check
 from gateway.policy.compiled import UNKNOWN, Facts, compiled, known
+from gateway.policy.decision import Verdict
+from gateway.policy.history import EMPTY, History
 from gateway.policy.kinds import type_of_model
+from gateway.policy.lists import Lists
 from gateway.policy.parse import parse
-from tests.policy.making import ANA, NOW, TEAM, ask_ana, policy, problems, team_rules
+from tests.policy.making import ANA, NOW, REFUND, TEAM, ask_ana, policy, problems, team_rules
 
 DEAL: Mapping[str, object] = {"amount": Decimal("99.50"), "close_date": date(2026, 4, 1), "stage": None}
+LISTS: Lists = {"days": (5, 6), "ours": ("acme.example", "acme.test"), "amounts": (Decimal("99.5"), 100)}
 MAIL: Mapping[str, object] = {
     "mailbox": "support@acme.example",
     "to": ["a@acme.example", "b@Acme.Example"],
@@ -27,11 +31,16 @@ MAIL: Mapping[str, object] = {
 
 
 def evaluate(
-    condition: str, args: Mapping[str, object], person: str | None = "ana", agent: str | None = None
+    condition: str,
+    args: Mapping[str, object],
+    person: str | None = "ana",
+    agent: str | None = None,
+    now: datetime = NOW,
+    history: History | None = EMPTY,
 ) -> object:
-    node, mistakes = parse(condition)
+    node, mistakes = parse(condition, LISTS)
     assert node is not None, mistakes
-    return compiled(node)(Facts(args, person, agent, "acme", NOW))
+    return compiled(node)(Facts(args, person, agent, "acme", now, history))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +84,91 @@ def test_a_condition_on_a_deal_answers(condition: str, expected: bool) -> None:
 def test_a_condition_on_a_mail_answers(condition: str, expected: bool) -> None:
     assert evaluate(condition, MAIL) is expected
     assert problems(team_rules(f"email_send_message | {condition} | allow"), TEAM) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("now.hour == 9 and now.weekday == 0", True),
+        ("6 <= now.hour < 9", False),
+        ("now.weekday in lists.days", False),
+        ("now.date == '2026-03-02'", True),
+        ("now.date in ['2026-03-01', '2026-03-02']", True),
+        ("'2026-03-02' < now.date", False),
+        ("'2026-03-01' < now.date <= args.close_date", True),
+        ("args.close_date >= '2026-04-02'", False),
+        ("args.amount in lists.amounts", True),
+        ("args.amount + 0.25 + 0.25 == 100", True),
+        ("args.amount + now.hour > 108", True),
+    ],
+)
+def test_a_condition_on_time_lists_and_sums_answers(condition: str, expected: bool) -> None:
+    assert evaluate(condition, DEAL) is expected
+
+
+def test_the_time_is_read_in_utc_whatever_its_zone_and_a_time_without_zone_is_not_read() -> None:
+    late = datetime(2026, 3, 8, 23, 30, tzinfo=timezone(timedelta(hours=-2)))
+    assert evaluate("now.hour == 1 and now.weekday == 0 and now.date == '2026-03-09'", {}, now=late) is True
+    with pytest.raises(ValueError, match="without zone"):
+        evaluate("now.hour == 1", {}, now=late.replace(tzinfo=None))
+
+
+DONE = History(
+    {
+        "crm_issue_refund": [{"amount": Decimal("0.10")}, {"amount": "0.20"}, {"amount": 5}],
+        "crm_update_deal": [{"amount": None}, {"amount": Decimal(7)}],
+        "email_send_message": [{}],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("calls('crm_issue_refund') == 3", True),
+        ("calls('crm_*') == 5", True),
+        ("calls('*') == 6", True),
+        ("calls('ticket_*') == 0", True),
+        ("total('crm_issue_refund', 'amount') == 5.30", True),
+        ("total('crm_update_deal', 'amount') == 7", True),
+        ("total('email_send_draft', 'version') == 0", True),
+        ("args.amount + total('crm_issue_refund', 'amount') <= 104.80", True),
+        ("args.amount + total('crm_issue_refund', 'amount') <= 104.79", False),
+    ],
+)
+def test_a_condition_on_what_the_run_did_before_counts_and_sums(condition: str, expected: bool) -> None:
+    assert evaluate(condition, DEAL, history=DONE) is expected
+
+
+@pytest.mark.parametrize("value", ["x", "NaN", Decimal("Infinity"), True, 0.5, [], "sNaN"])
+def test_a_total_of_what_is_no_finite_number_cannot_be_judged(value: object) -> None:
+    with pytest.raises((TypeError, ArithmeticError)):
+        History({"crm_issue_refund": [{"amount": value}]}).total("crm_issue_refund", "amount")
+
+
+@pytest.mark.parametrize("history", [None, History({"crm_issue_refund": [{"note": "x"}]})])
+def test_a_rule_whose_history_is_missing_denies(history: History | None) -> None:
+    rules = team_rules(
+        "crm_issue_refund |  | allow", "crm_issue_refund | total('crm_issue_refund', 'amount') > 9 | ask"
+    )
+    decision = policy(rules).decide(ANA, "crm_issue_refund", REFUND, NOW, history)
+    assert (decision.verdict, decision.reason) == (Verdict.DENY, "rule R2 could not be evaluated")
+
+
+def test_only_tools_with_a_rule_that_counts_or_sums_need_history() -> None:
+    rules = team_rules(
+        "crm_issue_refund | calls('email_send_*') + total('crm_update_deal', 'amount') > 9 | ask", "email_* |  | allow"
+    )
+    loaded = policy(rules)
+    assert loaded.needs_history("crm_issue_refund") == {"email_send_message", "email_send_draft", "crm_update_deal"}
+    assert loaded.needs_history("email_send_message") == loaded.needs_history("no_such_tool") == frozenset()
+
+
+def test_a_tool_is_not_hidden_by_what_depends_on_time_or_history() -> None:
+    for condition in ("now.hour >= 0", "calls('crm_*') >= 0", "args.amount + now.hour > 0"):
+        rules = team_rules("crm_issue_refund |  | allow", f"crm_issue_refund | {condition} | deny")
+        assert policy(rules).shows(ANA, "crm_issue_refund", NOW)
+        assert policy(rules).decide(ANA, "crm_issue_refund", REFUND, NOW).verdict is Verdict.DENY
 
 
 def test_an_amount_is_compared_exactly_as_it_is_written() -> None:

@@ -1,0 +1,68 @@
+"""`remit check`: every mistake in a policy folder, and everything in it that is most likely not meant."""
+
+import json
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from connectors.registry import TOOLS
+from gateway.policy.lint import CODES, check_folder
+from gateway.policy.problem import Problem, Severity
+from gateway.policy.sarif import sarif
+from gateway.settings import load_settings
+
+
+def check(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="The policy folder. [default: the one in use]")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+    as_sarif: Annotated[bool, typer.Option("--sarif", help="SARIF 2.1.0, for code hosts.")] = False,
+) -> None:
+    """Check a policy folder; exit status 1 if it has errors."""
+    folder = directory or load_settings().policies
+    policy, found = check_folder(folder, TOOLS)
+    problems = [replace(problem, severity=Severity.ERROR) for problem in found] if strict else list(found)
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    if as_sarif:
+        typer.echo(json.dumps(sarif(problems, CODES, _uri(folder), version("remit")), indent=2))
+    elif as_json:
+        typer.echo(json.dumps(_report(problems, policy.version if policy else None), indent=2, ensure_ascii=False))
+    else:
+        for problem in problems:
+            typer.echo(f"{folder / problem.file}{str(problem).removeprefix(problem.file)}")
+        warnings = len(problems) - errors
+        rules = f"{len(policy.rules)} rules, " if policy else ""
+        typer.echo(f"{rules}{_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
+    if errors:
+        raise typer.Exit(1)
+
+
+def _report(problems: list[Problem], policy_version: str | None) -> dict[str, object]:
+    told = [
+        {
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "severity": problem.severity,
+            "code": problem.code,
+            "message": problem.message,
+        }
+        for problem in problems
+    ]
+    return {"policy_version": policy_version, "problems": told}
+
+
+def _uri(folder: Path) -> str:
+    """Relative to the current folder if it lies inside, else a `file:` URI."""
+    full, here = folder.resolve(), Path.cwd()
+    return quote(full.relative_to(here).as_posix()) if full.is_relative_to(here) else full.as_uri()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
