@@ -63,7 +63,7 @@ def rows(
             if len(line) == len(columns):
                 yield _row(written, columns, line, (*written.path, "rows", position))
             else:
-                message = f"expected {len(columns)} values, found {len(line)}"
+                message = f"expected {len(columns)} values, one for each column, found {len(line)}"
                 problems.append(written.problem(("rows", position), message))
 
 

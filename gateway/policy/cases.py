@@ -178,10 +178,11 @@ class _FileReader:
 
     def mistakes_ahead(self) -> Iterator[Problem]:
         """What is wrong in the part of the file that all cases share."""
-        try:
-            parse_time(self.content.at)
-        except ValueError as error:
-            yield self.document.problem(("at",), str(error))
+        for name, read in (("tenant", lambda tenant: Principal(tenant, person="?")), ("at", parse_time)):
+            try:
+                read(getattr(self.content, name))
+            except ValueError as error:
+                yield self.document.problem((name,), str(error))
         for name, spelled in self.content.who.items():
             try:
                 parse_principal(spelled, self.content.tenant)
@@ -210,7 +211,7 @@ class _FileReader:
         except ValueError as error:
             near = suggest(who, self.content.who)
             self.refuse(written, ("who",), f"unknown `{who}`{near}" if near else str(error))
-            return Principal(self.content.tenant, person="?")
+            return Principal(TENANT, person="?")
 
     def time(self, written: Written, at: str) -> datetime:
         try:
@@ -272,12 +273,17 @@ class _FileReader:
             return {}
 
 
+_NEEDED = {"string_type": "a text", "int_type": "a whole number", "list_type": "a list"}
+_NEEDED |= {"dict_type": "a mapping", "model_type": "a mapping"}
+
+
 def _problem(written: Written, found: ErrorDetails, model: type[BaseModel]) -> Problem:
     path = found["loc"]
-    name = str(path[-1]) if path else "the file"
+    name = f"`{path[-1]}`" if path and isinstance(path[-1], str) else "this"
     if found["type"] == "extra_forbidden":
         known = _Earlier.model_fields if path[0] == "history" else model.model_fields
-        return written.problem(path, f"unknown field `{name}`{suggest(name, known)}", at_key=True)
+        return written.problem(path, f"unknown field {name}{suggest(str(path[-1]), known)}", at_key=True)
     if found["type"] == "missing":
-        return written.problem(path, f"`{name}` is missing")
-    return written.problem(path, f"`{name}` must be {found['msg'].removeprefix('Input should be ')}")
+        return written.problem(path, f"{name} is missing")
+    needed = _NEEDED.get(found["type"]) or found["msg"].removeprefix("Input should be ")
+    return written.problem(path, f"{name} must be {needed}")

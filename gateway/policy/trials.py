@@ -16,7 +16,7 @@ class Trial:
 
     Args:
         case: The test.
-        expected: What it wants, such as `ask by F02`.
+        expected: What it wants, such as `ask by F02`; of what someone sees, only what is wrong.
         actual: What the policy says, in the same words.
         explanation: How the decision came about; None for a test of what someone sees.
     """
@@ -87,12 +87,14 @@ def _by(verdict: Verdict, rules: tuple[str, ...]) -> str:
 def _sight(policy: Policy, case: Sight) -> Trial:
     seen = policy.visible(case.principal, case.now)
     wrong = [
-        f"{tool} is {'visible' if tool in seen else 'hidden'}"
+        (tool, wanted)
         for pattern, wanted in _wanted(case)
         for tool in sorted(policy.tools)
         if covers(pattern, tool) and (tool in seen) is not wanted
     ]
-    return Trial(case, "as told", "; ".join(wrong) or "as told")
+    expected = "; ".join(f"{tool} {'visible' if wanted else 'hidden'}" for tool, wanted in wrong)
+    actual = "; ".join(f"{tool} {'hidden' if wanted else 'visible'}" for tool, wanted in wrong)
+    return Trial(case, expected, actual)
 
 
 def _wanted(case: Sight) -> Iterator[tuple[str, bool]]:

@@ -134,7 +134,7 @@ def test_a_long_or_odd_value_is_cut_and_escaped() -> None:
     assert len(told_value) == 80
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SEEDS)
 def test_an_explanation_agrees_with_the_decision_it_explains(seed: int) -> None:
     made = generated(seed)
@@ -148,7 +148,7 @@ def test_an_explanation_agrees_with_the_decision_it_explains(seed: int) -> None:
         assert tuple(rule.id for rule in judge.rules if rule in rules) == explanation.decision.rules
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SEEDS)
 def test_a_condition_in_words_reads_as_the_same_condition(seed: int) -> None:
     made = generated(seed)
@@ -290,7 +290,7 @@ def test_a_value_that_the_tool_would_refuse_is_never_proposed() -> None:
     assert refund_ways("crm_issue_refund | args.amount <= 0 | allow") == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(SEEDS)
 def test_whatever_is_proposed_is_decided_as_it_says(seed: int) -> None:
     made = generated(seed)
@@ -357,19 +357,19 @@ def test_the_exit_status_tells_the_verdict(amount: int, status: int) -> None:
 
 
 def test_the_decision_is_one_line_and_the_explanation_a_page() -> None:
-    short = CliRunner().invoke(app, [*ANA_REFUNDS, *AT, "--args", refund_json(80)])
+    short = CliRunner().invoke(app, [*ANA_REFUNDS, *AT, "--args", refund_json(80.25)])
     assert short.stdout == snapshot("ask: rule F02 asks for approval: refunds above 50 need a second look\n")
-    page = CliRunner().invoke(app, [*ANA_REFUNDS, *AT, "--args", refund_json(80), "--explain"])
+    page = CliRunner().invoke(app, [*ANA_REFUNDS, *AT, "--args", refund_json(80.25), "--explain"])
     assert re.sub("[0-9a-f]{16}", "VERSION", page.stdout) == snapshot("""\
 ask: rule F02 asks for approval: refunds above 50 need a second look
 person:ana.ruiz@larkspur.example in larkspur calls crm_issue_refund at 2026-03-02T09:30:00+00:00 under policy VERSION
 
 person:ana.ruiz@larkspur.example: ask
   roles: everyone, reader, refund_standard, support_agent, support_mailbox
-  E03  deny   does not apply       args.amount > 5000 is false: args.amount is 80
-  F01  allow  does not apply       args.amount <= 50 is false: args.amount is 80
-  F02  ask    applies              50 < args.amount <= 500 is true: args.amount is 80
-  F03  deny   does not apply       args.amount > 500 is false: args.amount is 80
+  E03  deny   does not apply       args.amount > 5000 is false: args.amount is 80.25
+  F01  allow  does not apply       args.amount <= 50 is false: args.amount is 80.25
+  F02  ask    applies              50 < args.amount <= 500 is true: args.amount is 80.25
+  F03  deny   does not apply       args.amount > 500 is false: args.amount is 80.25
 
 What would change that:
   with args.amount at most 50, rule F01 would allow it
@@ -377,7 +377,7 @@ What would change that:
 
 
 def test_the_same_as_json_for_programs() -> None:
-    result = CliRunner().invoke(app, [*ANA_REFUNDS, *AT, "--args", refund_json(80), "--explain", "--json"])
+    result = CliRunner().invoke(app, [*ANA_REFUNDS, *AT, "--args", refund_json(80.25), "--explain", "--json"])
     data = json.loads(result.stdout)
     assert data.pop("policy_version")
     data["parties"][0]["considered"] = data["parties"][0]["considered"][:2]
@@ -401,7 +401,7 @@ def test_the_same_as_json_for_programs() -> None:
                             "note": "refunds above 5000 are made by the finance department",
                             "outcome": "does not apply",
                             "because": [
-                                {"condition": "args.amount > 5000", "holds": False, "values": {"args.amount": "80"}}
+                                {"condition": "args.amount > 5000", "holds": False, "values": {"args.amount": "80.25"}}
                             ],
                         },
                         {
@@ -410,7 +410,7 @@ def test_the_same_as_json_for_programs() -> None:
                             "note": "refunds up to 50",
                             "outcome": "does not apply",
                             "because": [
-                                {"condition": "args.amount <= 50", "holds": False, "values": {"args.amount": "80"}}
+                                {"condition": "args.amount <= 50", "holds": False, "values": {"args.amount": "80.25"}}
                             ],
                         },
                     ],
