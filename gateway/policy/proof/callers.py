@@ -1,0 +1,187 @@
+"""Who can call: the kinds of callers that a policy can tell apart, listed or not.
+
+A kind is all callers of whom every rule says the same: same roles, same answers to whatever conditions ask about the
+person, the agent and the tenant. What holds for one caller of a kind holds for all of them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from gateway.policy.compiled import Facts, compiled
+from gateway.policy.expression import Compare, Constant, Earlier, Fact, FactName, Field, Logic, Node, Not, Now, parts
+from gateway.policy.judge import Policy
+from gateway.policy.proof.symbols import STRANGER
+from gateway.policy.roles import ANY_TENANT
+from gateway.principal import Principal
+
+Roles: TypeAlias = frozenset[str]
+_ANY_TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Party:
+    """A person or an agent.
+
+    Args:
+        name: The id; None stands for everybody who is not listed.
+        roles: The roles under each policy, without the prefix `role:`.
+        others: The ids that an unlisted one does not have, if it matters.
+        look: What conditions see of it; the same for all that they cannot tell apart.
+    """
+
+    name: str | None
+    roles: tuple[Roles, ...]
+    others: frozenset[str]
+    look: object
+
+    @property
+    def kind(self) -> object:
+        """Equal for parties that no rule tells apart."""
+        return self.roles, self.look
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One kind of caller, represented by one that is listed where there is one."""
+
+    tenant: Party
+    person: Party | None
+    agent: Party | None
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """Who must each be allowed."""
+        return tuple(party for party in (self.person, self.agent) if party)
+
+    @property
+    def look(self) -> object:
+        """What conditions see of the caller; roles are no part of it."""
+        return tuple(party and party.look for party in (self.tenant, self.person, self.agent))
+
+    @property
+    def facts(self) -> dict[FactName, str | None]:
+        """The facts with one value; those of strangers are left out."""
+        absent: dict[FactName, str | None] = {fact: None for fact, party in self._named if party is None}
+        return absent | {fact: party.name for fact, party in self._named if party and party.name is not None}
+
+    @property
+    def unlisted(self) -> dict[FactName, frozenset[str]]:
+        """For each fact of a stranger the ids that it does not have."""
+        return {fact: party.others for fact, party in self._named if party and party.name is None}
+
+    @property
+    def _named(self) -> tuple[tuple[FactName, Party | None], ...]:
+        return ("tenant", self.tenant), ("person", self.person), ("agent", self.agent)
+
+    def principal(self, ids: Mapping[FactName, str]) -> Principal:
+        """Somebody of this kind; `ids` are those of the strangers in it."""
+        found = {**ids, **{fact: name for fact, name in self.facts.items() if name is not None}}
+        return Principal(found["tenant"], found.get("person"), found.get("agent"))
+
+
+def callers(policies: Sequence[Policy], conditions: Iterable[Node]) -> list[Caller]:
+    """Every kind of caller.
+
+    Args:
+        policies: The policies that must not tell callers of a kind apart.
+        conditions: All conditions that will be asked about them.
+    """
+    views = {fact: _View(fact) for fact in _FACTS}
+    for atom in {atom for condition in conditions for atom in _atoms(condition)}:
+        looked_at = {part.name for part in parts(atom) if isinstance(part, Fact)}
+        is_closed = not any(isinstance(part, (Field, Now, Earlier)) for part in parts(atom))
+        for fact in looked_at:
+            views[fact].add(atom, is_closed and len(looked_at) == 1)
+    found: dict[object, Caller] = {}
+    listed = frozenset(tenant for policy in policies for tenant, _ in policy.roles) - {ANY_TENANT}
+    for tenant in (*sorted(listed), None):
+        where = Party(tenant, (), listed, views["tenant"].of(tenant, listed))
+        people = _parties(policies, tenant, "person", views["person"])
+        agents = _parties(policies, tenant, "agent", views["agent"])
+        for person in (None, *people):
+            for agent in (None, *agents):
+                if person or agent:
+                    kind = (where.kind, person and person.kind, agent and agent.kind)
+                    found.setdefault(kind, Caller(where, person, agent))
+    return list(found.values())
+
+
+_FACTS: tuple[FactName, ...] = ("tenant", "person", "agent")
+
+
+class _View:
+    """What conditions can see of one fact."""
+
+    def __init__(self, fact: FactName) -> None:
+        self._fact = fact
+        self._atoms: list[Node] = []
+        self._is_id_seen = False
+        self._is_more_than_presence = False
+
+    def add(self, atom: Node, is_closed: bool) -> None:
+        """Note a part of a condition that looks at the fact, and whether it looks at nothing else."""
+        if is_closed:
+            self._atoms.append(atom)
+            self._is_more_than_presence |= not _asks_for_presence(atom)
+        else:
+            self._is_id_seen = self._is_more_than_presence = True
+
+    def of(self, value: str | None, listed: frozenset[str]) -> object:
+        """What is seen of a value; None stands for all that are not listed."""
+        if not self._is_more_than_presence:
+            return ()
+        if value is None:
+            return ("stranger", listed)
+        if self._is_id_seen:
+            return value
+        seen: dict[FactName, str] = {self._fact: value}
+        facts = Facts({}, seen.get("person"), seen.get("agent"), seen.get("tenant", ""), _ANY_TIME)
+        return tuple(_outcome(atom, facts) for atom in self._atoms)
+
+
+def _outcome(atom: Node, facts: Facts) -> object:
+    try:
+        return compiled(atom)(facts)
+    except Exception:  # noqa: BLE001 - as in the judge, whatever it is
+        return "fails"
+
+
+def _asks_for_presence(atom: Node) -> bool:
+    return isinstance(atom, Compare) and all(
+        isinstance(operand, Fact) or (isinstance(operand, Constant) and operand.value is None)
+        for operand in atom.operands
+    )
+
+
+def _atoms(condition: Node) -> Iterator[Node]:
+    match condition:
+        case Logic(operands=operands):
+            for operand in operands:
+                yield from _atoms(operand)
+        case Not(operand=operand):
+            yield from _atoms(operand)
+        case _:
+            yield condition
+
+
+def _parties(policies: Sequence[Policy], tenant: str | None, kind: FactName, view: _View) -> list[Party]:
+    """One party of each kind in a tenant (None: one that is not listed)."""
+    prefix = f"{kind}:"
+    names = sorted(
+        {
+            subject.removeprefix(prefix)
+            for policy in policies
+            for where, subject in policy.roles
+            if where in (tenant, ANY_TENANT) and subject.startswith(prefix)
+        }
+    )
+    listed = frozenset(names)
+    found: dict[object, Party] = {}
+    for name in (*names, None):
+        principal = Principal(tenant or STRANGER, **{kind: name or STRANGER})
+        roles = tuple(policy.groups(principal)[0] for policy in policies)
+        party = Party(name, roles, listed, view.of(name, listed))
+        found.setdefault(party.kind, party)
+    return list(found.values())
