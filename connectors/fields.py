@@ -69,6 +69,7 @@ Address = Annotated[
 Amount = Annotated[
     Decimal,
     Field(gt=0, le=1_000_000, max_digits=12, decimal_places=2, allow_inf_nan=False),
+    AfterValidator(lambda value: value.quantize(Decimal("0.01"))),  # `1E1` and `10.0` are one amount, so one key
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000}),
     Sink.AMOUNT,
 ]

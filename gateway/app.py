@@ -20,6 +20,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def make_home(settings: Settings) -> None:
+    """Make the home folder for its owner alone: it holds customers' data."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Open a gateway on its home folder and close it again.
@@ -28,7 +33,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         PolicyError: If the policy folder cannot be loaded.
         JournalUnavailable: If the journal cannot be written.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     policy = PolicySource(settings.policies, TOOLS)
     journal = Journal(settings.database, settings.journal_timeout)
     database = Database(settings.company_url)

@@ -119,7 +119,6 @@ async def _decide(
     gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, arguments: BaseModel, earlier: History | None
 ) -> Answer[Any]:
     decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier)
-    await call.progress(1, 3, f"decided: {decision.verdict}")
     facts = {"arguments": arguments.model_dump(mode="json"), "arguments_hash": digest(arguments), **_told(decision)}
     if decision.verdict is Verdict.DENY:
         await _record(gateway, call, Kind.DENIED, **facts)
@@ -135,12 +134,12 @@ async def _decide(
         key=effect_key(call.principal, tool.name, digest(arguments), call.declared.key or call.id),
         now=gateway.now(),
         readers=policy.groups(call.principal),
-        progress=_within(call, 2),
+        progress=_before_done(call),
     )
     # Once a write's intent is recorded, its outcome will be too: a caller who goes away cannot tear them apart.
     with anyio.CancelScope(shield=tool.effect is not Effect.READ):
         await _record(gateway, call, Kind.INTENT, effect=tool.effect, **facts)
-        await call.progress(2, 3, "recorded")
+        await call.progress(1, 2, "allowed and recorded")
         answer = await _carry_out(gateway, call, tool, context, arguments)
     return answer  # noqa: RET504 - a type checker cannot know that this scope swallows nothing
 
@@ -158,8 +157,7 @@ async def _carry_out(
     except TimeoutError:
         return await _no_answer_in_time(gateway, call, tool)
     except anyio.get_cancelled_exc_class():
-        with anyio.CancelScope(shield=True):
-            await _record(gateway, call, Kind.OUTCOME, status="cancelled")
+        await _record(gateway, call, Kind.OUTCOME, status="cancelled")
         raise
     untrusted = untrusted_paths(tool, output)
     try:
@@ -168,7 +166,7 @@ async def _carry_out(
         if tool.effect is Effect.READ:
             raise
         return answers.in_doubt(call.id, "it was carried out, but its outcome could not be recorded")
-    await call.progress(3, 3, "done")
+    await call.progress(2, 2, "done")
     return answers.ok(call.id, output, untrusted)
 
 
@@ -182,8 +180,7 @@ async def _no_answer_in_time(gateway: Gateway, call: ToolCall, tool: Tool) -> An
 
 async def _failed_within(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     try:
-        with anyio.CancelScope(shield=True):
-            await _record(gateway, call, Kind.OUTCOME, status="failed", error="internal")
+        await _record(gateway, call, Kind.OUTCOME, status="failed", error="internal")
     except JournalUnavailable:
         log.error("failure_not_recorded", call=call.id)
     return answers.failed(call.id, ErrorKind.INTERNAL, "the gateway failed on this call; it is logged under its id")
@@ -193,7 +190,11 @@ async def _record(gateway: Gateway, call: ToolCall, kind: Kind, **facts: Any) ->
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
     said = call.declared.model_dump(exclude_none=True)
     body = {"tool": call.tool[:100], **who, **said, **facts}
-    await gateway.journal.append(Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body))
+    # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
+    with anyio.CancelScope(shield=True):
+        await gateway.journal.append(
+            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body)
+        )
 
 
 def _told(decision: Decision) -> dict[str, Any]:
@@ -205,16 +206,16 @@ def _told(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _within(call: ToolCall, start: float) -> Callable[[float, float | None, str], Awaitable[None]]:
-    told = start
+def _before_done(call: ToolCall) -> Callable[[float, float | None, str], Awaitable[None]]:
+    told = 1.0
 
     async def report(done: float, total: float | None, message: str) -> None:
         nonlocal told
         # Without a total nobody knows how far it is: each step covers half of what is left.
-        now = start + min(done / total if total else 1 - 0.5**done, 0.99)
+        now = 1 + min(done / total if total else 1 - 0.5**done, 0.99)
         # The protocol wants every value above the last one (MCP 2025-06-18, "Progress").
         if now > told:
             told = now
-            await call.progress(now, 3, message)
+            await call.progress(now, 2, message)
 
     return report

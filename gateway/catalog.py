@@ -30,8 +30,8 @@ class InvalidArguments(Exception):
 
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
-        self.message = message
-        self.field = field
+        self.message = unicode(message)
+        self.field = unicode(field)
 
 
 class Catalog:
@@ -54,6 +54,11 @@ class Catalog:
         if name not in self.tools or not policy.shows(principal, name, now):
             raise UnknownTool
         return self.tools[name]
+
+
+def unicode(text: str) -> str:
+    """A caller's text as it may be written anywhere: half of a surrogate pair is shown escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def validate(tool: Tool, arguments: Mapping[str, Any]) -> BaseModel:

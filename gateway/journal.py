@@ -76,7 +76,7 @@ class Entry:
 
 @dataclass
 class _Pending:
-    entry: Entry
+    row: tuple[str, ...]
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
     abandoned: threading.Event = field(default_factory=threading.Event)
@@ -126,7 +126,7 @@ class Journal:
                 intent without an outcome, which is the safe side.
         """
         loop = asyncio.get_running_loop()
-        pending = _Pending(entry, loop.create_future(), loop)
+        pending = _Pending(_row(entry), loop.create_future(), loop)
         try:
             self._queue.put_nowait(pending)
         except queue.Full:
@@ -167,8 +167,8 @@ class Journal:
 
     def _write(self, batch: list[_Pending]) -> None:
         try:
-            self._commit([_row(pending.entry) for pending in batch])
-        except sqlite3.Error as error:
+            self._commit([pending.row for pending in batch])
+        except Exception as error:  # noqa: BLE001 - whatever happens, the one writer lives and says that it failed
             log.error("journal_write_failed", error=str(error), entries=len(batch))
             self._drop_connection()
             self.failing = str(error)
@@ -236,5 +236,6 @@ def read_journal(path: Path, *, call_id: str | None = None, last: int | None = N
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    body = json.dumps(entry.body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    # ASCII: no text that a caller can think of is then unwritable, half of a surrogate pair included.
+    body = json.dumps(entry.body, separators=(",", ":"), sort_keys=True)
     return entry.call_id, entry.tenant, entry.principal, entry.at.isoformat(), entry.kind.value, body

@@ -37,23 +37,29 @@ class PolicySource:
         """Why the folder's present state is not in force; empty while it is."""
 
     async def watch(self, every: float) -> None:
-        """Look at the folder every so many seconds and load it when it changed. Runs until cancelled."""
+        """Look at the folder every so many seconds and load it when it changed. Runs until cancelled.
+
+        A change is taken up once two looks in a row see the same: a file that is still being written is a shorter
+        policy, perhaps without its last denies.
+        """
+        before = self._state
         while True:
             await anyio.sleep(every)
             state = await anyio.to_thread.run_sync(_look, self._directory)
-            if state != self._state:
-                self._state = state
-                await self.reload()
+            if state != self._state and state == before:
+                await self._reload(state)
+            before = state
 
-    async def reload(self) -> None:
-        """Load the folder and put it in force if it is good."""
+    async def _reload(self, state: _State) -> None:
         try:
             loaded = await anyio.to_thread.run_sync(load_policy, self._directory, self._tools)
         except PolicyError as error:
-            self.problem = str(error)
+            self._state, self.problem = state, str(error)
             log.error("policy_refused", problems=str(error).splitlines(), still_in_force=self.current.version)
         else:
-            self.current, self.problem = loaded, ""
+            if await anyio.to_thread.run_sync(_look, self._directory) != state:
+                return  # It changed while it was read.
+            self._state, self.current, self.problem = state, loaded, ""
             log.info("policy_in_force", version=loaded.version)
 
 

@@ -1,6 +1,11 @@
 """Who calls."""
 
+import re
 from dataclasses import dataclass
+
+_NAME = re.compile(r"\S{1,200}")
+# A `+` may stand in an address, so only one before the other party separates.
+_BETWEEN_PARTIES = re.compile(r"\+(?=(?:person|agent):)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +18,7 @@ class Principal:
         agent: The agent's client id, such as `triage`, if an agent makes the call.
 
     Raises:
-        ValueError: If neither a person nor an agent is named.
+        ValueError: If neither a person nor an agent is named, or a name is empty or not plain visible text.
     """
 
     tenant: str
@@ -21,20 +26,26 @@ class Principal:
     agent: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.tenant or not (self.person or self.agent):
-            raise ValueError("a principal needs a tenant and a person or an agent")
+        named = [name for name in (self.person, self.agent) if name is not None]
+        if not named:
+            raise ValueError("a principal needs a person or an agent")
+        for name in (self.tenant, *named):
+            if not _NAME.fullmatch(name) or not name.isprintable():
+                raise ValueError(
+                    f"`{ascii(name)[1:-1][:60]}` is not a name: 1 to 200 visible characters without blanks"
+                )
 
     @property
     def parties(self) -> tuple[str, ...]:
         """The subjects that must each be allowed, as policy names them: `person:…`, `agent:…`."""
-        person = (f"person:{self.person}",) if self.person else ()
-        agent = (f"agent:{self.agent}",) if self.agent else ()
+        person = (f"person:{self.person}",) if self.person is not None else ()
+        agent = (f"agent:{self.agent}",) if self.agent is not None else ()
         return person + agent
 
     @property
     def name(self) -> str:
-        """Both parties in one text, as `parse_principal` reads it."""
-        return "+".join(self.parties)
+        """Both parties in one text that no other principal has."""
+        return " ".join(self.parties)
 
     def __str__(self) -> str:
         return f"{' for '.join(reversed(self.parties))} in {self.tenant}"
@@ -47,7 +58,7 @@ def parse_principal(text: str, tenant: str) -> Principal:
         ValueError: Says what was expected.
     """
     named: dict[str, str] = {}
-    for part in text.split("+"):
+    for part in _BETWEEN_PARTIES.split(text):
         kind, colon, name = part.strip().partition(":")
         if kind not in {"person", "agent"} or not colon or not name or kind in named:
             raise ValueError(

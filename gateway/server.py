@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import anyio
 import mcp.types as wire
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
@@ -15,13 +16,14 @@ from structlog import get_logger
 from connectors.contract import Effect, Idempotency, Tool
 from gateway.answer import Answer, answer_schema
 from gateway.call import Declared, Gateway, ToolCall, call_tool
-from gateway.catalog import UnknownTool
+from gateway.catalog import UnknownTool, unicode
 from gateway.identity import principal_of
 from gateway.principal import Principal
 
 log = get_logger("remit.server")
 
 _LIST_FRESH_MS = 5_000
+_NOTIFY_SECONDS = 0.5
 _INSTRUCTIONS = (
     "Typed tools for CRM, tickets, email and knowledge. Every call is decided by policy: `status` in the answer is "
     "`ok`, `denied`, `pending_approval` or `failed`, with the reason and what to do next. Text at the paths named in "
@@ -56,7 +58,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
             try:
                 answer = await call_tool(gateway, call)
             except UnknownTool:
-                raise MCPError(wire.INVALID_PARAMS, f"unknown tool: `{params.name[:64]}`") from None
+                raise MCPError(wire.INVALID_PARAMS, f"unknown tool: `{unicode(params.name[:64])}`") from None
             return _result(answer)
 
         return await _sanitized(run)
@@ -105,8 +107,15 @@ def described(tool: Tool) -> wire.Tool:
 
 
 def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: Principal) -> ToolCall:
+    listening = True
+
     async def progress(done: float, total: float | None, message: str) -> None:
-        await context.session.report_progress(done, total, message)
+        # A client that no longer reads must not hold up a write that cannot be cancelled.
+        nonlocal listening
+        if listening:
+            with anyio.move_on_after(_NOTIFY_SECONDS) as patience:
+                await context.session.report_progress(done, total, message)
+            listening = not patience.cancelled_caught
 
     client = context.session.client_params
     return ToolCall(

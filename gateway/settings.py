@@ -57,8 +57,8 @@ class Settings(BaseSettings):
     run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
     """How far back the earlier calls reach that rules count and sum."""
 
-    policy_poll: Annotated[float, Field(gt=0, le=60)] = 1.0
-    """How often the policy folder is looked at for changes."""
+    policy_poll: Annotated[float, Field(gt=0, le=60)] = 0.4
+    """How often the policy folder is looked at; a change counts once two looks in a row see the same."""
 
     @property
     def database(self) -> Path:

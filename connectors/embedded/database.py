@@ -116,7 +116,8 @@ def stable_id(prefix: str, *parts: str) -> str:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url)
+    # A failed statement is logged; its parameters are customers' data.
+    engine = create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

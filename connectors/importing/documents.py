@@ -88,7 +88,9 @@ def _documents(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(where, name)
-            if not name.startswith(".") and path.suffix.lower() in _SUFFIXES and path.resolve().is_relative_to(folder):
+            wanted = not name.startswith(".") and path.suffix.lower() in _SUFFIXES
+            # Reading a pipe or a device could wait for ever.
+            if wanted and path.is_file() and path.resolve().is_relative_to(folder):
                 yield path
 
 

@@ -1,5 +1,6 @@
 """The `remit` command. Every subcommand is a function in a module of this folder."""
 
+import os
 import sys
 from importlib.metadata import entry_points
 
@@ -36,6 +37,8 @@ for extension in entry_points(group="remit.commands"):
 
 def main() -> None:
     """Run the command; what the user can mend is one line on stderr and exit status 1."""
+    # Whatever a command writes holds customers' data or secrets: for its owner alone.
+    os.umask(0o077)
     try:
         app()
     except (BadSettings, PolicyError, JournalUnavailable, ConnectorError) as error:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from connectors.embedded.database import Database
 from connectors.importing import AREAS, ImportReport, Kind, import_path, render
 from connectors.registry import EmbeddedBackEnds, embedded
-from gateway.app import utc_now
+from gateway.app import make_home, utc_now
 from gateway.cli.options import Home, Tenant
 from gateway.settings import CONFIG_FILE, Settings, load_settings
 
@@ -96,7 +96,7 @@ def make_sample(
 
 @contextmanager
 def _embedded(settings: Settings) -> Iterator[EmbeddedBackEnds]:
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     database = Database(settings.company_url)
     try:
         yield embedded(database, settings.outbox)

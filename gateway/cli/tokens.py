@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.app import utc_now
+from gateway.app import make_home, utc_now
 from gateway.cli.options import Home, Tenant
 from gateway.principal import Principal
 from gateway.settings import load_settings
@@ -24,10 +24,13 @@ def create(
 ) -> None:
     """Make a token and print it once, alone on standard output; only its hash is kept."""
     settings = load_settings(home=home, tenant=tenant)
-    if not (person or agent):
+    if person is None and agent is None:
         raise typer.BadParameter("name who calls: --person, --agent or both")
-    settings.home.mkdir(parents=True, exist_ok=True)
-    principal = Principal(settings.tenant, person, agent)
+    try:
+        principal = Principal(settings.tenant, person, agent)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    make_home(settings)
     secret, token = Tokens(settings.database).create(principal, utc_now(), utc_now() + timedelta(days=days))
     typer.echo(f"{token.id} for {principal}, until {token.expires_at:%Y-%m-%d}. It is shown only now:", err=True)
     typer.echo(secret)

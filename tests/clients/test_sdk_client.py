@@ -99,7 +99,7 @@ async def test_progress_is_told_to_a_client_that_listens(served: Served, token: 
 
     async with over_http(served, token, mode) as client:
         await client.call_tool("crm_search_accounts", {}, progress_callback=listen)
-    assert told == ["decided: allow", "recorded", "done"]
+    assert told == ["allowed and recorded", "done"]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -65,6 +65,7 @@ def test_a_token_is_printed_alone_on_standard_output_and_can_be_revoked(tmp_path
         (["serve"], "choose one"),
         (["serve", "--http", "8900"], "is not HOST:PORT"),
         (["token", "create"], "name who calls"),
+        (["token", "create", "--agent", "assistant", "--person", ""], "is not a name"),
         (["token", "revoke", "tok_never"], "no token `tok_never` is in force"),
         (["journal", "show", "call_never"], "no journal can be read"),
         (["import", "mbox", "no-such-file", "--mailbox", "support@larkspur.example"], "no-such-file"),
@@ -147,6 +148,20 @@ def test_the_journal_shows_what_outsiders_wrote_without_its_control_characters(t
         shown = remit("journal", *command, "--home", str(tmp_path)).stdout
         assert "\x1b[2J" not in shown
         assert "\u202e" not in shown
+
+
+def test_the_home_and_all_in_it_are_for_their_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    make_token(home, "--agent", "triage")
+    remit("import", "contacts", str(_contacts(tmp_path)), "--home", str(home))
+    for path in (home, *home.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def _contacts(folder: Path) -> Path:
+    path = folder / "contacts.csv"
+    path.write_text("name,email\nKim Doe,kim@customer.example\nNobody,nonsense\n")
+    return path
 
 
 def test_help_names_every_command_with_a_sentence() -> None:

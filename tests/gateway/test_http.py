@@ -140,6 +140,18 @@ def test_poisonous_json_values_are_refused_without_harm(http: httpx.Client, argu
     assert "error" in answer.json() or answer.json()["result"]["isError"]
 
 
+@pytest.mark.parametrize(
+    ("client", "arguments"), [("\\ud800", "{}"), ("ok", '{"\\ud800":"\\ud800"}'), ("ok", '{"query":"\\ud800"}')]
+)
+def test_half_a_surrogate_pair_anywhere_harms_nobody_else(http: httpx.Client, client: str, arguments: str) -> None:
+    body = json.dumps(request("tools/call", name="crm_search_accounts", arguments="@@")).replace('"@@"', arguments)
+    body = body.replace('"name": "test"', f'"name": "{client}"')
+    headers = {"Content-Type": "application/json", "Mcp-Method": "tools/call", "Mcp-Name": "crm_search_accounts"}
+    assert http.post("/mcp", content=body.encode(), headers=headers).status_code < 500
+    after = post(http, request("tools/call", name="crm_search_accounts", arguments={}))
+    assert after.json()["result"]["structuredContent"]["status"] == "ok"
+
+
 def test_one_callers_session_is_no_use_to_another(http: httpx.Client, home: Path) -> None:
     initialize = {
         "jsonrpc": "2.0",

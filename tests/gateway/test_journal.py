@@ -84,3 +84,31 @@ async def test_closing_writes_what_is_queued(path: Path) -> None:
     journal.close()
     await waiting
     assert len(list(read_journal(path))) == 1
+
+
+async def test_text_that_is_not_unicode_is_recorded_and_harms_nobody_else(path: Path) -> None:
+    journal = Journal(path, timeout=5)
+    await journal.append(entry("call_bad", client="\ud800", field={"\udfff": "\x00"}))
+    await journal.append(entry("call_good"))
+    journal.close()
+    bad, good = read_journal(path)
+    assert bad.body["client"] == "\ud800"
+    assert good.call_id == "call_good"
+
+
+async def test_an_entry_that_cannot_be_written_fails_alone_and_the_writer_lives(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(rows: list[tuple[str, ...]]) -> None:
+        raise ZeroDivisionError
+
+    journal = Journal(path, timeout=5)
+    with pytest.raises(TypeError):
+        await journal.append(entry("call_bad", what=object()))
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_commit", broken)
+        with pytest.raises(JournalUnavailable):
+            await journal.append(entry("call_unlucky"))
+    await journal.append(entry("call_good"))
+    journal.close()
+    assert [read.call_id for read in read_journal(path)] == ["call_good"]

@@ -103,3 +103,38 @@ def test_a_broken_policy_leaves_the_previous_one_in_force_and_a_mended_one_takes
     wait_for_policy(served, "refused, previous in force")
     assert create_contact(served, 2)["status"] == "denied"
     assert create_contact(served, 3)["status"] == "ok"
+
+
+def test_callers_who_hang_up_while_they_are_told_of_progress_cost_nobody_else_anything(served: Served) -> None:
+    arguments = {"name": "Kim", "email": "kim@customer.example"}
+    meta = {**META, "progressToken": "p"}
+    body = {"name": "crm_create_contact", "arguments": arguments, "_meta": meta}
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "crm_create_contact",
+    }
+    for _ in range(80):
+        rpc = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": body}
+        with httpx.stream("POST", served.mcp, json=rpc, headers=headers, timeout=30) as answer:
+            next(answer.iter_lines())
+    assert create_contact(served, 1)["status"] == "ok"
+    served.process.terminate()
+    assert served.process.wait(PATIENCE_SECONDS) in {0, -15}
+
+
+def test_a_policy_that_is_still_being_written_is_not_put_in_force(served: Served, policies: Path) -> None:
+    rules = policies / "rules.csv"
+    good = rules.read_text()
+    for _ in range(8):
+        # Each state is a good policy, but never the same at two looks in a row.
+        with rules.open("a") as file:
+            file.write(f"# {time.monotonic()}\n")
+        time.sleep(0.3)
+    assert "policy_in_force" not in served.log.read_text()
+    rules.write_text(good + "p, Z1, role:sales, crm_create_contact, args.name == 'Kim 1', deny, closed\n")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while create_contact(served, 1)["status"] != "denied":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
