@@ -134,7 +134,8 @@ class _Prover:
         def ask(world: World, says: Sequence[Says]) -> Formula:
             return z3.And(world.holds(invariant.condition), says[0].is_one_of(invariant.forbidden))
 
-        return self._search(invariant.tools, fitting, ask, confirm)
+        own = {"its own condition": invariant.condition} if invariant.condition else {}
+        return self._search(invariant.tools, fitting, ask, confirm, own)
 
     def stricter(self, tool: str) -> Answer:
         """Answer for one tool whether the second policy is nowhere more permissive than the first."""
@@ -151,7 +152,7 @@ class _Prover:
             return z3.Or(is_allowed, z3.And(after.permits, z3.Not(before.permits)))
 
         changed = [caller for caller in self._callers if self._said(0, tool, caller) != self._said(1, tool, caller)]
-        return self._search([tool], changed, ask, confirm)
+        return self._search([tool], changed, ask, confirm, {})
 
     def _search(
         self,
@@ -159,6 +160,7 @@ class _Prover:
         fitting: Sequence[Caller],
         ask: Callable[[World, Sequence[Says]], Formula],
         confirm: Callable[[Example], CounterExample | None],
+        own: Mapping[str, Node],
     ) -> Answer:
         """Ask for every tool and kind of caller, each different question once, until there is a counter-example."""
         asked: dict[object, Outcome[CounterExample]] = {}
@@ -170,7 +172,8 @@ class _Prover:
                     continue
                 world = self._world(tool, caller)
                 question = ask(world, [world.says(each) for each in parties])
-                involved = [rule for party in parties for rules in party for rule in rules]
+                spoken = {rule for party in parties for rules in party for rule in rules}
+                involved = {**own, **{f"rule {rule.id}": rule.condition for rule in spoken if rule.condition}}
                 asked[key] = world.search(question, caller, confirm, involved)
                 if asked[key].status is Status.BROKEN:
                     return Answer(Status.BROKEN, len(asked), example=asked[key].found)

@@ -108,7 +108,11 @@ class World:
         return self._parties[rules]
 
     def search(
-        self, question: Formula, caller: Caller, confirm: Callable[[Example], Found | None], rules: Iterable[Rule]
+        self,
+        question: Formula,
+        caller: Caller,
+        confirm: Callable[[Example], Found | None],
+        involved: Mapping[str, Node],
     ) -> Outcome[Found]:
         """Look for a call for which the question is true.
 
@@ -116,7 +120,7 @@ class World:
             question: The formula.
             caller: Who calls.
             confirm: Asks the policy itself about a call: what it finds, or None if the call is no example after all.
-            rules: The rules involved, for the reason why nothing could be decided.
+            involved: The conditions in the question by whose they are, for the reason why nothing could be decided.
         """
         self._solver.push()
         try:
@@ -136,20 +140,19 @@ class World:
                 except Outside as error:
                     reason = str(error)
                 self._solver.add(self._differs(model))
-            return Outcome(Status.UNDECIDED, self._why(rules) or reason or self._gave_up())
+            return Outcome(Status.UNDECIDED, self._why(involved) or reason or self._gave_up())
         finally:
             self._solver.pop()
 
     def _gave_up(self) -> str:
         return f"the solver gave up: {self._solver.reason_unknown()}"
 
-    def _why(self, rules: Iterable[Rule]) -> str:
-        """The rules that could not be translated whole, with what is the matter."""
-        told = []
-        for rule in rules:
-            inside = parts(rule.condition) if rule.condition else ()
-            reasons = [self._translation.outside[part] for part in inside if part in self._translation.outside]
-            told += [f"rule {rule.id} lies outside what can be translated: {reasons[0]}"] if reasons else []
+    def _why(self, involved: Mapping[str, Node]) -> str:
+        """The conditions that could not be translated whole, with what is the matter."""
+        outside, told = self._translation.outside, []
+        for whose, condition in involved.items():
+            reasons = [outside[part] for part in parts(condition) if part in outside]
+            told += [f"{whose} lies outside what can be translated: {reasons[0]}"] if reasons else []
         told += [f"`args.{'.'.join(path)}`: {reason}" for path, reason in self._symbols.loose.items()]
         return "; ".join(dict.fromkeys(told))
 
