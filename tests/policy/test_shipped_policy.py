@@ -143,14 +143,14 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
     ("ana", "email_get_thread", {**THREAD, "mailbox": SALES}, "deny", ""),
     ("tom", "email_get_thread", {**THREAD, "mailbox": SALES}, "allow", "C04"),
     ("tom", "email_search_messages", SEARCH, "deny", ""),
-    ("ines", "email_search_messages", SEARCH, "allow", "U03"),
+    ("ines", "email_search_messages", SEARCH, "deny", ""),
     ("ines", "email_search_messages", {**SEARCH, "mailbox": PRIVATE}, "deny", "E01"),
     ("ines", "email_get_thread", THREAD, "deny", ""),
     ("ines", "email_read_attachment", {"mailbox": SUPPORT, "attachment_id": "att_0001"}, "deny", ""),
     ("triage", "email_get_thread", THREAD, "allow", "M02"),
     ("triage", "email_read_attachment", {"mailbox": SUPPORT, "attachment_id": "att_0001"}, "allow", "M03"),
     ("triage for tom", "email_get_thread", THREAD, "deny", ""),
-    ("assistant for ines", "email_search_messages", SEARCH, "allow", "U03 A04"),
+    ("assistant for ines", "email_search_messages", SEARCH, "deny", ""),
     ("assistant for ines", "email_get_thread", THREAD, "deny", ""),
     # Tickets
     ("ana", "ticket_add_reply", NOTE, "allow", "S01"),
@@ -198,7 +198,7 @@ NIGHT, SATURDAY = datetime(2026, 3, 2, 5, 59, tzinfo=UTC), datetime(2026, 3, 7, 
 IN_NEW_YORK = datetime(2026, 3, 2, 18, 30, tzinfo=timezone(timedelta(hours=-5)))  # 23:30 in UTC
 TO_CUSTOMER, TODAY = message(SALES, [CUSTOMER]), NOW.date()
 REFUNDED_300 = History({"crm_issue_refund": [{"amount": "100.00"}, {"amount": Decimal(200)}]})
-ANSWERED_50 = History({"ticket_add_reply": [NOTE] * 30, "ticket_add_note": [NOTE] * 20, "crm_get_contact": [ANY]})
+ANSWERED_500 = History({"ticket_add_reply": [NOTE] * 300, "ticket_add_note": [NOTE] * 200, "crm_get_contact": [ANY]})
 
 LATER_DECISIONS: list[tuple[str, str, Mapping[str, object], datetime, History | None, str, str]] = [
     ("tom", "email_send_message", TO_CUSTOMER, NOW.replace(hour=6, minute=0), EMPTY, "allow", "C04"),
@@ -216,8 +216,8 @@ LATER_DECISIONS: list[tuple[str, str, Mapping[str, object], datetime, History | 
     ("triage", "crm_issue_refund", refund("100.01"), NOW, REFUNDED_300, "deny", "T11"),
     ("triage", "crm_issue_refund", refund("1"), NOW, None, "deny", "T11"),
     ("ana", "crm_issue_refund", refund("1"), NOW, None, "allow", "F01"),
-    ("triage", "ticket_add_note", NOTE, NOW, ANSWERED_50, "deny", "T12"),
-    ("triage", "ticket_add_note", NOTE, NOW, History({"ticket_add_note": [NOTE] * 49}), "allow", "T03"),
+    ("triage", "ticket_add_note", NOTE, NOW, ANSWERED_500, "deny", "T12"),
+    ("triage", "ticket_add_note", NOTE, NOW, History({"ticket_add_note": [NOTE] * 499}), "allow", "T03"),
     ("triage", "ticket_add_reply", NOTE, NOW, None, "deny", "T12"),
 ]
 
@@ -277,7 +277,7 @@ VISIBLE: list[tuple[str, set[str]]] = [
         "tom",
         READS | MAIL | DEALS | {"crm_create_contact", "crm_update_contact", "crm_update_deal", "crm_log_activity"},
     ),
-    ("ines", READS | DEALS | {"email_search_messages"}),
+    ("ines", READS | DEALS),
     ("nobody", set()),
     (
         "triage",
@@ -286,10 +286,10 @@ VISIBLE: list[tuple[str, set[str]]] = [
         | {"ticket_update_ticket", "ticket_add_note", "ticket_add_reply", "crm_issue_refund"},
     ),
     ("triage for tom", READS | (MAIL - {"email_send_draft"})),
-    ("triage for ines", READS | {"email_search_messages"}),
+    ("triage for ines", READS),
     ("assistant", set()),
     ("assistant for ana", READS | MAIL | {"ticket_add_note", "ticket_add_reply"}),
-    ("assistant for ines", READS | DEALS | {"email_search_messages"}),
+    ("assistant for ines", READS | DEALS),
 ]
 
 
