@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.policy.cases import parse_time
 from gateway.policy.decision import Verdict
 from gateway.policy.explain import explain
+from gateway.policy.history import History
 from gateway.policy.load import load_policy
 from gateway.policy.problem import suggest
 from gateway.policy.remedies import remedies
@@ -31,6 +34,9 @@ def decide(
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="When, such as 2026-03-02T09:30:00Z. [default: now]")
     ] = None,
+    history: Annotated[
+        str, typer.Option(metavar="JSON", help='What the run was allowed before: `[{"tool": …, "args": {…}}, …]`.')
+    ] = "[]",
     explained: Annotated[
         bool, typer.Option("--explain", help="Also tell every rule considered and what would have to change.")
     ] = False,
@@ -39,17 +45,18 @@ def decide(
     policies: Policies = None,
     tenant: Tenant = None,
 ) -> None:
-    """Say what policy decides about one call; nothing is called, and a run that did nothing before is assumed.
+    """Say what policy decides about one call, and why.
 
-    Exit status: 0 allow, 3 ask, 4 deny; 2 when the question itself is wrong.
+    Nothing is called. Exit status: 0 allow, 3 ask, 4 deny; 2 when the question itself is wrong.
     """
     settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
     principal = principal_named(settings, "the decision")
-    called, now = _tool(tool), _time(at)
-    given = _arguments(called, args)
+    called, now = _tool(tool, "--tool"), _time(at)
+    given = _arguments(called, _json(args, "--args"), "--args")
+    earlier = _history(_json(history, "--history"))
     policy = load_policy(settings.policies, TOOLS)
-    explanation = explain(policy, principal, called.name, given, now)
-    found = remedies(policy, principal, called, given, now) if explained else None
+    explanation = explain(policy, principal, called.name, given, now, earlier)
+    found = remedies(policy, principal, called, given, now, earlier) if explained else None
     verdict = explanation.decision.verdict
     if as_json:
         typer.echo(json.dumps(as_data(explanation, found), indent=2, ensure_ascii=False))
@@ -60,10 +67,10 @@ def decide(
     sys.exit(EXIT_STATUS[verdict])
 
 
-def _tool(name: str) -> Tool:
+def _tool(name: str, option: str) -> Tool:
     known = {tool.name: tool for tool in TOOLS}
     if name not in known:
-        raise typer.BadParameter(f"unknown tool `{name}`{suggest(name, known)}", param_hint="--tool")
+        raise typer.BadParameter(f"unknown tool `{name}`{suggest(name, known)}", param_hint=option)
     return known[name]
 
 
@@ -74,14 +81,29 @@ def _time(text: str | None) -> datetime:
         raise typer.BadParameter(str(error), param_hint="--at") from None
 
 
-def _arguments(tool: Tool, text: str) -> dict[str, Any]:
+def _json(text: str, option: str) -> Any:  # noqa: ANN401 - JSON data
     try:
-        sent = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint="--args") from None
+        raise typer.BadParameter(f"not JSON: {error}", param_hint=option) from None
+
+
+def _arguments(tool: Tool, sent: object, option: str) -> Mapping[str, object]:
     if not isinstance(sent, dict):
-        raise typer.BadParameter("a JSON object is needed, such as '{\"amount\": 50}'", param_hint="--args")
+        raise typer.BadParameter("a JSON object is needed, such as '{\"amount\": 50}'", param_hint=option)
     try:
         return validate(tool, sent).model_dump()
     except InvalidArguments as error:
-        raise typer.BadParameter(error.message, param_hint="--args") from None
+        raise typer.BadParameter(f"`{tool.name}`: {error.message}", param_hint=option) from None
+
+
+def _history(sent: object) -> History:
+    if not isinstance(sent, list) or not all(
+        isinstance(each, dict) and each.keys() == {"tool", "args"} for each in sent
+    ):
+        raise typer.BadParameter('a JSON list of `{"tool": …, "args": {…}}` is needed', param_hint="--history")
+    calls: dict[str, list[Mapping[str, object]]] = defaultdict(list)
+    for each in sent:
+        tool = _tool(str(each["tool"]), "--history")
+        calls[tool.name].append(_arguments(tool, each["args"], "--history"))
+    return History(dict(calls))

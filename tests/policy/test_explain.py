@@ -376,6 +376,15 @@ What would change that:
 """)
 
 
+def test_what_the_run_did_before_can_be_told() -> None:
+    asked = ["decide", "--as", "agent:triage", "--tool", "crm_issue_refund", *AT, "--args", refund_json(50.25)]
+    earlier = json.dumps([{"tool": "crm_issue_refund", "args": json.loads(refund_json(175))}] * 2)
+    result = CliRunner().invoke(app, [*asked, "--history", earlier, "--explain"])
+    assert result.exit_code == 4
+    assert "deny: rule T11 denies it" in result.stdout
+    assert "with args.amount at most 50, rule T05 would ask for approval" in result.stdout.replace("50.00", "50")
+
+
 def test_the_same_as_json_for_programs() -> None:
     result = CliRunner().invoke(app, [*ANA_REFUNDS, *AT, "--args", refund_json(80.25), "--explain", "--json"])
     data = json.loads(result.stdout)
@@ -429,6 +438,8 @@ def test_the_same_as_json_for_programs() -> None:
         (["--args", '{"order_id": "ord_0001", "amout": 5}'], "`amout`: unknown field; did you mean `amount`?"),
         (["--args", "5"], "a JSON object is needed"),
         (["--args", "{"], "not JSON"),
+        (["--args", refund_json(5), "--history", "{}"], "a JSON list of"),
+        (["--args", refund_json(5), "--history", '[{"tool": "crm_get_deal", "args": {}}]'], "`deal_id`: missing"),
         (["--args", refund_json(5), "--at", "2026-03-02 09:30"], "is not a time with its zone"),
         (["--args", refund_json(5), "--as", "ana"], "is not a principal"),
         (["--args", refund_json(5), "--tool", "crm_isue_refund"], "did you mean `crm_issue_refund`?"),
