@@ -3,14 +3,16 @@
 Every node has `at`, its offset in the condition's text; nodes are equal when they say the same, wherever they stand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Scalar: TypeAlias = str | int | Decimal | bool | date | None
 Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not"]
+MIRRORED: Final[Mapping[Operator, Operator]] = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+"""What an ordering becomes when its sides change places."""
 Word: TypeAlias = Literal["and", "or"]
 FactName: TypeAlias = Literal["person", "agent", "tenant"]
 ClockPart: TypeAlias = Literal["hour", "weekday", "date"]

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
+from typing import NamedTuple
 
 from gateway.policy.approvers import Approver
 from gateway.policy.compiled import Facts, Test, known
@@ -19,6 +21,7 @@ from gateway.policy.patterns import covers
 from gateway.policy.roles import EVERYONE, Link
 from gateway.principal import Principal
 
+_POSITION = attrgetter("position")
 _ANYBODY = frozenset({EVERYONE})
 _SAYS = {Verdict.ALLOW: ("allows it", "allow it"), Verdict.DENY: ("denies it", "deny it")}
 _SAYS[Verdict.ASK] = ("asks for approval", "ask for approval")
@@ -51,13 +54,13 @@ class Rule:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Finding:
+class _Finding(NamedTuple):
     """What the rules say of one party: the verdict, and the rules that made it (none when no rule allows the call)."""
 
+    party: str
     verdict: Verdict
-    matched: tuple[Rule, ...] = ()
-    broken: tuple[Rule, ...] = ()
+    matched: Sequence[Rule] = ()
+    broken: Sequence[Rule] = ()
 
 
 @dataclass(frozen=True)
@@ -106,14 +109,14 @@ class Policy:
         Never raises: a rule whose condition cannot be evaluated denies.
         """
         facts = Facts(args, principal.person, principal.agent, principal.tenant, now, history)
-        findings = {party: self._find(party, tool, facts) for party in principal.parties}
-        verdict = max((finding.verdict for finding in findings.values()), key=lambda each: each.strictness)
-        made = [finding for finding in findings.values() if finding.verdict is verdict]
-        broken = _in_order(rule for finding in made for rule in finding.broken)
-        matched = _in_order(rule for finding in made for rule in finding.matched)
-        ids = tuple(rule.id for rule in _in_order((*broken, *matched)))
-        reason = _reason(verdict, matched, broken) if ids else self._default_reason(tool, principal, findings)
-        return Decision(verdict, ids, reason, self.version)
+        findings = [self._find(party, tool, facts) for party in principal.parties]
+        verdict = _strictest(findings)
+        matched = _in_order([finding.matched for finding in findings if finding.verdict is verdict])
+        broken = _in_order([finding.broken for finding in findings if finding.verdict is verdict])
+        if not matched and not broken:
+            return Decision(verdict, (), self._default_reason(tool, principal, findings), self.version)
+        made = _in_order([matched, broken]) if broken else matched
+        return Decision(verdict, tuple([rule.id for rule in made]), _reason(verdict, matched, broken), self.version)
 
     def needs_history(self, tool: str) -> frozenset[str]:
         """The tools whose earlier calls some rule about this tool counts or sums: most often none."""
@@ -154,27 +157,46 @@ class Policy:
     def _roles(self, tenant: str, party: str) -> frozenset[str]:
         return self.roles.get((tenant, party)) or self.roles.get(("*", party), _ANYBODY)
 
-    def _rules(self, tenant: str, party: str, tool: str) -> list[Rule]:
-        return [rule for role in self._roles(tenant, party) for rule in self.index.get((role, tool), ())]
+    def _rules(self, tenant: str, party: str, tool: str) -> tuple[Rule, ...]:
+        """The rules that speak of a tool to a party, in the order of the file; found once for each set of roles."""
+        key = self._roles(tenant, party), tool
+        if (found := self._by_roles.get(key)) is None:
+            roles, _ = key
+            speaking = (rule for role in roles for rule in self.index.get((role, tool), ()))
+            found = tuple(sorted(speaking, key=_POSITION))
+            if tool in self.tools:  # or the names that callers invent would add up
+                self._by_roles[key] = found
+        return found
+
+    @cached_property
+    def _by_roles(self) -> dict[tuple[frozenset[str], str], tuple[Rule, ...]]:
+        return {}
 
     def _find(self, party: str, tool: str, facts: Facts) -> _Finding:
-        matched: dict[Verdict, list[Rule]] = {}
-        broken = []
+        allowing: list[Rule] = []
+        asking: list[Rule] = []
+        denying: list[Rule] = []
+        broken: list[Rule] = []
         for rule in self._rules(facts.tenant, party, tool):
             try:
                 outcome = rule.matches(facts)
             except Exception:  # noqa: BLE001 - whatever goes wrong in a condition, the answer is deny
                 outcome = None
-            if outcome is True:
-                matched.setdefault(rule.effect, []).append(rule)
-            elif outcome is not False:
+            if outcome is False:
+                continue
+            if outcome is not True:
                 broken.append(rule)
-        if broken or Verdict.DENY in matched:
-            return _Finding(Verdict.DENY, tuple(matched.get(Verdict.DENY, ())), tuple(broken))
-        for verdict in (Verdict.ASK, Verdict.ALLOW):
-            if verdict in matched:
-                return _Finding(verdict, tuple(matched[verdict]))
-        return _Finding(Verdict.DENY)
+            elif rule.effect is Verdict.ALLOW:
+                allowing.append(rule)
+            elif rule.effect is Verdict.ASK:
+                asking.append(rule)
+            else:
+                denying.append(rule)
+        if denying or broken:
+            return _Finding(party, Verdict.DENY, denying, broken)
+        if asking:
+            return _Finding(party, Verdict.ASK, asking)
+        return _Finding(party, Verdict.ALLOW, allowing) if allowing else _Finding(party, Verdict.DENY)
 
     def _possible(self, party: str, tool: str, facts: Facts) -> bool:
         rules = self._rules(facts.tenant, party, tool)
@@ -182,15 +204,22 @@ class Policy:
         denied = any(rule.effect is Verdict.DENY and outcomes[rule.id] is True for rule in rules)
         return not denied and any(rule.effect is not Verdict.DENY and outcomes[rule.id] is not False for rule in rules)
 
-    def _default_reason(self, tool: str, principal: Principal, findings: Mapping[str, _Finding]) -> str:
-        silent = [party for party, finding in findings.items() if finding == _Finding(Verdict.DENY)]
+    def _default_reason(self, tool: str, principal: Principal, findings: Iterable[_Finding]) -> str:
+        silent = [finding.party for finding in findings if finding.verdict is Verdict.DENY]
         considered = all(self._rules(principal.tenant, party, tool) for party in silent)
         return f"no rule allows {' or '.join(silent)} to call `{tool}`{' with these arguments' if considered else ''}"
 
 
-def _in_order(rules: Iterable[Rule]) -> list[Rule]:
-    """Without doubles (a rule may speak of both parties), in the order of the file."""
-    return sorted({rule.position: rule for rule in rules}.values(), key=lambda rule: rule.position)
+def _strictest(findings: Iterable[_Finding]) -> Verdict:
+    verdicts = [finding.verdict for finding in findings]
+    return Verdict.DENY if Verdict.DENY in verdicts else Verdict.ASK if Verdict.ASK in verdicts else Verdict.ALLOW
+
+
+def _in_order(groups: Sequence[Sequence[Rule]]) -> Sequence[Rule]:
+    """Rules of several groups, each in the order of the file, without doubles: one may speak of both parties."""
+    if len(groups) == 1:
+        return groups[0]
+    return sorted({rule.position: rule for group in groups for rule in group}.values(), key=_POSITION)
 
 
 def _reason(verdict: Verdict, matched: Sequence[Rule], broken: Sequence[Rule]) -> str:

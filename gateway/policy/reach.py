@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from gateway.policy.check import type_of
 from gateway.policy.compiled import RELATIONS
 from gateway.policy.expression import (
+    MIRRORED,
     Call,
     Compare,
     Constant,
@@ -39,7 +40,6 @@ _OPPOSITE: Final[Mapping[Operator, Operator]] = {
     ">": "<=",
     "<=": ">",
 }
-_MIRRORED: Final[Mapping[Operator, Operator]] = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _MEMBERSHIP: Final[Mapping[Operator, Operator]] = {"==": "in", "is": "in", "!=": "not in", "is not": "not in"}
 _NEGATIVE: Final[Mapping[Operator, Operator]] = {"!=": "==", "is not": "is", "not in": "in", ">=": "<"}
 
@@ -141,14 +141,14 @@ def _joined(found: Iterable[list[_Case]], *, every: bool) -> list[_Case]:
 
 def _atom(left: Node, symbol: Operator, right: Node, *, wanted: bool) -> _Atom:
     if isinstance(left, Constant) and not isinstance(right, (Constant, Values)) and symbol not in ("in", "not in"):
-        left, symbol, right = right, _MIRRORED.get(symbol, symbol), left
+        left, symbol, right = right, MIRRORED.get(symbol, symbol), left
     if isinstance(right, (Constant, Values)):
         relation = _MEMBERSHIP.get(symbol, symbol)
         literals = right.items if isinstance(right, Values) else (right,)
         return _Atom(left, relation if wanted else _OPPOSITE[relation], tuple(item.value for item in literals))
     # Two terms: a question that is asked in one form only, so that its opposite is recognised.
     if symbol in (">", "<="):
-        left, symbol, right = right, _MIRRORED[symbol], left
+        left, symbol, right = right, MIRRORED[symbol], left
     question = Compare((left, right), (_NEGATIVE.get(symbol, symbol),), left.at)
     return _Atom(question, "in", (wanted is not (symbol in _NEGATIVE),))
 
@@ -172,7 +172,7 @@ def _nothing_fits(atoms: Sequence[_Atom], extent: Extent) -> bool:
     if listed is not None:
         return not any(extent.admits(value) and all(atom.holds(value) for atom in atoms) for value in listed)
     for atom in atoms:
-        if atom.relation in _MIRRORED:
+        if atom.relation in MIRRORED:
             extent = extent.narrowed(atom.relation, atom.values[0])
     return extent.is_empty()
 
