@@ -2,12 +2,15 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from gateway.journal import Entry, Journal, JournalUnavailable, Kind, read_journal
+from gateway.journal.entry import Row
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -99,7 +102,7 @@ async def test_text_that_is_not_unicode_is_recorded_and_harms_nobody_else(path: 
 async def test_an_entry_that_cannot_be_written_fails_alone_and_the_writer_lives(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(rows: list[tuple[str, ...]]) -> None:
+    def broken(rows: Sequence[Row]) -> NoReturn:
         raise ZeroDivisionError
 
     journal = Journal(path, timeout=5)

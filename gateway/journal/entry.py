@@ -1,0 +1,96 @@
+"""One event of the journal, and the exact values that are stored of it."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Kind(StrEnum):
+    """What an entry records."""
+
+    UNKNOWN_TOOL = "unknown_tool"
+    INVALID = "invalid"
+    DENIED = "denied"
+    PENDING = "pending"
+    INTENT = "intent"
+    OUTCOME = "outcome"
+
+
+class JournalUnavailable(Exception):
+    """The entry is not durable: whoever asked must not act."""
+
+
+class AlreadyRecorded(Exception):
+    """The tenant's journal has an entry with the same `once`; this one was not written.
+
+    After `JournalUnavailable` it may be one's own earlier attempt: compare the call's id.
+
+    Args:
+        once: What may stand in the journal only once.
+        call_id: The call whose entry it is.
+    """
+
+    def __init__(self, once: str, call_id: str) -> None:
+        super().__init__(f"`{once}` is in the journal already, by call `{call_id}`")
+        self.once = once
+        self.call_id = call_id
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event.
+
+    Args:
+        call_id: The call it belongs to.
+        tenant: Whose data it is.
+        principal: Who called.
+        at: When, with zone.
+        kind: What it records.
+        body: JSON data.
+        once: What the tenant's journal may hold only once; a second entry is refused with `AlreadyRecorded`.
+        position: Given by the journal when the entry is read back, from 1 without gaps.
+    """
+
+    call_id: str
+    tenant: str
+    principal: str
+    at: datetime
+    kind: Kind
+    body: dict[str, Any]
+    once: str | None = None
+    position: int = 0
+
+
+class Row(NamedTuple):
+    """The values of an entry as they are stored."""
+
+    call_id: str
+    tenant: str
+    principal: str
+    at: str
+    kind: str
+    once: str | None
+    body: str
+
+
+def to_row(entry: Entry) -> Row:
+    """Put an entry into its stored form.
+
+    Raises:
+        TypeError: If the body is not JSON data.
+        UnicodeEncodeError: If a name is not Unicode text.
+    """
+    # ASCII: no text that a caller can think of is then unwritable, half of a surrogate pair included.
+    body = json.dumps(entry.body, separators=(",", ":"), sort_keys=True)
+    row = Row(entry.call_id, entry.tenant, entry.principal, entry.at.isoformat(), entry.kind.value, entry.once, body)
+    # What SQLite could not take is refused here, where it harms no other entry of its batch.
+    "".join(part for part in row if part).encode()
+    return row
+
+
+def from_row(position: int, row: Row) -> Entry:
+    """Make an entry of its stored form."""
+    at, kind, body = datetime.fromisoformat(row.at), Kind(row.kind), json.loads(row.body)
+    return Entry(row.call_id, row.tenant, row.principal, at, kind, body, row.once, position)
