@@ -18,6 +18,7 @@ CODES: Mapping[str, str] = {
     "never-true": "A condition, or a part of one, never holds.",
     "always-true": "A condition, or a part of one, always holds.",
     "shadowed-rule": "A rule never decides, because a stricter one applies whenever it does.",
+    "cut-word": "A pattern ends within a word.",
     "repeated-rule": "A rule says the same as another.",
     "repeated-line": "A line says the same as another.",
     "unheld-role": "Nobody has the role.",

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from gateway.policy import rules
 from gateway.policy.decision import Verdict
-from gateway.policy.expression import Logic, Node, Not, Values, parts
+from gateway.policy.expression import Earlier, Logic, Node, Not, Values, parts
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.kinds import Type
 from gateway.policy.lines import Line
@@ -13,7 +13,7 @@ from gateway.policy.problem import Problem, Severity
 from gateway.policy.reach import Cases, always, cases_of, implies, never
 from gateway.policy.roles import EVERYONE
 
-_CONDITION = 4
+_TOOL, _CONDITION = 3, 4
 _SAYS = {Verdict.DENY: "denies", Verdict.ASK: "asks for"}
 _WOULD = {Verdict.ALLOW: "allow", Verdict.ASK: "ask for"}
 
@@ -29,6 +29,7 @@ def lint_rules(policy: Policy, lines: Mapping[str, Line], types: Mapping[str, Ty
     survey = _Survey(policy, types)
     for rule in policy.rules:
         line = lines[rule.id]
+        yield from _cut_words(rule, line)
         constant = list(survey.constant_parts(rule, rule.condition)) if rule.condition else []
         for part, code, message in constant:
             yield line.warning(line.cells[_CONDITION], code, message, part.at)
@@ -36,6 +37,16 @@ def lint_rules(policy: Policy, lines: Mapping[str, Line], types: Mapping[str, Ty
             yield line.warning(line.cells[1], "repeated-rule", f"this rule says the same as rule `{same.id}`")
         elif not constant and (message := survey.shadowed(rule)):
             yield line.warning(line.cells[1], "shadowed-rule", message)
+
+
+def _cut_words(rule: Rule, line: Line) -> Iterator[Problem]:
+    """Patterns that end within a word: `crm_get*` covers `crm_getaway_…` as well, if there ever is one."""
+    counted = (part for part in parts(rule.condition) if isinstance(part, Earlier)) if rule.condition else ()
+    written = [(rule.pattern, _TOOL, 0), *((part.tools, _CONDITION, part.at) for part in counted)]
+    for pattern, column, at in written:
+        if pattern.endswith("*") and pattern[:-1] and not pattern.endswith("_*"):
+            message = f"`{pattern}` ends within a word — did you mean `{pattern[:-1]}_*`?"
+            yield line.warning(line.cells[column], "cut-word", message, at)
 
 
 class _Survey:

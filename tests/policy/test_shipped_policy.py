@@ -124,9 +124,12 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
     ("assistant for tom", "email_send_message", message(SUPPORT, [CUSTOMER]), "deny", ""),
     ("assistant for ana", "email_send_message", message(SUPPORT, [CUSTOMER]), "ask", "S05 A05"),
     ("assistant", "email_send_message", message(SUPPORT, [COLLEAGUE]), "deny", "A01"),
+    ("ana", "email_send_message", message(SUPPORT, ["desk@harbour-express.example"]), "allow", "S04"),
+    ("ana", "email_send_message", message(SUPPORT, ["qa@ostermann-feinmechanik.example"]), "allow", "S04"),
     # Drafts and answers
     ("ana", "email_create_draft", message(SUPPORT, [CUSTOMER]), "allow", "M04"),
     ("ana", "email_update_draft", {**DRAFT, "to": None, "cc": None}, "allow", "M05"),
+    ("ana", "email_update_draft", {**DRAFT, "mailbox": SALES, "to": None, "cc": None}, "deny", ""),
     ("ana", "email_send_draft", DRAFT, "ask", "S06"),
     ("ana", "email_reply_message", REPLY, "allow", "S03"),
     ("ana", "email_reply_message", {**REPLY, "mailbox": SALES}, "deny", ""),
@@ -152,7 +155,13 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
     ("triage for tom", "email_get_thread", THREAD, "deny", ""),
     ("assistant for ines", "email_search_messages", SEARCH, "deny", ""),
     ("assistant for ines", "email_get_thread", THREAD, "deny", ""),
+    ("ana", "email_search_messages", SEARCH, "allow", "M01"),
+    ("ana", "email_search_messages", {**SEARCH, "mailbox": SALES}, "deny", ""),
+    ("ana", "email_search_messages", {**SEARCH, "mailbox": "support@notlarkspur.example"}, "deny", "E01"),
+    ("ana", "email_read_attachment", {"mailbox": SALES, "attachment_id": "att_0001"}, "deny", ""),
     # Tickets
+    ("ana", "ticket_search_tickets", {"query": "refunds"}, "allow", "R05 S01"),
+    ("jonas", "ticket_add_note", NOTE, "allow", "S01"),
     ("ana", "ticket_add_reply", NOTE, "allow", "S01"),
     ("ana", "ticket_update_ticket", ticket(status="solved", assignee=COLLEAGUE), "allow", "S01"),
     ("ana", "ticket_update_ticket", ticket(assignee=ATTACKER), "deny", "E02"),
@@ -173,6 +182,11 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
     ("assistant for ana", "ticket_add_reply", NOTE, "ask", "A08"),
     ("assistant for tom", "ticket_add_note", NOTE, "deny", ""),
     # Customers, deals, knowledge
+    ("ana", "crm_search_contacts", {"query": "lena"}, "allow", "R01"),
+    ("ana", "crm_get_account", {"account_id": "acc_0001"}, "allow", "R03"),
+    ("ana", "crm_log_activity", {"kind": "call", "subject": "s"}, "allow", "S02"),
+    ("ines", "crm_list_deals", {"stage": None}, "allow", "U02"),
+    ("assistant for tom", "crm_list_deals", {"stage": None}, "allow", "C01 A03"),
     ("ana", "crm_get_contact", {"contact_id": "con_0001"}, "allow", "R02"),
     ("ana", "crm_get_deal", {"deal_id": "dea_0001"}, "deny", ""),
     ("ana", "crm_update_contact", contact(phone="+34 600"), "deny", ""),
@@ -189,6 +203,7 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
     ("triage for ines", "knowledge_search_documents", {"query": "refunds"}, "allow", "R07"),
     ("assistant for tom", "crm_get_deal", {"deal_id": "dea_0001"}, "allow", "C01 A02"),
     ("assistant for ana", "crm_get_deal", {"deal_id": "dea_0001"}, "deny", ""),
+    ("assistant for ana", "crm_get_contact", {"contact_id": "con_0001"}, "allow", "R02"),
     ("assistant", "knowledge_get_document", {"document_id": "doc_0001"}, "deny", "A01"),
     ("nobody", "knowledge_get_document", {"document_id": "doc_0001"}, "deny", ""),
 ]
@@ -245,11 +260,9 @@ def test_the_shipped_policy_decides(who: str, tool: str, args: Mapping[str, obje
     assert (decision.verdict, " ".join(decision.rules)) == (verdict, rules), decision.reason
 
 
-def test_every_shipped_rule_makes_at_least_one_decision_of_the_table_or_is_a_plain_read() -> None:
-    plain_reads = {"R01", "R03", "R05", "M01", "S02", "U02", "A03"}
+def test_every_shipped_rule_makes_at_least_one_decision_of_the_table() -> None:
     named = [*(row[-1] for row in DECISIONS), *(row[-1] for row in LATER_DECISIONS)]
-    used = {rule for rules in named for rule in rules.split()}
-    assert {rule.id for rule in shipped().rules} - used == plain_reads
+    assert {rule.id for rule in shipped().rules} == {rule for rules in named for rule in rules.split()}
 
 
 READS = {

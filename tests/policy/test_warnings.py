@@ -124,6 +124,10 @@ RULES: list[tuple[list[str], list[str]]] = [
      ["1:4: warning: this rule never decides: rules `X3` and `X2` deny or ask for every call that it would allow"]),
     ([refund("X1", "args.amount > 5", "deny"), refund("X2", "args.amount > 5", "deny")],
      ["2:4: warning: this rule says the same as rule `X1`"]),
+    (["p, X1, role:team, crm_get*, , deny, "],
+     ["1:19: warning: `crm_get*` ends within a word — did you mean `crm_get_*`?"]),
+    ([refund("X1", "calls('crm_*') + calls('email_send*') > 5", "deny")],
+     ["1:55: warning: `email_send*` ends within a word — did you mean `email_send_*`?"]),
     # Fine
     ([refund("X1", "args.amount > 50", "ask"), refund("X2", "args.amount > 500", "deny")], []),
     ([refund("X1", "args.amount > 50", "deny"), refund("X2", "args.amount > 500", "deny")], []),
