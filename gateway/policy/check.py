@@ -1,5 +1,6 @@
 """Checks a condition against the input of one tool: every field exists, every comparison makes sense."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
@@ -215,7 +216,7 @@ class _Checker:
         elif left_type.kind is Kind.LIST or right_type.kind is Kind.LIST:
             self.refuse(left.at, "lists are compared with `all_in` or `any_in`")
         elif left_type.kind is not right_type.kind:
-            self.unlike(left_type, right, right_type)
+            self.unlike(left, left_type, right, right_type)
         else:
             self.possible(left_type, right)
             self.possible(right_type, left)
@@ -224,7 +225,9 @@ class _Checker:
         if right_type.kind is not Kind.LIST or right_type.item is None:
             self.refuse(right.at, f"`in` needs a list here, such as `['a', 'b']`: this is {right_type.kind}")
         elif left_type.kind is not right_type.item.kind:
-            self.refuse(right.at, f"{left_type.kind} is never in a list of {_plural(right_type.item.kind)}")
+            first = right.items[0] if isinstance(right, Values) else right
+            hint = _date_hint(first) if left_type.kind is Kind.DATE else ""
+            self.refuse(right.at, f"{left_type.kind} is never in a list of {_plural(right_type.item.kind)}{hint}")
         else:
             self.possible(left_type, right)
             self.possible(right_type.item, left)
@@ -232,13 +235,14 @@ class _Checker:
     def ordering(self, left: Node, left_type: Type, operator: Operator, right: Node, right_type: Type) -> None:
         for node, found in ((left, left_type), (right, right_type)):
             if found.kind not in _ORDERED:
-                self.refuse(node.at, f"`{operator}` compares numbers or dates: this is {found.kind}{_date_hint(node)}")
+                self.refuse(node.at, f"`{operator}` compares numbers or dates: this is {found.kind}{_misdated(node)}")
                 return
         if left_type.kind is not right_type.kind:
-            self.unlike(left_type, right, right_type)
+            self.unlike(left, left_type, right, right_type)
 
-    def unlike(self, left_type: Type, right: Node, right_type: Type) -> None:
-        hint = ": a date is written `'2026-12-24'`" if Kind.DATE in (left_type.kind, right_type.kind) else ""
+    def unlike(self, left: Node, left_type: Type, right: Node, right_type: Type) -> None:
+        literal = left if isinstance(left, Constant) else right
+        hint = _date_hint(literal) if Kind.DATE in (left_type.kind, right_type.kind) else ""
         self.refuse(right.at, f"{left_type.kind} cannot be compared with {right_type.kind}{hint}")
 
     def possible(self, holder: Type, literals: Node) -> None:
@@ -260,8 +264,17 @@ def _why(holder: Type, value: object) -> str:
     )
 
 
-def _date_hint(node: Node) -> str:
-    is_near = isinstance(node, Constant) and str(node.value)[:4].isdigit()
+def _date_hint(literal: Node) -> str:
+    if not isinstance(literal, Constant) or not isinstance(literal.value, str):
+        return ""
+    is_dated = re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", literal.value)
+    return (
+        ": an argument is compared with a date by `<=` and `>=`" if is_dated else ": a date is written `'2026-12-24'`"
+    )
+
+
+def _misdated(node: Node) -> str:
+    is_near = isinstance(node, Constant) and re.match("[0-9]{4}", str(node.value))
     return ": a date is written `'2026-12-24'`" if is_near else ""
 
 

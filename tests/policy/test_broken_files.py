@@ -11,6 +11,7 @@ from tests.policy.making import MODEL, SHIPPED, TEAM, TOOLS, problems, team_rule
 REFUND_RULE = 'p, R1, role:team, crm_issue_refund, "{}", allow, ""'
 MAIL_RULE = 'p, R1, role:team, email_send_message, "{}", allow, ""'
 
+DEAL_RULE = 'p, R1, role:team, crm_update_deal, "{}", allow, ""'
 PARTNERS = "list, partners, one.example\nlist, partners, Two.example\n"
 
 CONDITIONS: list[tuple[str, str, str]] = [
@@ -64,7 +65,14 @@ CONDITIONS: list[tuple[str, str, str]] = [
      "50: a date cannot be compared with text: a date is written `'2026-12-24'` (in `crm_issue_refund`)"),
     (REFUND_RULE, "now.date < '2026-02-30'",
      "49: `<` compares numbers or dates: this is text: a date is written `'2026-12-24'` (in `crm_issue_refund`)"),
-    (REFUND_RULE, "now.date in lists.partners", "50: a date is never in a list of texts (in `crm_issue_refund`)"),
+    (REFUND_RULE, "now.date in lists.partners",
+     "50: a date is never in a list of texts: a date is written `'2026-12-24'` (in `crm_issue_refund`)"),
+    (DEAL_RULE, "args.close_date == '2026-12-24'",
+     "56: a date cannot be compared with text: an argument is compared with a date by `<=` and `>=` "
+     "(in `crm_update_deal`)"),
+    (DEAL_RULE, "args.close_date in ['2026-12-24']",
+     "56: a date is never in a list of texts: an argument is compared with a date by `<=` and `>=` "
+     "(in `crm_update_deal`)"),
     (REFUND_RULE, "calls() > 5", "38: `calls` needs a text, such as `calls('email_*')`"),
     (REFUND_RULE, "calls(args.note) > 5", "38: `calls` needs a text, such as `calls('email_*')`"),
     (REFUND_RULE, "cals('crm_*') > 5", "38: unknown function `cals` — did you mean `calls`?"),
