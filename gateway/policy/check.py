@@ -28,8 +28,8 @@ from gateway.policy.expression import (
 )
 from gateway.policy.functions import FUNCTIONS
 from gateway.policy.kinds import Kind, Type
-from gateway.policy.parse import Mistake
 from gateway.policy.problem import suggest
+from gateway.policy.syntax import Mistake
 
 _BOOL, _ANY = Type(Kind.BOOL), Type(Kind.ANY)
 _ORDERINGS = frozenset({"<", "<=", ">", ">="})

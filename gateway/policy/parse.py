@@ -6,12 +6,9 @@ the functions of `functions.py`, `calls` and `total`. All else is refused by nam
 """
 
 import ast
-import io
 import re
-import tokenize
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import TypeGuard
@@ -34,18 +31,11 @@ from gateway.policy.expression import (
 from gateway.policy.functions import FUNCTIONS
 from gateway.policy.lists import NO_LISTS, Lists
 from gateway.policy.problem import suggest
+from gateway.policy.syntax import Mistake, described, dotted, lexical_mistakes, syntax_tree
 
 MAX_LENGTH = 500
 MAX_DEPTH = 20
 MAX_NODES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something wrong in a condition, at an offset of its text."""
-
-    at: int
-    message: str
 
 
 _OPERATORS: dict[type[ast.cmpop], Operator] = {
@@ -60,12 +50,6 @@ _OPERATORS: dict[type[ast.cmpop], Operator] = {
     ast.Is: "is",
     ast.IsNot: "is not",
 }
-_HINTS = (
-    (r"&&", " — did you mean `and`?"),
-    (r"\|\|", " — did you mean `or`?"),
-    (r"!(?!=)", " — did you mean `not`?"),
-    (r"(?<![=!<>])=(?!=)", " — did you mean `==`?"),
-)
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _ROOTS = ("args", "person", "agent", "tenant", "now", "lists")
 _ORDERINGS = frozenset({"<", "<=", ">", ">="})
@@ -90,7 +74,7 @@ def parse(text: str, lists: Lists = NO_LISTS) -> tuple[Node | None, list[Mistake
         return None, [Mistake(0, f"the condition has {len(text)} characters, at most {MAX_LENGTH} are allowed")]
     if "\\" in text:
         return None, [Mistake(text.index("\\"), "a condition must not contain a backslash")]
-    tree = _syntax(text)
+    tree = syntax_tree(text)
     if isinstance(tree, Mistake):
         return None, [tree]
     reader = _Reader(text, lists)
@@ -98,39 +82,8 @@ def parse(text: str, lists: Lists = NO_LISTS) -> tuple[Node | None, list[Mistake
         node = reader.read(tree.body, 0)
     except _TooMuch as error:
         return None, [error.mistake]
-    mistakes = [*_lexical_mistakes(text), *reader.mistakes]
+    mistakes = [*lexical_mistakes(text), *reader.mistakes]
     return (None, mistakes) if mistakes else (node, [])
-
-
-def _syntax(text: str) -> ast.Expression | Mistake:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text, mode="eval")
-    except SyntaxError as error:
-        at = min(max((error.offset or 1) - 1, 0), len(text))
-        hint = next((hint for written, hint in _HINTS if re.search(written, text)), "")
-        return Mistake(at, f"this is not an expression that can be read{hint}")
-    except (ValueError, MemoryError, RecursionError):
-        return Mistake(0, "the condition cannot be read: it is nested too deeply or holds a forbidden character")
-
-
-def _lexical_mistakes(text: str) -> list[Mistake]:
-    """Mistakes that Python's grammar hides: a comment, a forgotten comma between texts, look-alike letters."""
-    mistakes, previous = [], tokenize.ENDMARKER
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            at = token.start[1]
-            if token.type == tokenize.COMMENT:
-                mistakes.append(Mistake(at, "a condition must not contain a comment"))
-            if token.type == previous == tokenize.STRING:
-                mistakes.append(Mistake(at, "a comma is missing before this text"))
-            if token.type == tokenize.NAME and not token.string.isascii():
-                mistakes.append(Mistake(at, f"the name `{token.string}` must be plain ASCII"))
-            previous = token.type
-    except (tokenize.TokenError, SyntaxError):
-        mistakes.append(Mistake(0, "this is not an expression that can be read"))
-    return mistakes
 
 
 class _TooMuch(Exception):
@@ -188,7 +141,7 @@ class _Reader:
             return self.name(tree, at)
         if isinstance(tree, ast.Constant):
             return self.constant(tree, at)
-        return self.refuse(at, f"{_describe(tree)} is not allowed in a condition")
+        return self.refuse(at, f"{described(tree)} is not allowed in a condition")
 
     def read_all(self, trees: Sequence[ast.expr], depth: int) -> tuple[Node, ...]:
         return tuple(self.read(tree, depth + 1) for tree in trees)
@@ -202,7 +155,7 @@ class _Reader:
             return Constant(tree.value, at)
         if isinstance(tree.value, (int, float)):
             return self.number(tree, at, sign="")
-        return self.refuse(at, f"{_describe(tree)} is not allowed in a condition")
+        return self.refuse(at, f"{described(tree)} is not allowed in a condition")
 
     def number(self, tree: ast.Constant, at: int, sign: str) -> Constant:
         """A number exactly as it is written: a fraction becomes a Decimal, never a binary float."""
@@ -245,7 +198,7 @@ class _Reader:
         return Earlier(texts[0], texts[1] if count == 2 else None, at)
 
     def name(self, tree: ast.Attribute | ast.Name, at: int) -> Node:
-        match _dotted(tree):
+        match dotted(tree):
             case ["tenant"]:
                 return Fact("tenant", at)
             case ["person", "id"]:
@@ -311,34 +264,3 @@ def _is_plain(node: Node) -> TypeGuard[Constant]:
     return (
         isinstance(node, Constant) and isinstance(node.value, (str, int, Decimal)) and not isinstance(node.value, bool)
     )
-
-
-def _dotted(tree: ast.expr) -> list[str]:
-    """`["args", "amount"]` for `args.amount`; empty when it is anything but names joined by dots."""
-    match tree:
-        case ast.Name(id=name):
-            return [name]
-        case ast.Attribute(value=value, attr=attr):
-            before = _dotted(value)
-            return [*before, attr] if before else []
-    return []
-
-
-_DESCRIPTIONS: dict[type[ast.expr], str] = {
-    ast.BinOp: "arithmetic other than `+`",
-    ast.UnaryOp: "arithmetic other than `+`",
-    ast.Lambda: "a function definition",
-    ast.Subscript: "indexing with `[…]`",
-    ast.JoinedStr: "a formatted text",
-    ast.IfExp: "`if … else`",
-    ast.NamedExpr: "an assignment",
-    ast.Tuple: "a tuple (write a list in `[…]`)",
-    ast.Dict: "a dictionary",
-    ast.Starred: "`*`",
-}
-
-
-def _describe(tree: ast.expr) -> str:
-    if isinstance(tree, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-        return "a comprehension"
-    return _DESCRIPTIONS.get(type(tree), "this")
