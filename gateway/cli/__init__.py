@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import typer
 
 from connectors.errors import ConnectorError
-from gateway.cli import check, data, decide, journal, policy_test, serve, tokens, tools
+from gateway.cli import check, data, decide, diff, journal, policy_test, prove, serve, tokens, tools
 from gateway.journal import JournalUnavailable
 from gateway.policy.problem import PolicyError
 from gateway.settings import BadSettings
@@ -27,6 +27,8 @@ app.command("check")(check.check)
 app.command("tools")(tools.show_tools)
 app.command("decide")(decide.decide)
 app.command("test")(policy_test.run_tests)
+app.command("diff")(diff.diff)
+app.command("prove")(prove.prove)
 app.command("import")(data.import_data)
 app.command("sample")(data.make_sample)
 app.add_typer(tokens.app, name="token")

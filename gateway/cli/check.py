@@ -10,8 +10,13 @@ from urllib.parse import quote
 import typer
 
 from connectors.registry import TOOLS
+from gateway.policy.judge import Policy
+from gateway.policy.lines import read_text
 from gateway.policy.lint import CODES, check_folder
 from gateway.policy.problem import Problem, Severity
+from gateway.policy.proof import invariants
+from gateway.policy.proof.findings import CODES as PROOF_CODES
+from gateway.policy.proof.findings import check_invariants
 from gateway.policy.sarif import sarif
 from gateway.settings import load_settings
 
@@ -20,6 +25,7 @@ def check(
     directory: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="The policy folder. [default: the one in use]")
     ] = None,
+    no_prove: Annotated[bool, typer.Option("--no-prove", help="Do not prove what `invariants.csv` states.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
     as_sarif: Annotated[bool, typer.Option("--sarif", help="SARIF 2.1.0, for code hosts.")] = False,
@@ -27,10 +33,12 @@ def check(
     """Check a policy folder; exit status 1 if it has errors."""
     folder = directory or load_settings().policies
     policy, found = check_folder(folder, TOOLS)
+    if policy and not no_prove and (folder / invariants.FILE).exists():
+        found = (*found, *_proved(folder, policy))
     problems = [replace(problem, severity=Severity.ERROR) for problem in found] if strict else list(found)
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if as_sarif:
-        typer.echo(json.dumps(sarif(problems, CODES, _uri(folder), version("remit")), indent=2))
+        typer.echo(json.dumps(sarif(problems, {**CODES, **PROOF_CODES}, _uri(folder), version("remit")), indent=2))
     elif as_json:
         typer.echo(json.dumps(_report(problems, policy.version if policy else None), indent=2, ensure_ascii=False))
     else:
@@ -41,6 +49,12 @@ def check(
         typer.echo(f"{rules}{_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     if errors:
         raise typer.Exit(1)
+
+
+def _proved(folder: Path, policy: Policy) -> tuple[Problem, ...]:
+    unread: list[Problem] = []
+    text = read_text(folder / invariants.FILE, unread)
+    return (*unread, *check_invariants(policy, TOOLS, text))
 
 
 def _report(problems: list[Problem], policy_version: str | None) -> dict[str, object]:

@@ -16,11 +16,19 @@ from gateway.policy.history import History
 from gateway.policy.kinds import Kind, Type
 from gateway.policy.proof.callers import Caller
 from gateway.policy.proof.declared import bounds_of_length, bounds_of_number, form_of_text
-from gateway.policy.proof.symbols import STRANGER, Formula, Path, Symbols, sample_text, stranger
+from gateway.policy.proof.symbols import (
+    ORDINARY_DAY,
+    ORDINARY_HOUR,
+    STRANGER,
+    Formula,
+    Path,
+    Symbols,
+    sample_text,
+    stranger,
+)
 from gateway.policy.proof.texts import Outside
 from gateway.principal import Principal
 
-_ORDINARY_DAY, _ORDINARY_HOUR = date(2026, 1, 5), 12
 _MOST_EARLIER_CALLS = 100_000
 
 
@@ -82,8 +90,8 @@ class _Reader:
         """The time of the call."""
         day = self._asked("today")
         hour = self._asked("hour")
-        when = _ORDINARY_DAY if day is None else date.fromordinal(int(day))
-        return datetime.combine(when, time(_ORDINARY_HOUR if hour is None else int(hour)), UTC)
+        when = ORDINARY_DAY if day is None else date.fromordinal(int(day))
+        return datetime.combine(when, time(ORDINARY_HOUR if hour is None else int(hour)), UTC)
 
     def history(self) -> History:
         """Earlier calls, as many as somebody counted, the last of each tool with the whole sum."""
@@ -132,7 +140,7 @@ class _Reader:
                 return self._is_true("flag", *path)
             case Kind.DATE:
                 ordinal = self._asked("day", *path)
-                return (_ORDINARY_DAY if ordinal is None else date.fromordinal(int(ordinal))).isoformat()
+                return (ORDINARY_DAY if ordinal is None else date.fromordinal(int(ordinal))).isoformat()
             case Kind.LIST:
                 return self._items(path, declared)
             case Kind.RECORD:

@@ -169,7 +169,8 @@ class _Reader:
             self.refuse(line, cell, f"only an agent can act for a person: write {_EXAMPLES}")
             return None
         if name and subject not in self.parties:
-            near = suggest(subject, self.parties) or ": roles.csv does not mention it"
+            known = [party.removeprefix(f"{kind}:") for party in self.parties if party.startswith(f"{kind}:")]
+            near = suggest(name, known, f"{kind}:") or ": roles.csv does not mention it"
             self.refuse(line, cell, f"unknown {kind} `{subject}`{near}")
         named: dict[str, set[str]] = {"with": set(), "without": set()}
         for word, role in _ROLE.findall(found["roles"]):

@@ -29,6 +29,8 @@ _SAMPLES: Mapping[Form, tuple[str, ...]] = {ADDRESS: ("someone@elsewhere.example
 
 STRANGER = "*stranger"
 """An id that no policy can list, because of the star at its beginning."""
+ORDINARY_DAY, ORDINARY_HOUR = date(2026, 1, 5), 12
+_ORDINARY = {"today": ORDINARY_DAY.toordinal(), "hour": ORDINARY_HOUR}
 _MOST_ATTEMPTS = 50
 _HOURS, _COUNT = Bounds(Decimal(0), at_most=Decimal(23)), Bounds(Decimal(0))
 _DAYS = Bounds(Decimal(1), at_most=Decimal(date.max.toordinal()))
@@ -143,6 +145,20 @@ class Symbols:
             for look, variable in looks.items():
                 found.append(variable == z3.Or([picked for each, picked in chosen if look in each.holds]))
         return [*self._bounds, *found]
+
+    def preferred(self) -> list[Formula]:
+        """What makes a call an ordinary one: whole amounts, short lists, noon of a working day, a run that begins."""
+        found = []
+        for (kind, *_), variable in self.variables.items():
+            if kind == "calls":
+                found.append(variable == 0)
+            elif kind == "number":
+                found += [variable >= 1, z3.IsInt(variable)]
+            elif kind == "length":
+                found.append(variable <= 1)
+            elif kind in _ORDINARY:
+                found.append(variable == _ORDINARY[kind])
+        return found
 
     def _classes(self, path: Path, looks: frozenset[AnyLook]) -> Sequence[TextClass]:
         if path in self._listed:

@@ -78,6 +78,7 @@ class World:
         self._solver = z3.Solver()
         self._solver.set("timeout", milliseconds)
         self._solver.add(*self._symbols.constraints())
+        self._preferred = self._symbols.preferred()
         self._parties: dict[tuple[Rule, ...], Says] = {}
 
     def holds(self, condition: Node | None) -> Formula:
@@ -127,7 +128,7 @@ class World:
             self._solver.add(question)
             reason = ""
             for _ in range(_MOST_ATTEMPTS):
-                answer = self._solver.check()
+                answer = self._check()
                 if answer == z3.unsat and not reason:
                     return Outcome(Status.PROVED)
                 if answer != z3.sat:
@@ -143,6 +144,11 @@ class World:
             return Outcome(Status.UNDECIDED, self._why(involved) or reason or self._gave_up())
         finally:
             self._solver.pop()
+
+    def _check(self) -> Formula:
+        """Sat, unsat or unknown; sat by an ordinary call if there is one."""
+        ordinary = self._solver.check(*self._preferred) if self._preferred else z3.unknown
+        return ordinary if ordinary == z3.sat else self._solver.check()
 
     def _gave_up(self) -> str:
         return f"the solver gave up: {self._solver.reason_unknown()}"

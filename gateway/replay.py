@@ -1,0 +1,215 @@
+"""Decides what the journal recorded once more, under other policies: what would a change have changed?
+
+Each recorded decision is made again from what it was made of: caller, arguments, time, and what the run had been
+allowed before, as the journal has it. Deciding under the old and the new policy tells what the change itself does from
+what had changed since the entry was written.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from connectors.contract import Tool
+from gateway.journal import Entry, Kind, read_journal
+from gateway.policy.decision import Decision, Verdict
+from gateway.policy.history import EMPTY, History
+from gateway.policy.judge import Policy
+from gateway.policy.kinds import Kind as FieldKind
+from gateway.policy.kinds import Type, type_of_model
+from gateway.principal import Principal
+
+_STEP = 1_000
+_MOST_CALLS_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A kind of decision that comes out differently: who, which tool, what it was and is, and by which rules."""
+
+    before: Verdict
+    after: Verdict
+    rules_before: tuple[str, ...]
+    rules_after: tuple[str, ...]
+    tool: str
+    principal: str
+
+    @property
+    def is_looser(self) -> bool:
+        """Whether the change permits more than before."""
+        return self.after.strictness < self.before.strictness
+
+
+@dataclass
+class Flipped:
+    """How often a flip happened, and the first of the calls."""
+
+    count: int = 0
+    calls: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Replay:
+    """What came out.
+
+    Args:
+        decisions: How many recorded decisions were made again.
+        flips: Where the two policies differ, the most frequent first.
+        aged: How many were decided otherwise when they were recorded than the old policy decides them now.
+        undecidable: How many could not be made again, by reason.
+    """
+
+    decisions: int = 0
+    flips: dict[Flip, Flipped] = field(default_factory=dict)
+    aged: int = 0
+    undecidable: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def flipped(self) -> int:
+        """How many decisions come out differently."""
+        return sum(each.count for each in self.flips.values())
+
+
+def replay(
+    path: Path,
+    old: Policy,
+    new: Policy,
+    tools: Sequence[Tool],
+    window: timedelta,
+    progress: Callable[[int, int], None] | None = None,
+) -> Replay:
+    """Decide every recorded decision under two policies.
+
+    Args:
+        path: The journal's database file.
+        old: The policy before the change.
+        new: The policy after it.
+        tools: All tools there are now.
+        window: How far back a run reaches, for rules that count or sum it.
+        progress: Told now and then how many entries of how many are done.
+
+    Raises:
+        JournalUnavailable: If there is no journal to read.
+    """
+    total, found = max((entry.position for entry in read_journal(path, last=1)), default=0), Replay()
+    readers = {tool.name: _Arguments(type_of_model(tool.input)) for tool in tools}
+    runs = _Runs({name for tool in tools for policy in (old, new) for name in policy.needs_history(tool.name)}, window)
+    for entry in read_journal(path):
+        if "verdict" in entry.body:
+            _decide_again(entry, found, (old, new), readers, runs)
+        elif entry.kind is Kind.UNKNOWN_TOOL:
+            _count_if_shown_now(entry, found, new)
+        runs.note(entry)
+        if progress and (entry.position % _STEP == 0 or entry.position == total):
+            progress(entry.position, total)
+    found.flips = dict(sorted(found.flips.items(), key=lambda each: -each[1].count))
+    return found
+
+
+def _decide_again(
+    entry: Entry, found: Replay, policies: tuple[Policy, Policy], readers: Mapping[str, "_Arguments"], runs: "_Runs"
+) -> None:
+    body, tool = entry.body, entry.body["tool"]
+    if tool not in readers:
+        found.undecidable[f"there is no tool `{tool}` any more"] += 1
+        return
+    args = readers[tool].read(body["arguments"])
+    if args is None:
+        found.undecidable[f"`{tool}` takes other arguments than when it was recorded"] += 1
+        return
+    who = Principal(entry.tenant, body["person"], body["agent"])
+    looks_back = any(policy.needs_history(tool) for policy in policies)
+    history = runs.before(entry) if looks_back else EMPTY
+    before, after = (policy.decide(who, tool, args, entry.at, history) for policy in policies)
+    found.decisions += 1
+    found.aged += before.verdict != body["verdict"]
+    if before.verdict is not after.verdict:
+        flip = _flip(before, after, tool, str(who))
+        flipped = found.flips.setdefault(flip, Flipped())
+        flipped.count += 1
+        if len(flipped.calls) < _MOST_CALLS_NAMED:
+            flipped.calls.append(entry.call_id)
+
+
+def _count_if_shown_now(entry: Entry, found: Replay, new: Policy) -> None:
+    who = Principal(entry.tenant, entry.body["person"], entry.body["agent"])
+    if new.shows(who, entry.body["tool"], entry.at):
+        found.undecidable["the caller did not see the tool then, so the arguments were not recorded"] += 1
+
+
+def _flip(before: Decision, after: Decision, tool: str, who: str) -> Flip:
+    return Flip(before.verdict, after.verdict, before.rules, after.rules, tool, who)
+
+
+_Convert: TypeAlias = Callable[[Any], object]
+
+
+class _Arguments:
+    """Reads a tool's arguments back from the journal's JSON. They were validated when they were written."""
+
+    def __init__(self, declared: Type) -> None:
+        self._names = declared.fields.keys()
+        converted = ((name, _conversion(inside)) for name, inside in declared.fields.items())
+        self._conversions = [(name, convert) for name, convert in converted if convert]
+
+    def read(self, recorded: Mapping[str, Any]) -> Mapping[str, object] | None:
+        """The arguments as Python values; None if they are not those that the tool takes now."""
+        if recorded.keys() != self._names:
+            return None
+        if not self._conversions:
+            return recorded
+        args = dict(recorded)
+        for name, convert in self._conversions:
+            if args[name] is not None:
+                args[name] = convert(args[name])
+        return args
+
+
+def _conversion(declared: Type) -> _Convert | None:
+    """What turns JSON into the value that conditions compare; None where they are the same."""
+    if declared.kind is FieldKind.NUMBER:
+        return lambda value: Decimal(value) if isinstance(value, str) else value
+    if declared.kind is FieldKind.DATE:
+        return date.fromisoformat
+    if declared.kind is FieldKind.RECORD:
+        return _Arguments(declared).read
+    if declared.kind is FieldKind.LIST and declared.item and (inside := _conversion(declared.item)):
+        return lambda values: [inside(value) for value in values]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    call_id: str
+    at: datetime
+    tool: str
+    arguments: Mapping[str, object]
+
+
+class _Runs:
+    """What each run was allowed so far, as far as rules look back: what `run_history` reads from a live journal."""
+
+    def __init__(self, tools: set[str], window: timedelta) -> None:
+        self._tools = tools
+        self._window = window
+        self._allowed: dict[tuple[str, str], list[_Allowed]] = defaultdict(list)
+
+    def note(self, entry: Entry) -> None:
+        """Remember what an entry says was allowed, and forget what failed for sure."""
+        run = (entry.tenant, entry.principal)
+        if entry.kind is Kind.INTENT and entry.body["tool"] in self._tools:
+            allowed = _Allowed(entry.call_id, entry.at, entry.body["tool"], entry.body["arguments"])
+            self._allowed[run].append(allowed)
+        elif entry.kind is Kind.OUTCOME and entry.body.get("status") == "failed" and run in self._allowed:
+            self._allowed[run] = [each for each in self._allowed[run] if each.call_id != entry.call_id]
+
+    def before(self, entry: Entry) -> History:
+        """What the entry's run was allowed within the window before it."""
+        calls: dict[str, list[Mapping[str, object]]] = defaultdict(list)
+        for each in self._allowed.get((entry.tenant, entry.principal), ()):
+            if each.at >= entry.at - self._window:
+                calls[each.tool].append(each.arguments)
+        return History(calls)
