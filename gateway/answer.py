@@ -4,6 +4,7 @@ A denied or a pending call is an answer, not a fault, so that a model reads the 
 was allowed and failed, or whose input was invalid, is an error.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -44,6 +45,7 @@ class ApprovalNeeded(_Part):
     """The question a person has to answer before the call can run."""
 
     id: str
+    expires_at: datetime = Field(description="Then it counts as refused.")
 
 
 class Answer(_Part, Generic[O]):

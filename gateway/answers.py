@@ -5,6 +5,7 @@ from typing import Any
 from connectors.contract import Output
 from connectors.errors import Conflict, ConnectorError, InvalidInput, NotFound, Unavailable
 from gateway.answer import Answer, ApprovalNeeded, ErrorKind, Failure
+from gateway.approvals import Approval
 from gateway.policy.decision import Decision
 
 _NEXT = {
@@ -42,16 +43,41 @@ def denied(call_id: str, decision: Decision) -> Answer[Any]:
     )
 
 
-def pending(call_id: str, decision: Decision, approval: str) -> Answer[Any]:
+def pending(call_id: str, decision: Decision, approval: Approval) -> Answer[Any]:
     """Policy wants a person's yes; nothing was done."""
+    question = approval.question
     return Answer(
         status="pending_approval",
         call_id=call_id,
         reason=decision.reason,
         rules=list(decision.rules),
-        approval=ApprovalNeeded(id=approval),
-        next="Nothing was done yet. Tell the person that this waits for approval, and go on with other work.",
+        approval=ApprovalNeeded(id=question.id, expires_at=question.expires_at),
+        next="Nothing was done yet. Tell the person that this waits for approval, and go on with other work. "
+        "Repeat exactly the same call later: once it is approved, the repetition runs it.",
     )
+
+
+def not_approved(call_id: str, approval: Approval) -> Answer[Any]:
+    """A person said no, or nobody answered in time."""
+    question = approval.question
+    if approval.approved is False:
+        reason = f"{approval.answered_by} refused {question.id}" + (f": {approval.note}" if approval.note else "")
+    else:
+        reason = f"{question.id} expired on {question.expires_at:%Y-%m-%d %H:%M} UTC"
+    return Answer(
+        status="denied",
+        call_id=call_id,
+        reason=reason,
+        rules=list(question.rules),
+        next="Do not repeat it or reach for the same end another way. Tell the person, and go on without it.",
+    )
+
+
+def repeated(call_id: str, kept: str | None) -> Answer[Any]:
+    """A call that ran already: its answer, once more."""
+    if kept is None:
+        return failed(call_id, ErrorKind.CONFLICT, "this call ran already, and its answer is no longer kept")
+    return Answer[Any].model_validate_json(kept)
 
 
 def failed(call_id: str, kind: ErrorKind, message: str, field: str = "") -> Answer[Any]:

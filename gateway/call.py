@@ -5,7 +5,7 @@ fails before the decision is a refusal, and nothing happens in a back end that t
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import uuid4
@@ -14,23 +14,25 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field
 from structlog import get_logger
 
-from connectors.contract import CallContext, Effect, Tool, no_progress
+from connectors.contract import CallContext, Effect, Idempotency, Tool, no_progress
 from connectors.errors import ConnectorError
 from connectors.fields import Line
 from connectors.registry import BackEnds
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
-from gateway.approvals import approval_id
+from gateway.approval_book import ApprovalBook
+from gateway.approvals import State
 from gateway.canonical import digest, effect_key
 from gateway.catalog import Catalog, InvalidArguments, UnknownTool, validate
 from gateway.flow import seen_ids, untrusted_paths
-from gateway.journal import Entry, Journal, JournalUnavailable, Kind
+from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.history import History
 from gateway.policy.judge import Policy
 from gateway.policy_source import PolicySource
 from gateway.principal import Principal
 from gateway.run_history import RunHistory
+from gateway.settled import SettledAnswers
 from gateway.slots import Busy, Slots
 
 log = get_logger("remit.call")
@@ -44,6 +46,8 @@ class Gateway:
     policy: PolicySource
     journal: Journal
     history: RunHistory
+    approvals: ApprovalBook
+    settled: SettledAnswers
     back_ends: BackEnds
     slots: Slots
     timeout: float
@@ -72,6 +76,8 @@ class ToolCall:
     client: str = ""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
     id: str = field(default_factory=lambda: f"call_{uuid4().hex}")
+    key: str = ""
+    """The name of the approval that released it: then its entries are recorded once."""
 
 
 async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
@@ -124,21 +130,67 @@ async def _decide(
         await _record(gateway, call, Kind.DENIED, **facts)
         return answers.denied(call.id, decision)
     if decision.verdict is Verdict.ASK:
-        approval = approval_id(call.principal, tool.name, digest(arguments), decision)
-        await _record(gateway, call, Kind.PENDING, approval=approval, **facts)
-        return answers.pending(call.id, decision, approval)
+        return await _with_approval(gateway, call, policy, tool, arguments, decision, facts)
+    return await _run(gateway, call, policy, tool, arguments, facts)
 
+
+async def _with_approval(
+    gateway: Gateway,
+    call: ToolCall,
+    policy: Policy,
+    tool: Tool,
+    arguments: BaseModel,
+    decision: Decision,
+    facts: dict[str, Any],
+) -> Answer[Any]:
+    said = {**call.declared.model_dump(exclude_none=True), "client": call.client}
+    now = gateway.now()
+    with anyio.CancelScope(shield=True):
+        approval = await gateway.approvals.attach(call.principal, tool, facts["arguments"], decision, said, now)
+    name = approval.question.id
+    match approval.state(now):
+        case State.PENDING:
+            await _record(gateway, call, Kind.PENDING, approval=name, **facts)
+            return answers.pending(call.id, decision, approval)
+        case State.REFUSED | State.EXPIRED:
+            await _record(gateway, call, Kind.DENIED, approval=name, **facts)
+            return answers.not_approved(call.id, approval)
+        case State.SETTLED:
+            await _record(gateway, call, Kind.REPEATED, approval=name, **facts)
+            return answers.repeated(name, await gateway.settled.find(name))
+        case State.APPROVED | State.STARTED as state:
+            # From here on the call goes by the question's name: its intent is recorded once, its effect done once.
+            released = replace(call, id=name, key=name)
+            return await _run(gateway, released, policy, tool, arguments, facts, again=state is State.STARTED)
+
+
+async def _run(
+    gateway: Gateway,
+    call: ToolCall,
+    policy: Policy,
+    tool: Tool,
+    arguments: BaseModel,
+    facts: dict[str, Any],
+    *,
+    again: bool = False,
+) -> Answer[Any]:
     context = CallContext(
         tenant=call.principal.tenant,
         actor=call.principal.person or call.principal.agent or "",
-        key=effect_key(call.principal, tool.name, digest(arguments), call.declared.key or call.id),
+        key=effect_key(call.principal, tool.name, digest(arguments), call.key or call.declared.key or call.id),
         now=gateway.now(),
         readers=policy.groups(call.principal),
         progress=_before_done(call),
     )
     # Once a write's intent is recorded, its outcome will be too: a caller who goes away cannot tear them apart.
     with anyio.CancelScope(shield=tool.effect is not Effect.READ):
-        await _record(gateway, call, Kind.INTENT, effect=tool.effect, **facts)
+        try:
+            if not again:
+                await _record(gateway, call, Kind.INTENT, effect=tool.effect, **facts)
+        except AlreadyRecorded:
+            again = True
+        if again and tool.idempotency is not Idempotency.KEY:
+            return answers.in_doubt(call.id, "it was started before and has no recorded outcome")
         await call.progress(1, 2, "allowed and recorded")
         answer = await _carry_out(gateway, call, tool, context, arguments)
     return answer  # noqa: RET504 - a type checker cannot know that this scope swallows nothing
@@ -152,22 +204,32 @@ async def _carry_out(
         with anyio.fail_after(gateway.timeout):
             output = await getattr(back_end, tool.name)(context, arguments)
     except ConnectorError as error:
+        refused = answers.refused_by_back_end(call.id, error)
+        await _settle(gateway, call, refused)
         await _record(gateway, call, Kind.OUTCOME, status="failed", error=error.message)
-        return answers.refused_by_back_end(call.id, error)
+        return refused
     except TimeoutError:
         return await _no_answer_in_time(gateway, call, tool)
     except anyio.get_cancelled_exc_class():
         await _record(gateway, call, Kind.OUTCOME, status="cancelled")
         raise
     untrusted = untrusted_paths(tool, output)
+    answer = answers.ok(call.id, output, untrusted)
     try:
+        await _settle(gateway, call, answer)
         await _record(gateway, call, Kind.OUTCOME, status="ok", untrusted=untrusted, saw=seen_ids(output))
     except JournalUnavailable:
         if tool.effect is Effect.READ:
             raise
         return answers.in_doubt(call.id, "it was carried out, but its outcome could not be recorded")
     await call.progress(2, 2, "done")
-    return answers.ok(call.id, output, untrusted)
+    return answer
+
+
+async def _settle(gateway: Gateway, call: ToolCall, answer: Answer[Any]) -> None:
+    """Keep the answer of a call that a person approved, for whoever repeats it; before its outcome is recorded."""
+    if call.key:
+        await gateway.settled.keep(call.key, answer.model_dump_json(exclude_none=True))
 
 
 async def _no_answer_in_time(gateway: Gateway, call: ToolCall, tool: Tool) -> Answer[Any]:

@@ -1,9 +1,14 @@
-"""Where the gateway's own log goes: standard error, readable in a terminal, JSON elsewhere. Never tool data."""
+"""What goes to a terminal: the gateway's own log, never tool data, and outsiders' text made visible."""
 
 import logging
 import sys
 
 import structlog
+
+
+def visible(text: str) -> str:
+    """A text with everything that a terminal would obey, or not show, written out."""
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 
 def log_to_stderr() -> None:

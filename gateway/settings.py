@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     allowed_origins: list[str] = []
     """Origin headers accepted from browsers besides the address served on."""
 
+    approval_ttl: Annotated[float, Field(gt=0, le=31 * 86_400)] = 3 * 86_400.0
+    """How long a person has to answer; as long again the end is remembered for whoever repeats the call."""
+
     run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
     """How far back the earlier calls reach that rules count and sum."""
 

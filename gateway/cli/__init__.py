@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import typer
 
 from connectors.errors import ConnectorError
-from gateway.cli import check, data, decide, diff, journal, policy_test, prove, serve, tokens, tools
+from gateway.cli import approvals, check, data, decide, diff, journal, policy_test, prove, serve, tokens, tools
 from gateway.journal import JournalUnavailable
 from gateway.policy.problem import PolicyError
 from gateway.settings import BadSettings
@@ -32,6 +32,7 @@ app.command("prove")(prove.prove)
 app.command("import")(data.import_data)
 app.command("sample")(data.make_sample)
 app.add_typer(tokens.app, name="token")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(journal.app, name="journal")
 for extension in entry_points(group="remit.commands"):
     extension.load()(app)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from gateway.cli.options import Home
 from gateway.journal import Entry, read_journal
+from gateway.logs import visible
 from gateway.settings import load_settings
 
 app = typer.Typer(help="Read the record of every call.", no_args_is_help=True)
@@ -32,7 +33,7 @@ def list_entries(
         who = " for ".join(str(part) for part in (entry.body.get("agent"), entry.body.get("person")) if part)
         why = entry.body.get("reason") or entry.body.get("error") or entry.body.get("status") or ""
         cells = (f"{entry.at:%m-%d %H:%M:%S}", entry.call_id[:13], who, entry.body["tool"], entry.kind.value, str(why))
-        table.add_row(str(entry.position), *(escape(_visible(cell)) for cell in cells))
+        table.add_row(str(entry.position), *(escape(visible(cell)) for cell in cells))
     Console().print(table)
 
 
@@ -52,7 +53,3 @@ def _json(entry: Entry) -> str:
     # ASCII only: what outsiders wrote must not reach a terminal as control characters.
     head = {"position": entry.position, "at": entry.at.isoformat(), "call_id": entry.call_id, "tenant": entry.tenant}
     return json.dumps({**head, "kind": entry.kind, **entry.body})
-
-
-def _visible(text: str) -> str:
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)

@@ -14,6 +14,9 @@ class Kind(StrEnum):
     INVALID = "invalid"
     DENIED = "denied"
     PENDING = "pending"
+    ASKED = "asked"
+    ANSWERED = "answered"
+    REPEATED = "repeated"
     INTENT = "intent"
     OUTCOME = "outcome"
 

@@ -122,7 +122,7 @@ async def test_a_call_that_needs_a_yes_waits_under_one_name(opened: OpenGateway,
     assert {first.status, again.status, other.status} == {"pending_approval"}
     assert first.rules == ["A2"]
     assert first.approval == again.approval != other.approval
-    assert kinds(entries()) == [Kind.PENDING] * 3
+    assert kinds(entries()) == [Kind.ASKED, Kind.PENDING, Kind.PENDING, Kind.ASKED, Kind.PENDING]
 
 
 async def test_a_hidden_tool_is_answered_and_recorded_like_one_that_does_not_exist(
@@ -361,7 +361,7 @@ async def test_a_back_ends_own_progress_stays_between_the_stages_and_never_goes_
     ("who", "tool", "arguments", "kind"),
     [
         (ANA, "crm_issue_refund", {**REFUND, "amount": 900}, Kind.DENIED),
-        (ANA, "crm_issue_refund", {**REFUND, "amount": 60}, Kind.PENDING),
+        (ANA, "crm_issue_refund", {**REFUND, "amount": 60}, Kind.ASKED),
         (ANA, "crm_issue_refund", {}, Kind.INVALID),
         (INES, "crm_issue_refund", {}, Kind.UNKNOWN_TOOL),
     ],
@@ -379,7 +379,7 @@ async def test_a_caller_who_goes_away_at_once_is_recorded_all_the_same(
         while gateway.journal._queue.empty() and not entries():
             await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
-    assert kinds(entries()) == [kind]
+    assert kinds(entries())[0] is kind
 
 
 async def test_nothing_is_told_of_a_decision_before_it_is_recorded(opened: OpenGateway, entries: Entries) -> None:
