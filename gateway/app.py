@@ -9,7 +9,10 @@ from connectors.registry import TOOLS, embedded
 from gateway.approval_book import ApprovalBook
 from gateway.call import Gateway
 from gateway.catalog import Catalog
-from gateway.journal import Journal
+from gateway.journal import Journal, JournalUnavailable
+from gateway.journal.checkpoints import Checkpoints
+from gateway.journal.note import BadKey, load_or_make_signer
+from gateway.journal.sealing import Sealer
 from gateway.policy_source import PolicySource
 from gateway.run_history import RunHistory
 from gateway.settings import Settings
@@ -27,6 +30,24 @@ def make_home(settings: Settings) -> None:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+def journal_sealer(settings: Settings) -> Sealer:
+    """What signs the home's journal; its key is made at the first time.
+
+    Raises:
+        JournalUnavailable: If the key can be neither read nor made.
+    """
+    try:
+        signer = load_or_make_signer(settings.journal_key)
+    except (BadKey, OSError) as error:
+        raise JournalUnavailable(f"the journal cannot be signed: {error}") from error
+    return Sealer(settings.database, settings.checkpoints, signer, utc_now, settings.journal_timeout)
+
+
+def _open_journal(settings: Settings) -> Journal:
+    checkpoints = Checkpoints(journal_sealer(settings), settings.checkpoint_entries, settings.checkpoint_seconds)
+    return Journal(settings.database, settings.journal_timeout, checkpoints)
+
+
 @asynccontextmanager
 async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
     """Open the approvals alone, for a person who answers beside a running gateway.
@@ -35,7 +56,7 @@ async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
         JournalUnavailable: If the journal cannot be written.
     """
     make_home(settings)
-    journal = Journal(settings.database, settings.journal_timeout)
+    journal = _open_journal(settings)
     try:
         yield ApprovalBook(journal, settings.database, timedelta(seconds=settings.approval_ttl))
     finally:
@@ -52,7 +73,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """
     make_home(settings)
     policy = PolicySource(settings.policies, TOOLS)
-    journal = Journal(settings.database, settings.journal_timeout)
+    journal = _open_journal(settings)
     database = Database(settings.company_url)
     try:
         yield Gateway(

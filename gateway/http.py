@@ -45,11 +45,12 @@ def build_http_app(
         return JSONResponse({"status": "alive"})
 
     async def ready(_request: Request) -> JSONResponse:
-        journal = "failing" if gateway.journal.failing else "ok"
+        # Calls go on without checkpoints, which will cover what they record as soon as they can be made again.
+        journal = "failing" if gateway.journal.failing else "no checkpoints" if gateway.journal.unsigned else "ok"
         # A refused policy folder leaves the previous policy in force: shown, but no reason to take the gateway out.
         policy = "refused, previous in force" if gateway.policy.problem else "ok"
-        answer = {"status": "ready" if journal == "ok" else "not ready", "journal": journal, "policy": policy}
-        return JSONResponse(answer, 200 if journal == "ok" else 503)
+        answer = {"status": "not ready" if gateway.journal.failing else "ready", "journal": journal, "policy": policy}
+        return JSONResponse(answer, 503 if gateway.journal.failing else 200)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

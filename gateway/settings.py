@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     journal_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
     """How long the journal may take to make one entry durable before the call is refused."""
 
+    checkpoint_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """After how many new journal entries a signed checkpoint is made at once."""
+
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=86_400)] = 30.0
+    """After how long new journal entries get a signed checkpoint at the latest."""
+
     max_body: Annotated[int, Field(ge=1_024, le=64 * 2**20)] = 2**20
     """The largest HTTP request that is read."""
 
@@ -67,6 +73,16 @@ class Settings(BaseSettings):
     def database(self) -> Path:
         """The gateway's own database: journal and tokens."""
         return self.home / "remit.db"
+
+    @property
+    def journal_key(self) -> Path:
+        """The private key that signs the journal's checkpoints."""
+        return self.home / "journal.key"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the journal's signed checkpoints are published."""
+        return self.home / "checkpoints"
 
     @property
     def company_url(self) -> str:

@@ -5,21 +5,36 @@ from pathlib import Path
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    position INTEGER PRIMARY KEY,
+    previous BLOB NOT NULL,
     call_id TEXT NOT NULL,
     tenant TEXT NOT NULL,
     principal TEXT NOT NULL,
     at TEXT NOT NULL,
     kind TEXT NOT NULL,
     once TEXT,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    hash BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS journal_call ON journal (call_id);
 CREATE INDEX IF NOT EXISTS journal_run ON journal (tenant, principal, kind, at);
 CREATE UNIQUE INDEX IF NOT EXISTS journal_once ON journal (tenant, once) WHERE once IS NOT NULL;
+CREATE TABLE IF NOT EXISTS journal_checkpoints (
+    size INTEGER PRIMARY KEY,
+    note TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS journal_tree (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    size INTEGER NOT NULL,
+    subtrees BLOB NOT NULL
+);
 CREATE TRIGGER IF NOT EXISTS journal_no_update BEFORE UPDATE ON journal
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS journal_no_delete BEFORE DELETE ON journal
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS journal_checkpoints_no_update BEFORE UPDATE ON journal_checkpoints
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS journal_checkpoints_no_delete BEFORE DELETE ON journal_checkpoints
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 """
 

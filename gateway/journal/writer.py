@@ -9,20 +9,31 @@ import asyncio
 import queue
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from gateway.journal.chain import GENESIS, chained
 from gateway.journal.database import connect
 from gateway.journal.entry import AlreadyRecorded, Entry, JournalUnavailable, Row, to_row
+
+if TYPE_CHECKING:
+    from gateway.journal.checkpoints import Checkpoints
 
 log = get_logger("remit.journal")
 
 _BATCH = 256
 _QUEUE = 10_000
-_INSERT = "INSERT INTO journal (call_id, tenant, principal, at, kind, once, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_HEAD = "SELECT position, hash FROM journal ORDER BY position DESC LIMIT 1"
+_INSERT = """
+INSERT INTO journal (position, previous, call_id, tenant, principal, at, kind, once, body, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _RECORDED = "SELECT call_id FROM journal WHERE tenant = ? AND once = ?"
 
 
@@ -31,12 +42,9 @@ class _Pending:
     row: Row
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
-    abandoned: threading.Event = field(default_factory=threading.Event)
+    abandoned: bool = False
 
     def settle(self, error: Exception | None) -> None:
-        self.loop.call_soon_threadsafe(self._settle_on_loop, error)
-
-    def _settle_on_loop(self, error: Exception | None) -> None:
         if self.done.done():
             return
         if error is None:
@@ -51,14 +59,16 @@ class Journal:
     Args:
         path: The database file; made if absent.
         timeout: Seconds an entry may take to become durable.
+        checkpoints: Made of what is written; started and closed with the journal.
 
     Raises:
         JournalUnavailable: If the file cannot be opened and written.
     """
 
-    def __init__(self, path: Path, timeout: float) -> None:
+    def __init__(self, path: Path, timeout: float, checkpoints: "Checkpoints | None" = None) -> None:
         self._path = path
         self._timeout = timeout
+        self._checkpoints = checkpoints
         self._queue: queue.Queue[_Pending | None] = queue.Queue(_QUEUE)
         self._connection: sqlite3.Connection | None = None
         self.failing: str = ""
@@ -69,6 +79,13 @@ class Journal:
             raise JournalUnavailable(f"the journal `{path}` cannot be written: {error}") from error
         self._thread = threading.Thread(target=self._write_until_closed, name="journal", daemon=True)
         self._thread.start()
+        if checkpoints:
+            checkpoints.start()
+
+    @property
+    def unsigned(self) -> str:
+        """Why no checkpoint could be made of what was written last; empty while all is well."""
+        return self._checkpoints.failing if self._checkpoints else ""
 
     async def append(self, entry: Entry) -> None:
         """Make an entry durable.
@@ -91,18 +108,20 @@ class Journal:
             self.failing = f"no answer within {self._timeout:g} s"
             raise JournalUnavailable("the journal does not answer in time") from None
         finally:
-            pending.abandoned.set()
+            pending.abandoned = True
 
     def close(self) -> None:
-        """Write what is queued and stop."""
+        """Write what is queued, make a last checkpoint and stop."""
         self._queue.put(None)
         self._thread.join(self._timeout + 1)
+        if self._checkpoints:
+            self._checkpoints.close()
 
     def _write_until_closed(self) -> None:
         open_ = True
         while open_:
             batch, open_ = self._next_batch()
-            wanted = [pending for pending in batch if not pending.abandoned.is_set()]
+            wanted = [pending for pending in batch if not pending.abandoned]
             if wanted:
                 self._write(wanted)
         if self._connection:
@@ -125,21 +144,24 @@ class Journal:
             log.error("journal_write_failed", error=str(error), entries=len(batch))
             self._drop_connection()
             self.failing = str(error)
-            for pending in batch:
-                pending.settle(JournalUnavailable("the journal cannot be written"))
+            _settle(batch, [JournalUnavailable("the journal cannot be written") for _ in batch])
         else:
             self.failing = ""
-            for pending, refusal in zip(batch, refusals, strict=True):
-                pending.settle(refusal)
+            _settle(batch, refusals)
+            if self._checkpoints:
+                self._checkpoints.written(len(batch))
 
     def _commit(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
         """Write the rows that may be written and say for each of them why not."""
         if self._connection is None:
             self._connection = connect(self._path, self._timeout / 2)
-        # The lock is taken before anything is looked at: no other process writes between the look and the commit.
+        # The lock is taken before the head is read: no other process writes in between, so the chain cannot fork.
         self._connection.execute("BEGIN IMMEDIATE")
         refusals = _refusals(self._connection, rows)
-        self._connection.executemany(_INSERT, [row for row, no in zip(rows, refusals, strict=True) if no is None])
+        head = self._connection.execute(_HEAD).fetchone() or (0, GENESIS)
+        accepted = (row for row, refusal in zip(rows, refusals, strict=True) if refusal is None)
+        placed = ((place, before, *row, digest) for place, before, row, digest in chained(accepted, *head))
+        self._connection.executemany(_INSERT, placed)
         self._connection.execute("COMMIT")
         return refusals
 
@@ -151,6 +173,22 @@ class Journal:
                 connection.close()
             except sqlite3.Error:
                 log.warning("journal_close_failed")
+
+
+def _settle(batch: Sequence[_Pending], errors: Sequence[Exception | None]) -> None:
+    # One wake-up for each event loop, not for each entry.
+    settled: dict[asyncio.AbstractEventLoop, list[tuple[_Pending, Exception | None]]] = defaultdict(list)
+    for pending, error in zip(batch, errors, strict=True):
+        settled[pending.loop].append((pending, error))
+    for loop, answers in settled.items():
+        # A loop that has ended meanwhile has nobody left who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_tell, answers)
+
+
+def _tell(answers: Sequence[tuple[_Pending, Exception | None]]) -> None:
+    for pending, error in answers:
+        pending.settle(error)
 
 
 def _refusals(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
