@@ -1,6 +1,7 @@
 """The `remit` command. Every subcommand is a function in a module of this folder."""
 
 import os
+import sqlite3
 import sys
 from importlib.metadata import entry_points
 
@@ -46,4 +47,7 @@ def main() -> None:
         app()
     except (BadSettings, PolicyError, JournalUnavailable, ConnectorError) as error:
         typer.echo(str(error), err=True)
+        sys.exit(1)
+    except (OSError, sqlite3.Error) as error:
+        typer.echo(f"a file cannot be used: {error}; do --home and its files exist, and may you write there?", err=True)
         sys.exit(1)

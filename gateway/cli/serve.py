@@ -1,22 +1,16 @@
-"""`remit serve`: run the gateway over HTTP or stdio."""
+"""`remit serve`: run the gateway over HTTP or stdio. Heavy packages are imported only when it does."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import structlog
 import typer
-import uvicorn
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 
 from gateway.app import open_gateway, utc_now
 from gateway.call import Gateway
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
-from gateway.http import build_http_app
-from gateway.identity import StaticTokenVerifier
 from gateway.logs import log_to_stderr
-from gateway.server import build_server
 from gateway.settings import Settings, is_loopback, load_settings
 from gateway.tokens import Tokens
 
@@ -71,6 +65,12 @@ def _refuse_open_door(settings: Settings, host: str, no_auth: bool) -> None:
 
 
 async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -> None:
+    import uvicorn
+
+    from gateway.http import build_http_app
+    from gateway.identity import StaticTokenVerifier
+    from gateway.server import build_server
+
     async with open_gateway(settings) as gateway:
         named = principal_named(settings, "--no-auth") if no_auth else None
         verifier = None if no_auth else StaticTokenVerifier(Tokens(settings.database), utc_now)
@@ -81,17 +81,18 @@ async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -
 
 
 async def _serve_stdio(settings: Settings) -> None:
+    from mcp.server.stdio import stdio_server
+
+    from gateway.server import build_server
+
     named = principal_named(settings, "--stdio")
     async with open_gateway(settings) as gateway, anyio.create_task_group() as tasks:
         tasks.start_soon(gateway.policy.watch, settings.policy_poll)
         _announce(gateway, "stdio", str(named))
-        await _run_stdio(build_server(gateway, named))
+        server = build_server(gateway, named)
+        async with stdio_server() as (reading, writing):
+            await server.run(reading, writing, server.create_initialization_options())
         tasks.cancel_scope.cancel()
-
-
-async def _run_stdio(server: Server[Any]) -> None:
-    async with stdio_server() as (reading, writing):
-        await server.run(reading, writing, server.create_initialization_options())
 
 
 def _announce(gateway: Gateway, where: str, who: str) -> None:
