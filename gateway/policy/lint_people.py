@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
+from gateway.policy import patterns
 from gateway.policy.approvers import Approver
 from gateway.policy.decision import Verdict
 from gateway.policy.expression import Compare, Constant, Fact, FactName, Node, Values, parts
@@ -70,6 +71,8 @@ def lint_approvers(policy: Policy, rules: Mapping[str, Line], lines: Iterable[Li
         if not _people_with(policy, approver.role, approver.tenant):
             where = "any tenant" if approver.tenant == ANY_TENANT else f"tenant `{approver.tenant}`"
             yield line.warning(line.cells[1], "no-approver", f"no person has `{approver.role}` in {where}")
+        if message := patterns.cut_word(approver.pattern):
+            yield line.warning(line.cells[2], "cut-word", message)
     for rule in policy.rules:
         if rule.effect is Verdict.ASK and (tool_and_tenant := _unanswered(policy, rule)):
             tool, tenant = tool_and_tenant

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from gateway.policy import rules
+from gateway.policy import patterns, rules
 from gateway.policy.decision import Verdict
 from gateway.policy.expression import Earlier, Logic, Node, Not, Values, parts
 from gateway.policy.judge import Policy, Rule
@@ -40,12 +40,10 @@ def lint_rules(policy: Policy, lines: Mapping[str, Line], types: Mapping[str, Ty
 
 
 def _cut_words(rule: Rule, line: Line) -> Iterator[Problem]:
-    """Patterns that end within a word: `crm_get*` covers `crm_getaway_…` as well, if there ever is one."""
     counted = (part for part in parts(rule.condition) if isinstance(part, Earlier)) if rule.condition else ()
     written = [(rule.pattern, _TOOL, 0), *((part.tools, _CONDITION, part.at) for part in counted)]
     for pattern, column, at in written:
-        if pattern.endswith("*") and pattern[:-1] and not pattern.endswith("_*"):
-            message = f"`{pattern}` ends within a word — did you mean `{pattern[:-1]}_*`?"
+        if message := patterns.cut_word(pattern):
             yield line.warning(line.cells[column], "cut-word", message, at)
 
 

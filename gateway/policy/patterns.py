@@ -24,6 +24,13 @@ def mistake(pattern: str, tools: Collection[str]) -> str:
     return f"unknown tool `{pattern}`{suggest(pattern, tools)}"
 
 
+def cut_word(pattern: str) -> str:
+    """What is doubtful about a pattern such as `crm_get*`: it covers `crm_getaway_…` as well, if there ever is one."""
+    if not pattern.endswith("*") or pattern == "*" or pattern.endswith("_*"):
+        return ""
+    return f"`{pattern}` ends within a word — did you mean `{pattern[:-1]}_*`?"
+
+
 def _beginnings(names: Iterable[str]) -> set[str]:
     """Every pattern that would cover something: `crm_*`, `crm_get_*`, …"""
     words = [name.split("_") for name in names]

@@ -28,7 +28,7 @@ TEXTS: Mapping[str, str] = {
 }
 LINES = [
     (name, number)
-    for name in ("roles.csv", "lists.csv", "rules.csv")
+    for name in ("roles.csv", "lists.csv", "rules.csv", "approvers.csv")
     for number, line in enumerate(TEXTS[name].splitlines())
     if line and not line.startswith("#")
 ]
@@ -85,7 +85,8 @@ def mutants(name: str, line: str, random: Random) -> Iterator[str]:
             yield line[:start] + misspelt(line[start:end], random) + line[end:]
     if name == "rules.csv":
         yield from rule_mutants(line, random)
-    yield "# gone"
+    if name != "approvers.csv":  # no decision is made by it
+        yield "# gone"
 
 
 def rule_mutants(line: str, random: Random) -> Iterator[str]:

@@ -22,6 +22,7 @@ PEOPLE = {
     "maya": f"maya.okafor@{COMPANY}",
     "tom": f"tom.lindqvist@{COMPANY}",
     "ines": f"ines.moreau@{COMPANY}",
+    "nadia": f"nadia.haddad@{COMPANY}",
     "nobody": f"new.hire@{COMPANY}",
 }
 SUPPORT, SALES, PRIVATE = f"support@{COMPANY}", f"sales@{COMPANY}", "ceo@elsewhere.example"
@@ -186,6 +187,8 @@ DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
     ("ana", "crm_get_account", {"account_id": "acc_0001"}, "allow", "R03"),
     ("ana", "crm_log_activity", {"kind": "call", "subject": "s"}, "allow", "S02"),
     ("ines", "crm_list_deals", {"stage": None}, "allow", "U02"),
+    ("nadia", "crm_get_contact", {"contact_id": "con_0001"}, "allow", "R02"),
+    ("nadia", "crm_issue_refund", refund("1"), "deny", ""),
     ("assistant for tom", "crm_list_deals", {"stage": None}, "allow", "C01 A03"),
     ("ana", "crm_get_contact", {"contact_id": "con_0001"}, "allow", "R02"),
     ("ana", "crm_get_deal", {"deal_id": "dea_0001"}, "deny", ""),

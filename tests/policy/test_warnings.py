@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import validate  # type: ignore[import-untyped]
+from jsonschema import validate
 from typer.testing import CliRunner
 
 from gateway.cli import app
@@ -166,6 +166,8 @@ FILES: list[tuple[dict[str, str], list[str]]] = [
     ({"approvers": "approver, role:bot, *, acme", "rules": refund("X1", "", "ask")},
      [f"rules.csv:{BEFORE + 1}:19: warning: nobody may approve `crm_issue_refund` in tenant `acme`",
       "approvers.csv:1:11: warning: no person has `role:bot` in tenant `acme`"]),
+    ({"approvers": "approver, role:lead, crm*, acme"},
+     ["approvers.csv:1:22: warning: `crm*` ends within a word — did you mean `crm_*`?"]),
     ({"approvers": "approver, role:lead, *, far"},
      ["approvers.csv:1:11: warning: no person has `role:lead` in tenant `far`"]),
 ]  # fmt: skip
