@@ -8,12 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.journal_export import export
+from gateway.cli.journal_verify import show_key, verify
 from gateway.cli.options import Home
 from gateway.journal import Entry, read_journal
 from gateway.logs import visible
 from gateway.settings import load_settings
 
 app = typer.Typer(help="Read the record of every call.", no_args_is_help=True)
+app.command("key")(show_key)
+app.command("verify")(verify)
+app.command("export")(export)
 
 
 @app.command("list")

@@ -23,10 +23,10 @@ class Snapshot:
 
     Args:
         connection: A connection within a read transaction.
-        size: Leave out what came after this many entries; by default nothing.
+        size: What came after this many entries is left out.
     """
 
-    def __init__(self, connection: sqlite3.Connection, size: int = _MOST) -> None:
+    def __init__(self, connection: sqlite3.Connection, size: int) -> None:
         self._connection = connection
         self._size = size
 
@@ -66,7 +66,7 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(path: Path, size: int = _MOST) -> Iterator[Snapshot]:
+def snapshot(path: Path, size: int | None = None) -> Iterator[Snapshot]:
     """Open a journal as it stands now, or as it stood when it had `size` entries.
 
     Raises:
@@ -75,6 +75,6 @@ def snapshot(path: Path, size: int = _MOST) -> Iterator[Snapshot]:
     try:
         with closing(connect_to_read(path)) as connection:
             connection.execute("BEGIN")
-            yield Snapshot(connection, size)
+            yield Snapshot(connection, _MOST if size is None else size)
     except sqlite3.Error as error:
         raise JournalUnavailable(f"no journal can be read at `{path}`: {error}") from error

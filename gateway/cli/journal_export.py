@@ -1,0 +1,92 @@
+"""`remit journal export`: the journal as a file, to be checked or read elsewhere."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from gateway.cli.options import Home
+from gateway.journal import JournalUnavailable
+from gateway.settings import Settings, load_settings
+
+_Item = TypeVar("_Item")
+
+
+class Format(StrEnum):
+    """How an export is written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    OCSF = "ocsf"
+
+
+def export(
+    format_: Annotated[
+        Format, typer.Option("--format", help="jsonl can be verified; csv and ocsf are for reading.")
+    ] = Format.JSONL,
+    output: Annotated[Path | None, typer.Option(help="The file to write. [default: standard output]")] = None,
+    home: Home = None,
+) -> None:
+    """Write the whole journal: jsonl ends with a fresh checkpoint and is what `remit journal verify FILE` checks."""
+    settings = load_settings(home=home)
+    lines = _jsonl(settings) if format_ is Format.JSONL else _for_reading(settings, format_)
+    if output is None:
+        for line in lines:
+            sys.stdout.write(f"{line}\n")
+        return
+    try:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    except OSError as error:
+        raise typer.BadParameter(f"`{output}` cannot be written: {error.strerror}") from None
+
+
+def _jsonl(settings: Settings) -> Iterator[str]:
+    from gateway.journal.lines import heading_of, to_lines
+    from gateway.journal.note import BadKey, load_signer
+    from gateway.journal.snapshot import snapshot
+
+    size = _seal(settings)
+    try:
+        key = load_signer(settings.journal_key).public
+    except (BadKey, OSError) as error:
+        raise JournalUnavailable(f"the journal's key cannot be read: {error}") from error
+    with snapshot(settings.database, size) as journal:
+        entries, checkpoints = journal.count()
+        items = _shown(journal.items(), entries + checkpoints)
+        yield from to_lines(heading_of(key, entries, checkpoints), items)
+
+
+def _seal(settings: Settings) -> int | None:
+    """Make a checkpoint of all there is, and give its size; without one the export is of everything."""
+    from gateway.app import journal_sealer
+    from gateway.journal.sealing import CannotSeal
+
+    if not settings.database.exists():
+        raise JournalUnavailable(f"no journal can be read at `{settings.database}`")
+    try:
+        newest = journal_sealer(settings).seal()
+    except CannotSeal as error:
+        typer.echo(f"no fresh checkpoint, so the export will not verify: {error}", err=True)
+        return None
+    return newest.size if newest else None
+
+
+def _for_reading(settings: Settings, format_: Format) -> Iterator[str]:
+    from gateway.journal.ocsf import to_ocsf
+    from gateway.journal.snapshot import snapshot
+    from gateway.journal.table import to_csv
+
+    with snapshot(settings.database) as journal:
+        entries = _shown(journal.entries(), journal.count()[0])
+        yield from to_csv(entries) if format_ is Format.CSV else to_ocsf(entries)
+
+
+def _shown(items: Iterable[_Item], total: int) -> Iterator[_Item]:
+    console = Console(stderr=True)
+    yield from track(items, "exporting", total, console=console, transient=True, disable=not console.is_terminal)

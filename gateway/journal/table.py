@@ -1,0 +1,37 @@
+"""Entries as a table for a spreadsheet (CSV, RFC 4180). For reading, not for proof."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+from gateway.journal.chain import Stored
+from gateway.logs import visible
+
+_NAMED = ("person", "agent", "client", "tool", "verdict", "reason", "status", "error", "policy_version", "approval")
+_NAMED_TOO = ("approver", "run", "model", "prompt")
+_HEAD = ("position", "at", "tenant", "call_id", "principal", "kind", "once")
+COLUMNS = (*_HEAD, *_NAMED, "rules", *_NAMED_TOO, "body", "hash")
+
+
+def to_csv(entries: Iterator[Stored]) -> Iterator[str]:
+    """Write a heading and one record for each entry, without the newline."""
+    yield ",".join(COLUMNS)
+    for position, _previous, row, digest in entries:
+        body = json.loads(row.body)
+        head = (position, row.at, row.tenant, row.call_id, row.principal, row.kind, row.once)
+        named = [body.get(name) for name in _NAMED]
+        cells = (*head, *named, " ".join(body.get("rules", [])), *(body.get(name) for name in _NAMED_TOO))
+        yield _record([_cell(cell) for cell in (*cells, row.body, digest.hex())])
+
+
+def _cell(value: object) -> str:
+    shown = visible("" if value is None else str(value))
+    # A spreadsheet takes a cell that begins like this for a formula, whoever wrote it.
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
+
+
+def _record(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
