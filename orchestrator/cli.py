@@ -15,8 +15,8 @@ def register(app: typer.Typer) -> None:
     runs = typer.Typer(no_args_is_help=True, help="Run an agent against a gateway, over MCP.")
     runs.command("triage")(run_triage)
     runs.callback()(lambda: None)
-    app.add_typer(runs, name="run")
-    app.command("demo")(demo)
+    app.add_typer(runs, name="run", rich_help_panel="Try it")
+    app.command("demo", rich_help_panel="Try it")(demo)
 
 
 def run_triage(

@@ -23,18 +23,19 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
-app.command("serve")(serve.serve)
-app.command("check")(check.check)
-app.command("tools")(tools.show_tools)
-app.command("decide")(decide.decide)
-app.command("test")(policy_test.run_tests)
-app.command("diff")(diff.diff)
-app.command("prove")(prove.prove)
-app.command("import")(data.import_data)
-app.command("sample")(data.make_sample)
-app.add_typer(tokens.app, name="token")
-app.add_typer(approvals.app, name="approvals")
-app.add_typer(journal.app, name="journal")
+_RUN, _POLICY, _RECORD = "Run it", "Write and prove policy", "Answer and audit"
+app.command("serve", rich_help_panel=_RUN)(serve.serve)
+app.add_typer(tokens.app, name="token", rich_help_panel=_RUN)
+app.command("sample", rich_help_panel=_RUN)(data.make_sample)
+app.command("import", rich_help_panel=_RUN)(data.import_data)
+app.command("tools", rich_help_panel=_POLICY)(tools.show_tools)
+app.command("decide", rich_help_panel=_POLICY)(decide.decide)
+app.command("check", rich_help_panel=_POLICY)(check.check)
+app.command("test", rich_help_panel=_POLICY)(policy_test.run_tests)
+app.command("diff", rich_help_panel=_POLICY)(diff.diff)
+app.command("prove", rich_help_panel=_POLICY)(prove.prove)
+app.add_typer(approvals.app, name="approvals", rich_help_panel=_RECORD)
+app.add_typer(journal.app, name="journal", rich_help_panel=_RECORD)
 for extension in entry_points(group="remit.commands"):
     extension.load()(app)
 
