@@ -40,11 +40,6 @@ class Catalog:
     def __init__(self, tools: Iterable[Tool]) -> None:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
-    def visible(self, policy: Policy, principal: Principal, now: datetime) -> list[Tool]:
-        """The tools that a principal may be allowed or asked for, in the order of declaration."""
-        names = policy.visible(principal, now)
-        return [tool for name, tool in self.tools.items() if name in names]
-
     def find(self, policy: Policy, principal: Principal, name: str, now: datetime) -> Tool:
         """Find a tool by name.
 

@@ -13,11 +13,11 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 from structlog import get_logger
 
-from connectors.contract import Effect, Idempotency, Tool
-from gateway.answer import Answer, answer_schema
+from gateway.answer import Answer
 from gateway.call import Declared, Gateway, ToolCall, call_tool
 from gateway.catalog import UnknownTool, unicode
 from gateway.identity import principal_of
+from gateway.listing import Listings
 from gateway.principal import Principal
 
 log = get_logger("remit.server")
@@ -42,13 +42,15 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
         operator_named: The principal of requests that carry no authenticated user: stdio, or loopback without
             authentication. None refuses them.
     """
+    listings = Listings(gateway.catalog.tools.values(), gateway.policy.current)
 
     async def on_list_tools(context: Context, params: wire.PaginatedRequestParams | None) -> wire.ListToolsResult:
         async def run() -> wire.ListToolsResult:
             if params and params.cursor:
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
-            return wire.ListToolsResult(tools=list_tools(gateway, principal))
+            listing = await listings.under(gateway.policy.current)
+            return wire.ListToolsResult(tools=listing.tools(principal))
 
         return await _sanitized(run)
 
@@ -75,35 +77,6 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
         on_list_tools=on_list_tools,
         on_call_tool=on_call_tool,
     )
-
-
-def list_tools(gateway: Gateway, principal: Principal) -> list[wire.Tool]:
-    """What a principal sees: the tools that policy may allow it or ask a person about."""
-    seen = gateway.catalog.visible(gateway.policy.current, principal, gateway.now())
-    return [described(tool) for tool in seen]
-
-
-_described_tools: dict[str, wire.Tool] = {}
-
-
-def described(tool: Tool) -> wire.Tool:
-    """A tool as `tools/list` gives it: schemas, and annotations from its effect."""
-    if tool.name not in _described_tools:
-        _described_tools[tool.name] = wire.Tool(
-            name=tool.name,
-            title=tool.title,
-            description=tool.description,
-            input_schema=tool.input.model_json_schema(),
-            output_schema=answer_schema(tool),
-            annotations=wire.ToolAnnotations(
-                title=tool.title,
-                read_only_hint=tool.effect is Effect.READ,
-                destructive_hint=tool.effect in {Effect.SEND, Effect.DELETE},
-                idempotent_hint=tool.idempotency in {Idempotency.NONE_NEEDED, Idempotency.VERSION},
-                open_world_hint=tool.effect is Effect.SEND,
-            ),
-        )
-    return _described_tools[tool.name]
 
 
 def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: Principal) -> ToolCall:

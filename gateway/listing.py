@@ -1,0 +1,106 @@
+"""What `tools/list` and `remit tools` show a principal: the tools it may call, narrowed by policy.
+
+What does not depend on the principal is worked out once per policy; what a principal sees is remembered for as long as
+the policy stays in force.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import anyio.to_thread
+import mcp.types as wire
+
+from connectors.contract import Effect, Idempotency, Tool
+from gateway.answer import answer_schema
+from gateway.policy.express import form_of
+from gateway.policy.judge import Policy
+from gateway.policy.narrow import Narrower, Narrowing
+from gateway.principal import Principal
+
+_MOST_REMEMBERED = 50_000
+
+
+class Listing:
+    """What each principal sees under one policy.
+
+    Args:
+        policy: The policy.
+        tools: All tools, in the order in which they are shown.
+        plain: Each of them by name, as it is without policy.
+    """
+
+    def __init__(self, policy: Policy, tools: Sequence[Tool], plain: Mapping[str, wire.Tool]) -> None:
+        self.policy = policy
+        self._plain = plain
+        self._narrower = Narrower(policy, tools)
+        self._narrowed: WeakKeyDictionary[Narrowing, wire.Tool] = WeakKeyDictionary()
+        self._seen: dict[Principal, list[wire.Tool]] = {}
+        self._most = max(1, _MOST_REMEMBERED // max(1, len(tools)))
+        self._narrower.prepare(self._most)
+        for name, narrowing in self._narrower.kept():
+            self._shown(name, narrowing)
+
+    def tools(self, principal: Principal) -> list[wire.Tool]:
+        """The tools that policy may allow a principal, or ask a person about, with schemas that say which calls."""
+        if (seen := self._seen.pop(principal, None)) is None:
+            found = self._narrower.narrow(principal).items()
+            seen = [self._shown(name, narrowing) for name, narrowing in found if narrowing.possible]
+        self._seen[principal] = seen  # the one that was asked for last stands last
+        if len(self._seen) > self._most:
+            del self._seen[next(iter(self._seen))]
+        return seen
+
+    def _shown(self, name: str, narrowing: Narrowing) -> wire.Tool:
+        if (shown := self._narrowed.get(narrowing)) is None:
+            shown = self._narrowed[narrowing] = narrowed(self._plain[name], narrowing)
+        return shown
+
+
+class Listings:
+    """The listing under the policy in force.
+
+    Args:
+        tools: All tools.
+        policy: The policy in force at the start.
+    """
+
+    def __init__(self, tools: Iterable[Tool], policy: Policy) -> None:
+        self._tools = tuple(tools)
+        self._plain = {tool.name: described(tool) for tool in self._tools}
+        self._current = Listing(policy, self._tools, self._plain)
+
+    async def under(self, policy: Policy) -> Listing:
+        """The listing under a policy, which is worked out beside other requests when the policy is new."""
+        listing = self._current
+        if listing.policy is not policy:
+            listing = self._current = await anyio.to_thread.run_sync(Listing, policy, self._tools, self._plain)
+        return listing
+
+
+def described(tool: Tool) -> wire.Tool:
+    """A tool as it is without policy: schemas, and annotations from its effect."""
+    return wire.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=dict(form_of(tool.input).schema),
+        output_schema=answer_schema(tool),
+        annotations=wire.ToolAnnotations(
+            title=tool.title,
+            read_only_hint=tool.effect is Effect.READ,
+            destructive_hint=tool.effect in {Effect.SEND, Effect.DELETE},
+            idempotent_hint=tool.idempotency in {Idempotency.NONE_NEEDED, Idempotency.VERSION},
+            open_world_hint=tool.effect is Effect.SEND,
+        ),
+    )
+
+
+def narrowed(plain: wire.Tool, narrowing: Narrowing) -> wire.Tool:
+    """A tool with the schema and the words of a narrowing."""
+    changed: dict[str, Any] = {}
+    if narrowing.words:
+        changed["description"] = "\n- ".join([f"{plain.description}\n\nPolicy:", *narrowing.words])
+    if narrowing.schema != plain.input_schema:
+        changed["input_schema"] = narrowing.schema
+    return plain.model_copy(update=changed) if changed else plain
