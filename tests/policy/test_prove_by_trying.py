@@ -180,7 +180,7 @@ def every_call(random: Random, text: str) -> Iterator[tuple[Principal, dict[str,
             yield who, dict(zip(SPACE, values, strict=True)), now, history
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(SEEDS)
 def test_the_solver_agrees_with_trying_every_call(seed: int) -> None:
     random = Random(seed)
@@ -212,7 +212,7 @@ def test_the_solver_agrees_with_trying_every_call(seed: int) -> None:
         assert breaks_it(call.principal, call.values, call.now, call.history)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SEEDS)
 def test_a_change_is_called_stricter_only_if_no_call_shows_otherwise(seed: int) -> None:
     random = Random(seed)
@@ -242,7 +242,7 @@ COMPLETE: Mapping[str, Mapping[str, object]] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SEEDS)
 def test_nothing_that_a_valid_call_shows_is_proved_impossible(seed: int) -> None:
     made = generated(seed)

@@ -5,7 +5,7 @@ person, the agent and the tenant. What holds for one caller of a kind holds for 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -29,17 +29,27 @@ class Party:
         roles: The roles under each policy, without the prefix `role:`.
         others: The ids that an unlisted one does not have, if it matters.
         look: What conditions see of it; the same for all that they cannot tell apart.
+        alike: The ids of all listed ones of this kind, if some condition compares the id with what is not known before
+            the call: then they are alike only as long as nothing depends on that comparison.
     """
 
     name: str | None
     roles: tuple[Roles, ...]
     others: frozenset[str]
     look: object
+    alike: tuple[str, ...] = ()
 
     @property
     def kind(self) -> object:
         """Equal for parties that no rule tells apart."""
         return self.roles, self.look
+
+    def each(self) -> Iterator["Party"]:
+        """Every party that it stands for, by itself."""
+        if not self.alike:
+            yield self
+        for name in self.alike:
+            yield Party(name, self.roles, self.others, ("is", name))
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,11 @@ class Caller:
     tenant: Party
     person: Party | None
     agent: Party | None
+
+    @property
+    def vague(self) -> frozenset[FactName]:
+        """The facts whose value stands for that of others."""
+        return frozenset(fact for fact, party in self._named if party and party.alike)
 
     @property
     def parties(self) -> tuple[Party, ...]:
@@ -81,20 +96,31 @@ class Caller:
         return Principal(found["tenant"], found.get("person"), found.get("agent"))
 
 
-def callers(policies: Sequence[Policy], conditions: Iterable[Node]) -> list[Caller]:
+@dataclass(frozen=True)
+class Kind:
+    """Callers whom no rule tells apart: one that stands for all, and the same one in each tenant."""
+
+    one: Caller
+    everywhere: tuple[Caller, ...]
+
+    def each(self) -> Iterator[Caller]:
+        """Everybody of this kind by himself, for when it matters who exactly calls."""
+        for caller in self.everywhere:
+            people = caller.person.each() if caller.person else (None,)
+            for person in people:
+                for agent in caller.agent.each() if caller.agent else (None,):
+                    yield Caller(caller.tenant, person, agent)
+
+
+def callers(policies: Sequence[Policy], conditions: Iterable[Node]) -> list[Kind]:
     """Every kind of caller.
 
     Args:
         policies: The policies that must not tell callers of a kind apart.
         conditions: All conditions that will be asked about them.
     """
-    views = {fact: _View(fact) for fact in _FACTS}
-    for atom in {atom for condition in conditions for atom in _atoms(condition)}:
-        looked_at = {part.name for part in parts(atom) if isinstance(part, Fact)}
-        is_closed = not any(isinstance(part, (Field, Now, Earlier)) for part in parts(atom))
-        for fact in looked_at:
-            views[fact].add(atom, is_closed and len(looked_at) == 1)
-    found: dict[object, Caller] = {}
+    views = _views(conditions)
+    found: dict[object, list[Caller]] = {}
     listed = frozenset(tenant for policy in policies for tenant, _ in policy.roles) - {ANY_TENANT}
     for tenant in (*sorted(listed), None):
         where = Party(tenant, (), listed, views["tenant"].of(tenant, listed))
@@ -104,8 +130,24 @@ def callers(policies: Sequence[Policy], conditions: Iterable[Node]) -> list[Call
             for agent in (None, *agents):
                 if person or agent:
                     kind = (where.kind, person and person.kind, agent and agent.kind)
-                    found.setdefault(kind, Caller(where, person, agent))
-    return list(found.values())
+                    found.setdefault(kind, []).append(Caller(where, person, agent))
+    return [Kind(alike[0], tuple(alike)) for alike in found.values()]
+
+
+def facts_beyond_themselves(atom: Node) -> frozenset[FactName]:
+    """The facts that a part of a condition compares with anything that is not written out in it."""
+    facts = frozenset(part.name for part in parts(atom) if isinstance(part, Fact))
+    is_closed = not any(isinstance(part, (Field, Now, Earlier)) for part in parts(atom))
+    return frozenset() if is_closed and len(facts) == 1 else facts
+
+
+def _views(conditions: Iterable[Node]) -> Mapping[FactName, "_View"]:
+    views = {fact: _View(fact) for fact in _FACTS}
+    for atom in {atom for condition in set(conditions) for atom in _atoms(condition)}:
+        beyond = facts_beyond_themselves(atom)
+        for fact in {part.name for part in parts(atom) if isinstance(part, Fact)}:
+            views[fact].add(atom, fact not in beyond)
+    return views
 
 
 _FACTS: tuple[FactName, ...] = ("tenant", "person", "agent")
@@ -117,7 +159,7 @@ class _View:
     def __init__(self, fact: FactName) -> None:
         self._fact = fact
         self._atoms: list[Node] = []
-        self._is_id_seen = False
+        self.is_id_seen = False
         self._is_more_than_presence = False
 
     def add(self, atom: Node, is_closed: bool) -> None:
@@ -126,7 +168,7 @@ class _View:
             self._atoms.append(atom)
             self._is_more_than_presence |= not _asks_for_presence(atom)
         else:
-            self._is_id_seen = self._is_more_than_presence = True
+            self.is_id_seen = self._is_more_than_presence = True
 
     def of(self, value: str | None, listed: frozenset[str]) -> object:
         """What is seen of a value; None stands for all that are not listed."""
@@ -134,7 +176,7 @@ class _View:
             return ()
         if value is None:
             return ("stranger", listed)
-        if self._is_id_seen:
+        if self.is_id_seen and self._fact == "tenant":
             return value
         seen: dict[FactName, str] = {self._fact: value}
         facts = Facts({}, seen.get("person"), seen.get("agent"), seen.get("tenant", ""), _ANY_TIME)
@@ -178,10 +220,11 @@ def _parties(policies: Sequence[Policy], tenant: str | None, kind: FactName, vie
         }
     )
     listed = frozenset(names)
-    found: dict[object, Party] = {}
+    found: dict[object, tuple[Party, list[str]]] = {}
     for name in (*names, None):
         principal = Principal(tenant or STRANGER, **{kind: name or STRANGER})
         roles = tuple(policy.groups(principal)[0] for policy in policies)
         party = Party(name, roles, listed, view.of(name, listed))
-        found.setdefault(party.kind, party)
-    return list(found.values())
+        _, alike = found.setdefault(party.kind, (party, []))
+        alike += [name] if name else []
+    return [replace(party, alike=tuple(alike)) if view.is_id_seen else party for party, alike in found.values()]

@@ -16,11 +16,11 @@ from gateway.policy.history import History
 from gateway.policy.kinds import Kind, Type
 from gateway.policy.proof.callers import Caller
 from gateway.policy.proof.declared import bounds_of_length, bounds_of_number, form_of_text
+from gateway.policy.proof.formulas import Formula
 from gateway.policy.proof.symbols import (
     ORDINARY_DAY,
     ORDINARY_HOUR,
     STRANGER,
-    Formula,
     Path,
     Symbols,
     sample_text,

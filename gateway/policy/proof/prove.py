@@ -7,18 +7,16 @@ one that it finds is only reported once the policy itself, asked in the ordinary
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import z3
-
 from connectors.contract import Tool
 from gateway.policy.compiled import Facts, Test, compiled
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.expression import Node
 from gateway.policy.judge import Policy, Rule
-from gateway.policy.proof.callers import Caller, Roles, callers
+from gateway.policy.proof.callers import Caller, Kind, Roles, callers
 from gateway.policy.proof.examples import Example
+from gateway.policy.proof.formulas import Formula, all_of, any_of, negated
 from gateway.policy.proof.invariants import Invariant, Who
-from gateway.policy.proof.symbols import Formula
-from gateway.policy.proof.world import Outcome, Says, Status, World
+from gateway.policy.proof.world import Outcome, Says, Spoken, Status, World
 
 SECONDS = 10.0
 """How long the solver may think about one question."""
@@ -90,12 +88,24 @@ class _AboutTool:
     """The rules about one tool, and those of them that speak of a set of roles."""
 
     rules: list[Rule] = field(default_factory=list)
-    memo: dict[Roles, tuple[Rule, ...]] = field(default_factory=dict)
+    by_roles: dict[Roles, Spoken] = field(default_factory=dict)
+    by_positions: dict[tuple[int, ...], Spoken] = field(default_factory=dict)
 
-    def of(self, roles: Roles) -> tuple[Rule, ...]:
-        if roles not in self.memo:
-            self.memo[roles] = tuple(rule for rule in self.rules if rule.role.removeprefix("role:") in roles)
-        return self.memo[roles]
+    def of(self, roles: Roles) -> Spoken:
+        if roles not in self.by_roles:
+            found = tuple(rule for rule in self.rules if rule.role.removeprefix("role:") in roles)
+            positions = tuple(rule.position for rule in found)
+            self.by_roles[roles] = self.by_positions.setdefault(positions, Spoken(found))
+        return self.by_roles[roles]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked: a formula of what the policies say, how an example is confirmed, and the statement's condition."""
+
+    formula: Callable[[World, Sequence[Says]], Formula]
+    confirm: Callable[[Example], CounterExample | None]
+    own: Mapping[str, Node]
 
 
 class _Prover:
@@ -112,17 +122,15 @@ class _Prover:
             name: [each.condition for each in invariants if name in each.tools and each.condition]
             for name in self._tools
         }
-        named = [node for each in invariants if (node := each.who.condition)]
-        asked = [node for conditions in self._own.values() for node in conditions]
-        ruled = [rule.condition for policy in policies for rule in policy.rules if rule.condition]
-        self._callers = callers(policies, [*ruled, *asked, *named])
+        self._named = {
+            tool: [node for each in invariants if tool in each.tools and (node := each.who.condition)]
+            for tool in self._tools
+        }
+        self._kinds: dict[str, list[Kind]] = {}
         self._worlds: dict[object, World] = {}
 
     def invariant(self, invariant: Invariant) -> Answer:
         """Answer one statement: broken if it is for any tool and caller."""
-        fitting = [caller for caller in self._callers if fits(invariant.who, caller)]
-        if not fitting:
-            return Answer(Status.PROVED, 0, "at present nobody fits it")
         meant = compiled(invariant.condition) if invariant.condition else None
         policy = self._policies[0]
 
@@ -132,10 +140,15 @@ class _Prover:
             return CounterExample(call, decision) if is_meant and decision.verdict in invariant.forbidden else None
 
         def ask(world: World, says: Sequence[Says]) -> Formula:
-            return z3.And(world.holds(invariant.condition), says[0].is_one_of(invariant.forbidden))
+            return all_of(world.holds(invariant.condition), says[0].is_one_of(invariant.forbidden))
 
         own = {"its own condition": invariant.condition} if invariant.condition else {}
-        return self._search(invariant.tools, fitting, ask, confirm, own)
+        fitting = {
+            tool: [kind for kind in self._kinds_for(tool) if fits(invariant.who, kind.one)] for tool in invariant.tools
+        }
+        if not any(fitting.values()):
+            return Answer(Status.PROVED, 0, "at present nobody fits it")
+        return self._search(fitting, _Question(ask, confirm, own))
 
     def stricter(self, tool: str) -> Answer:
         """Answer for one tool whether the second policy is nowhere more permissive than the first."""
@@ -148,47 +161,65 @@ class _Prover:
 
         def ask(_: World, says: Sequence[Says]) -> Formula:
             before, after = says
-            is_allowed = z3.And(after.allows, z3.Not(before.allows))
-            return z3.Or(is_allowed, z3.And(after.permits, z3.Not(before.permits)))
+            is_allowed = all_of(after.allows, negated(before.allows))
+            return any_of(is_allowed, all_of(after.permits, negated(before.permits)))
 
-        changed = [caller for caller in self._callers if self._said(0, tool, caller) != self._said(1, tool, caller)]
-        return self._search([tool], changed, ask, confirm, {})
+        kinds = self._kinds_for(tool)
+        changed = [kind for kind in kinds if self._said(0, tool, kind.one) != self._said(1, tool, kind.one)]
+        return self._search({tool: changed}, _Question(ask, confirm, {}))
 
-    def _search(
-        self,
-        tools: Iterable[str],
-        fitting: Sequence[Caller],
-        ask: Callable[[World, Sequence[Says]], Formula],
-        confirm: Callable[[Example], CounterExample | None],
-        own: Mapping[str, Node],
-    ) -> Answer:
-        """Ask for every tool and kind of caller, each different question once, until there is a counter-example."""
+    def _search(self, kinds: Mapping[str, Sequence[Kind]], question: "_Question") -> Answer:
+        """Ask for each tool and kind of caller, until there is a counter-example."""
         asked: dict[object, Outcome[CounterExample]] = {}
-        for tool in tools:
-            for caller in fitting:
-                parties = [self._parties(which, tool, caller) for which in range(len(self._policies))]
-                key = (tool, caller.look, *parties)
-                if key in asked:
-                    continue
-                world = self._world(tool, caller)
-                question = ask(world, [world.says(each) for each in parties])
-                spoken = {rule for party in parties for rules in party for rule in rules}
-                involved = {**own, **{f"rule {rule.id}": rule.condition for rule in spoken if rule.condition}}
-                asked[key] = world.search(question, caller, confirm, involved)
-                if asked[key].status is Status.BROKEN:
-                    return Answer(Status.BROKEN, len(asked), example=asked[key].found)
-        undecided = [outcome.reason for outcome in asked.values() if outcome.status is Status.UNDECIDED]
+        undecided: list[str] = []
+        for tool, callers_of_tool in kinds.items():
+            for kind in callers_of_tool:
+                outcome = self._ask(tool, kind.one, question, asked)
+                if outcome.status is Status.UNDECIDED and kind.one.vague:
+                    outcome = self._ask_each(tool, kind, question, asked)
+                if outcome.status is Status.BROKEN:
+                    return Answer(Status.BROKEN, len(asked), example=outcome.found)
+                if outcome.status is Status.UNDECIDED:
+                    undecided.append(outcome.reason)
         status = Status.UNDECIDED if undecided else Status.PROVED
         return Answer(status, len(asked), "; ".join(dict.fromkeys(undecided)))
 
-    def _parties(self, which: int, tool: str, caller: Caller) -> tuple[tuple[Rule, ...], ...]:
+    def _ask_each(
+        self, tool: str, kind: Kind, question: "_Question", asked: dict[object, Outcome[CounterExample]]
+    ) -> Outcome[CounterExample]:
+        """Ask for everybody of a kind: the first that is not proved, or proved for all."""
+        outcomes = (self._ask(tool, caller, question, asked) for caller in kind.each())
+        return next((each for each in outcomes if each.status is not Status.PROVED), Outcome(Status.PROVED))
+
+    def _ask(
+        self, tool: str, caller: Caller, question: "_Question", asked: dict[object, Outcome[CounterExample]]
+    ) -> Outcome[CounterExample]:
+        """Ask for one caller; what was asked before for one whom the rules do not tell apart needs no solver."""
+        parties = [self._parties(which, tool, caller) for which in range(len(self._policies))]
+        key = (tool, caller.look, *parties)
+        if key not in asked:
+            world = self._world(tool, caller)
+            rules = [rule for policy in parties for spoken in policy for rule in spoken.rules]
+            involved = {f"rule {rule.id}": rule.condition for rule in rules if rule.condition}
+            formula = question.formula(world, [world.says(each) for each in parties])
+            asked[key] = world.search(formula, caller, question.confirm, {**question.own, **involved})
+        return asked[key]
+
+    def _kinds_for(self, tool: str) -> list[Kind]:
+        """The kinds of callers that the conditions about a tool tell apart."""
+        if tool not in self._kinds:
+            ruled = [rule.condition for about in self._about for rule in about[tool].rules if rule.condition]
+            self._kinds[tool] = callers(self._policies, [*ruled, *self._own[tool], *self._named[tool]])
+        return self._kinds[tool]
+
+    def _parties(self, which: int, tool: str, caller: Caller) -> tuple[Spoken, ...]:
         """For each party the rules of one policy that speak of it and of the tool."""
         return tuple(self._about[which][tool].of(party.roles[which]) for party in caller.parties)
 
     def _said(self, which: int, tool: str, caller: Caller) -> list[frozenset[tuple[Node | None, Verdict]]]:
         """The same where the rules say the same, whatever they are called and in whatever order."""
         parties = self._parties(which, tool, caller)
-        return [frozenset((rule.condition, rule.effect) for rule in rules) for rules in parties]
+        return [frozenset((rule.condition, rule.effect) for rule in spoken.rules) for spoken in parties]
 
     def _world(self, tool: str, caller: Caller) -> World:
         key = (tool, caller.look)

@@ -8,7 +8,7 @@ What is assumed about a field is never more than its declaration promises, so th
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import z3
 
@@ -17,12 +17,11 @@ from gateway.policy.expression import ClockPart, FactName
 from gateway.policy.kinds import Kind, Type, type_of_model
 from gateway.policy.patterns import covers
 from gateway.policy.proof.declared import Bounds, bounds_of_length, bounds_of_number, form_of_text
+from gateway.policy.proof.formulas import Formula, any_of
 from gateway.policy.proof.text_classes import TextClass, classes
 from gateway.policy.proof.texts import ADDRESS, ANY, NAME, NOT_EMPTY, AnyLook, Form, Outside
 
 Path: TypeAlias = tuple[str, ...]
-Formula: TypeAlias = Any
-"""A term of z3, which is untyped."""
 
 _SAMPLES: Mapping[Form, tuple[str, ...]] = {ADDRESS: ("someone@elsewhere.example",), ANY: ("",), NOT_EMPTY: ("text",)}
 
@@ -75,7 +74,7 @@ class Symbols:
     def absent(self, path: Path) -> Formula:
         """Whether an argument is None, or something that it is inside of."""
         prefixes = [path[:end] for end in range(1, len(path) + 1)]
-        return z3.Or([self._bool("absent", *prefix) for prefix in prefixes if self.type_at(prefix).optional])
+        return any_of(*[self._bool("absent", *prefix) for prefix in prefixes if self.type_at(prefix).optional])
 
     def flag(self, path: Path) -> Formula:
         """Whether a true-or-false argument is true."""
@@ -143,7 +142,7 @@ class Symbols:
             self.chosen[path] = chosen
             found += _one_of(chosen) if self.type_at(path).kind is Kind.TEXT else self._items(path, chosen)
             for look, variable in looks.items():
-                found.append(variable == z3.Or([picked for each, picked in chosen if look in each.holds]))
+                found.append(variable == any_of(*[picked for each, picked in chosen if look in each.holds]))
         return [*self._bounds, *found]
 
     def preferred(self) -> list[Formula]:

@@ -10,10 +10,9 @@ import z3
 
 from gateway.policy.compiled import RELATIONS
 from gateway.policy.expression import Operator
-from gateway.policy.proof.symbols import Formula, Path, Symbols
-from gateway.policy.proof.texts import Length, Look, Outside, View
-
-TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+from gateway.policy.proof.formulas import FALSE, TRUE, Formula, all_of, any_of, negated, truth_value
+from gateway.policy.proof.symbols import Path, Symbols
+from gateway.policy.proof.texts import MOST_COUNTED, Length, Look, Outside, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def evaluated(run: Callable[..., object], *values: object) -> Truth:
         outcome = run(*values)
     except Exception:  # noqa: BLE001 - as in the judge, whatever it is
         return Truth(FALSE, TRUE)
-    return Truth(z3.BoolVal(outcome is True), z3.BoolVal(not isinstance(outcome, bool)))
+    return Truth(truth_value(outcome is True), truth_value(not isinstance(outcome, bool)))
 
 
 def as_number(term: Term) -> Number:
@@ -115,7 +114,7 @@ def as_number(term: Term) -> Number:
 def _absent(symbols: Symbols, term: Term) -> Formula:
     match term:
         case Known(value=value):
-            return z3.BoolVal(value is None)
+            return truth_value(value is None)
         case Text(path=path, view="itself") | Items(path=path, view="itself"):
             return symbols.absent(path)
         case Number(absent=absent) | Flag(absent=absent):
@@ -135,14 +134,14 @@ def related(symbols: Symbols, operator: Operator, left: Term, right: Term) -> Tr
     match operator:
         case "is" | "is not" | "==" | "!=" if Known(None) in (left, right):
             absent = _absent(symbols, right if left == Known(None) else left)
-            return Truth(absent if operator in ("is", "==") else z3.Not(absent), FALSE)
+            return Truth(absent if operator in ("is", "==") else negated(absent), FALSE)
         case "==":
             return Truth(_same(symbols, left, right), FALSE)
         case "!=":
-            return Truth(z3.Not(_same(symbols, left, right)), FALSE)
+            return Truth(negated(_same(symbols, left, right)), FALSE)
         case "in" | "not in":
             found = _member(symbols, left, right)
-            return found if operator == "in" else Truth(z3.Not(found.holds), found.breaks)
+            return found if operator == "in" else Truth(negated(found.holds), found.breaks)
         case "<" | "<=" | ">" | ">=":
             return _ordered(symbols, operator, left, right)
     raise Outside(f"`{operator}`")
@@ -154,7 +153,7 @@ def _ordered(symbols: Symbols, operator: Operator, left: Term, right: Term) -> T
     if Known(None) in (left, right):
         return Truth(FALSE, TRUE)
     first, second = as_number(left), as_number(right)
-    return Truth(_ORDERINGS[operator](first.value, second.value), z3.Or(first.absent, second.absent))
+    return Truth(_ORDERINGS[operator](first.value, second.value), any_of(first.absent, second.absent))
 
 
 def _count(symbols: Symbols, operator: Operator, left: Term, right: Term) -> Formula:
@@ -168,9 +167,9 @@ def _count(symbols: Symbols, operator: Operator, left: Term, right: Term) -> For
 
 def _length(operator: Operator, number: int | Decimal) -> Length:
     match operator:
-        case "==" | "!=" | "<" | "<=" | ">" | ">=":
+        case "==" | "!=" | "<" | "<=" | ">" | ">=" if number <= MOST_COUNTED:
             return Length(operator, number)
-    raise Outside(f"`{operator}` of a length")
+    raise Outside(f"a length compared with `{operator} {number}`: up to {MOST_COUNTED} characters are counted")
 
 
 def _same(symbols: Symbols, left: Term, right: Term) -> Formula:
@@ -179,13 +178,13 @@ def _same(symbols: Symbols, left: Term, right: Term) -> Formula:
             Known(value=str(value)),
             Text(path=path, view=view) as text,
         ):
-            return z3.And(z3.Not(_absent(symbols, text)), symbols.text(path, equal(view, value)))
+            return all_of(negated(_absent(symbols, text)), symbols.text(path, equal(view, value)))
         case (Flag() as flag, Known(value=bool(value))) | (Known(value=bool(value)), Flag() as flag):
-            return z3.And(z3.Not(flag.absent), flag.holds == value)
+            return all_of(negated(flag.absent), flag.holds == value)
         case (Flag(), Flag()):
-            return z3.Or(
-                z3.And(left.absent, right.absent),
-                z3.And(z3.Not(z3.Or(left.absent, right.absent)), left.holds == right.holds),
+            return any_of(
+                all_of(left.absent, right.absent),
+                all_of(negated(any_of(left.absent, right.absent)), left.holds == right.holds),
             )
         case (Characters(), _) | (_, Characters()):
             return _count(symbols, "==", left, right)
@@ -194,15 +193,15 @@ def _same(symbols: Symbols, left: Term, right: Term) -> Formula:
         case (Text() | Known(value=str()), Text() | Known(value=str())):
             raise Outside("two texts that both depend on the call are compared")
     first, second = as_number(left), as_number(right)
-    both = z3.And(z3.Not(first.absent), z3.Not(second.absent))
-    return z3.Or(z3.And(first.absent, second.absent), z3.And(both, first.value == second.value))
+    both = all_of(negated(first.absent), negated(second.absent))
+    return any_of(all_of(first.absent, second.absent), all_of(both, first.value == second.value))
 
 
 def _member(symbols: Symbols, left: Term, right: Term) -> Truth:
     match left, right:
         case _, Known(value=frozenset(values)):
             options: list[Formula] = [_same(symbols, left, Known(value)) for value in values]
-            return Truth(z3.Or(options), FALSE)
+            return Truth(any_of(*options), FALSE)
         case Known(value=str(value)), Items(path=path, view=view):
             return Truth(symbols.text(path, equal(view, value)), _absent(symbols, right))
         case Known(value=None), Items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-from gateway.policy.proof.texts import AnyLook, Form, Length, Look, Neither, Outside, form_of_look
+from gateway.policy.proof.texts import VIEWS, AnyLook, Form, Length, Look, Neither, Outside, form_of_look
 
 
 class _Recogniser(Protocol):
@@ -52,20 +52,42 @@ class _Machine:
 
 
 class _Words:
-    """Recognises each of many texts at once; a state is the text read so far while it begins one of them."""
+    """Recognises each of many texts at once; a state is the text read so far while it begins one of them.
+
+    Args:
+        words: The texts.
+        lowered: Whether every character is read in lower case. İ alone becomes two then, which no word has in a row.
+    """
 
     start = ""
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str], *, lowered: bool) -> None:
         self._words = frozenset(words)
         self._beginnings = {word[:end] for word in self._words for end in range(len(word) + 1)}
+        self._lowered = lowered
 
     def accepts(self, state: str | None) -> str | None:
         return state if state in self._words else None
 
     def step(self, state: str | None, char: str) -> str | None:
-        longer = None if state is None else state + char
+        longer = None if state is None else state + (char.lower() if self._lowered else char)
         return longer if longer in self._beginnings else None
+
+
+class _Domains:
+    """The same of what stands behind the last at sign; a state also says whether anything was read."""
+
+    start: tuple[bool, str | None] = (False, None)
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = _Words(words, lowered=True)
+
+    def accepts(self, state: tuple[bool, str | None]) -> str | None:
+        return self._words.accepts(state[1])
+
+    def step(self, state: tuple[bool, str | None], char: str) -> tuple[bool, str | None]:
+        is_behind = char == "@" and state[0]
+        return True, "" if is_behind else self._words.step(state[1], char)
 
 
 class _Counter:
@@ -83,8 +105,8 @@ class _Counter:
         return min(state + 1, self._most)
 
 
-_MOST_COUNTED = 500
-_MOST_STATES = 40_000
+_MOST_STEPS = 4_000_000
+"""Of a machine, each less than a microsecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +146,23 @@ def classes(
 
 
 def _machines(form: Form, looks: Iterable[Look | Length], apart: Iterable[str]) -> list[_Recogniser]:
-    """One for the language first, one for all plain texts, one for each other look, one for the length."""
-    plain = {look.pieces[0] for look in looks if isinstance(look, Look) and _is_plain(look)}
-    machines: list[_Recogniser] = [_Machine(form), _Words({*plain, *apart})]
-    machines += [_Machine(form_of_look(look)) for look in looks if isinstance(look, Look) and not _is_plain(look)]
+    """One for the language first, one for all whole texts of each view, one for each other look, one for the length."""
+    shapes = [look for look in looks if isinstance(look, Look)]
+    words = {view: {look.pieces[0] for look in shapes if look.view == view and _is_whole(look)} for view in VIEWS}
+    machines: list[_Recogniser] = [_Machine(form), _Words({*words["itself"], *apart}, lowered=False)]
+    machines += [_Words(words["lower"], lowered=True)] if words["lower"] else []
+    machines += [_Domains(words["domain"])] if words["domain"] else []
+    machines += [_Machine(form_of_look(look)) for look in shapes if not _is_whole(look)]
     lengths = [int(look.number) for look in looks if isinstance(look, Length)]
-    if lengths:
-        if max(lengths) > _MOST_COUNTED:
-            raise Outside(f"lengths above {_MOST_COUNTED} are not counted")
-        machines.append(_Counter(max(*lengths, 0) + 2))
-    return machines
+    return [*machines, _Counter(max(*lengths, 0) + 2)] if lengths else machines
+
+
+def _is_whole(look: Look) -> bool:
+    return len(look.pieces) == 1
 
 
 def _is_plain(look: Look) -> bool:
-    return look.view == "itself" and len(look.pieces) == 1
+    return look.view == "itself" and _is_whole(look)
 
 
 def _distinguished(machines: Sequence[_Recogniser], alphabet: str) -> Iterable[str]:
@@ -156,7 +181,7 @@ def _distinguished(machines: Sequence[_Recogniser], alphabet: str) -> Iterable[s
             if after[0] and after not in seen:
                 seen[after] = seen[state] + char
                 queue.append(after)
-        if len(queue) > _MOST_STATES:
+        if len(queue) * len(alphabet) * len(machines) > _MOST_STEPS:
             raise Outside("the conditions look at this text in too many ways")
     return texts.values()
 

@@ -30,13 +30,14 @@ class Look:
 
     def __call__(self, text: str) -> bool:
         try:
-            seen = _VIEWS[self.view](text)
+            seen = VIEWS[self.view](text)
         except ValueError:
             return False
         return re.fullmatch(".*".join(map(re.escape, self.pieces)), str(seen), re.DOTALL) is not None
 
 
-_VIEWS: Mapping[View, Callable[[str], object]] = {"itself": str, "lower": str.lower, "domain": domain}
+VIEWS: Mapping[View, Callable[[str], object]] = {"itself": str, "lower": str.lower, "domain": domain}
+"""Each way of seeing a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,9 @@ class Neither:
     def __call__(self, text: str) -> bool:
         return not any(look(text) for look in self.looks)
 
+
+MOST_COUNTED = 500
+"""The greatest number that a length is compared with: each makes the search for classes longer."""
 
 AnyLook: TypeAlias = Look | Length | Neither
 _RELATIONS: Mapping[str, Callable[[float | Decimal, float | Decimal], bool]] = {

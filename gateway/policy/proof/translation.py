@@ -28,10 +28,10 @@ from gateway.policy.expression import (
 )
 from gateway.policy.functions import FUNCTIONS
 from gateway.policy.kinds import Kind
-from gateway.policy.proof.symbols import Formula, Path, Symbols, stranger
+from gateway.policy.proof.callers import facts_beyond_themselves
+from gateway.policy.proof.formulas import FALSE, TRUE, Formula, all_of, any_of, negated, truth_value
+from gateway.policy.proof.symbols import Path, Symbols, stranger
 from gateway.policy.proof.terms import (
-    FALSE,
-    TRUE,
     Characters,
     Flag,
     Items,
@@ -54,9 +54,13 @@ class Translation:
     Args:
         symbols: The unknowns of the call.
         facts: Who calls; a fact that is left out is that of a stranger, about whom `symbols` knows more.
+        vague: The facts whose value stands for others too: only what is asked about it alone is the same for all.
     """
 
-    def __init__(self, symbols: Symbols, facts: Mapping[FactName, str | None]) -> None:
+    def __init__(
+        self, symbols: Symbols, facts: Mapping[FactName, str | None], vague: frozenset[FactName] = frozenset()
+    ) -> None:
+        self._vague = vague
         self._symbols = symbols
         self._facts = facts
         self._memo: dict[Node, Truth] = {}
@@ -77,7 +81,7 @@ class Translation:
                 return _joined(word, [self.truth(operand) for operand in operands])
             case Not(operand=operand):
                 inner = self.truth(operand)
-                return Truth(z3.Not(inner.holds), inner.breaks)
+                return Truth(negated(inner.holds), inner.breaks)
         try:
             return self._atom(node)
         except Outside as error:
@@ -87,6 +91,8 @@ class Translation:
             return unknown
 
     def _atom(self, node: Node) -> Truth:
+        if not self._vague.isdisjoint(facts_beyond_themselves(node)):
+            raise Outside("it matters who exactly calls")
         match node:
             case Compare(operands=operands, operators=operators):
                 return self._compare(operands, operators)
@@ -95,9 +101,9 @@ class Translation:
         term, breaks = self._term(node)
         match term:
             case Known(value=bool(value)):
-                return Truth(z3.BoolVal(value), breaks)
+                return Truth(truth_value(value), breaks)
             case Flag(holds=holds, absent=absent):
-                return Truth(holds, z3.Or(breaks, absent))
+                return Truth(holds, any_of(breaks, absent))
         return Truth(FALSE, TRUE)  # neither true nor false: the judge refuses it
 
     def _compare(self, operands: Sequence[Node], operators: Sequence[Operator]) -> Truth:
@@ -106,8 +112,8 @@ class Translation:
         holds, breaks, reached = TRUE, terms[0][1], TRUE
         for (left, right), operator in zip(pairwise(terms), operators, strict=True):
             found = related(self._symbols, operator, left[0], right[0])
-            breaks = z3.Or(breaks, z3.And(reached, z3.Or(right[1], found.breaks)))
-            reached = holds = z3.And(holds, found.holds)
+            breaks = any_of(breaks, all_of(reached, any_of(right[1], found.breaks)))
+            reached = holds = all_of(holds, found.holds)
         return Truth(holds, breaks)
 
     def _term(self, node: Node) -> tuple[Term, Formula]:
@@ -156,7 +162,7 @@ class Translation:
             number = as_number(term)
             values.append(number.value)
             breaks += [broken, number.absent]
-        return Number(z3.Sum(values)), z3.Or(breaks)
+        return Number(z3.Sum(values)), any_of(*breaks)
 
     def _seen(self, node: Call) -> tuple[Term, Formula]:
         """`lower`, `domain` or `len` of something."""
@@ -165,50 +171,50 @@ class Translation:
             case function, Known(value=value):
                 return _computed(function, value, breaks)
             case "len", Text(path=path, view="itself"):
-                return Characters(path), z3.Or(breaks, self._symbols.absent(path))
+                return Characters(path), any_of(breaks, self._symbols.absent(path))
             case "len", Items(path=path):
-                return Number(self._symbols.length(path)), z3.Or(breaks, self._symbols.absent(path))
+                return Number(self._symbols.length(path)), any_of(breaks, self._symbols.absent(path))
             case "lower", Text(path=path, view=view):
                 lowered: View = "lower" if view == "itself" else view
-                return Text(path, lowered), z3.Or(breaks, self._symbols.absent(path))
+                return Text(path, lowered), any_of(breaks, self._symbols.absent(path))
             case "domain", Text(path=path, view="itself" | "lower"):
                 has_domain = self._symbols.text(path, HAS_DOMAIN)
-                return Text(path, "domain"), z3.Or(breaks, self._symbols.absent(path), z3.Not(has_domain))
+                return Text(path, "domain"), any_of(breaks, self._symbols.absent(path), negated(has_domain))
             case "domain", Items(path=path, view="itself"):
                 lacks_domain = self._symbols.text(path, Neither(frozenset({HAS_DOMAIN})))
-                return Items(path, "domain"), z3.Or(breaks, self._symbols.absent(path), lacks_domain)
+                return Items(path, "domain"), any_of(breaks, self._symbols.absent(path), lacks_domain)
         raise Outside(f"`{node.function}` of what another function gives")
 
     def _asked(self, node: Call) -> Truth:
         """A function that is true or false of its two arguments."""
         (left, left_breaks), (right, right_breaks) = map(self._term, node.arguments)
-        breaks = z3.Or(left_breaks, right_breaks)
+        breaks = any_of(left_breaks, right_breaks)
         match left, right:
             case Known(), Known():
                 found = evaluated(FUNCTIONS[node.function].run, left.value, right.value)
-                return Truth(found.holds, z3.Or(breaks, found.breaks))
+                return Truth(found.holds, any_of(breaks, found.breaks))
             case Text(path=path, view=view), Known(value=str(part)):
                 holds = self._symbols.text(path, Look(view, _pieces(node.function, part)))
-                return Truth(holds, z3.Or(breaks, self._symbols.absent(path)))
+                return Truth(holds, any_of(breaks, self._symbols.absent(path)))
             case Items(path=path, view=view), Known(value=frozenset(values)):
                 holds = self._among(node.function, path, [equal(view, value) for value in values])
-                return Truth(holds, z3.Or(breaks, self._symbols.absent(path)))
+                return Truth(holds, any_of(breaks, self._symbols.absent(path)))
         raise Outside(f"`{node.function}` of two things that both depend on the call")
 
     def _among(self, function: str, path: Path, looks: Sequence[Look]) -> Formula:
         if function == "any_in":
-            return z3.Or([self._symbols.text(path, look) for look in looks])
-        return z3.Not(self._symbols.text(path, Neither(frozenset(looks))))
+            return any_of(*[self._symbols.text(path, look) for look in looks])
+        return negated(self._symbols.text(path, Neither(frozenset(looks))))
 
 
 def _joined(word: str, truths: Iterable[Truth]) -> Truth:
     """`and` and `or` evaluate from left to right and stop when the answer is known."""
     holds, breaks, reached = [], [], TRUE
     for truth in truths:
-        breaks.append(z3.And(reached, truth.breaks))
+        breaks.append(all_of(reached, truth.breaks))
         holds.append(truth.holds)
-        reached = z3.And(reached, truth.holds if word == "and" else z3.Not(truth.holds))
-    return Truth(z3.And(holds) if word == "and" else z3.Or(holds), z3.Or(breaks))
+        reached = all_of(reached, truth.holds if word == "and" else negated(truth.holds))
+    return Truth(all_of(*holds) if word == "and" else any_of(*holds), any_of(*breaks))
 
 
 def _pieces(function: str, part: str) -> tuple[str, ...]:

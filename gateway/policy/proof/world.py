@@ -13,8 +13,8 @@ from gateway.policy.expression import Node, parts
 from gateway.policy.judge import Rule
 from gateway.policy.proof.callers import Caller
 from gateway.policy.proof.examples import Example, read_example
-from gateway.policy.proof.symbols import Formula, Symbols
-from gateway.policy.proof.terms import FALSE, TRUE
+from gateway.policy.proof.formulas import FALSE, TRUE, Formula, all_of, any_of, negated
+from gateway.policy.proof.symbols import Symbols
 from gateway.policy.proof.texts import Outside
 from gateway.policy.proof.translation import Translation
 
@@ -39,6 +39,13 @@ class Outcome(Generic[Found]):
     found: Found | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """The rules that speak of a party and a tool; one object for the same rules, so that comparing costs nothing."""
+
+    rules: tuple[Rule, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Says:
     """What the rules say of a caller: that it may without asking, and that it may or must ask."""
@@ -50,10 +57,10 @@ class Says:
         """The verdict is one of these."""
         formulas: Mapping[Verdict, Formula] = {
             Verdict.ALLOW: self.allows,
-            Verdict.ASK: z3.And(self.permits, z3.Not(self.allows)),
-            Verdict.DENY: z3.Not(self.permits),
+            Verdict.ASK: all_of(self.permits, negated(self.allows)),
+            Verdict.DENY: negated(self.permits),
         }
-        return z3.Or([formulas[verdict] for verdict in verdicts])
+        return any_of(*[formulas[verdict] for verdict in verdicts])
 
 
 class World:
@@ -72,41 +79,41 @@ class World:
     ) -> None:
         self._tool = tool
         self._symbols = Symbols(tool, tools, caller.unlisted)
-        self._translation = Translation(self._symbols, caller.facts)
+        self._translation = Translation(self._symbols, caller.facts, caller.vague)
         for condition in conditions:
             self._translation.truth(condition)
         self._solver = z3.Solver()
         self._solver.set("timeout", milliseconds)
         self._solver.add(*self._symbols.constraints())
         self._preferred = self._symbols.preferred()
-        self._parties: dict[tuple[Rule, ...], Says] = {}
+        self._parties: dict[Spoken, Says] = {}
 
     def holds(self, condition: Node | None) -> Formula:
         """The condition can be evaluated and is true."""
         if condition is None:
             return TRUE
         truth = self._translation.truth(condition)
-        return z3.And(truth.holds, z3.Not(truth.breaks))
+        return all_of(truth.holds, negated(truth.breaks))
 
-    def says(self, parties: Iterable[tuple[Rule, ...]]) -> Says:
+    def says(self, parties: Iterable[Spoken]) -> Says:
         """What the policy says of a caller, given for each party the rules that speak of it and the tool."""
-        each = [self._party(rules) for rules in parties]
-        return Says(z3.And([party.allows for party in each]), z3.And([party.permits for party in each]))
+        each = [self._party(party) for party in parties]
+        return Says(all_of(*[party.allows for party in each]), all_of(*[party.permits for party in each]))
 
-    def _party(self, rules: tuple[Rule, ...]) -> Says:
-        if rules not in self._parties:
+    def _party(self, spoken: Spoken) -> Says:
+        if spoken not in self._parties:
             matched: dict[Verdict, list[Formula]] = {verdict: [] for verdict in Verdict}
             broken = []
-            for rule in rules:
+            for rule in spoken.rules:
                 truth = self._translation.truth(rule.condition) if rule.condition else None
                 matched[rule.effect].append(truth.holds if truth else TRUE)
                 broken.append(truth.breaks if truth else FALSE)
-            denied = z3.Or([*broken, *matched[Verdict.DENY]])
-            allowed, asked = z3.Or(matched[Verdict.ALLOW]), z3.Or(matched[Verdict.ASK])
-            self._parties[rules] = Says(
-                z3.And(z3.Not(denied), z3.Not(asked), allowed), z3.And(z3.Not(denied), z3.Or(asked, allowed))
+            denied = any_of(*[*broken, *matched[Verdict.DENY]])
+            allowed, asked = any_of(*matched[Verdict.ALLOW]), any_of(*matched[Verdict.ASK])
+            self._parties[spoken] = Says(
+                all_of(negated(denied), negated(asked), allowed), all_of(negated(denied), any_of(asked, allowed))
             )
-        return self._parties[rules]
+        return self._parties[spoken]
 
     def search(
         self,
@@ -128,12 +135,12 @@ class World:
             self._solver.add(question)
             reason = ""
             for _ in range(_MOST_ATTEMPTS):
-                answer = self._check()
+                answer = self._solver.check()
                 if answer == z3.unsat and not reason:
                     return Outcome(Status.PROVED)
                 if answer != z3.sat:
                     break
-                model = self._solver.model()
+                model = self._ordinary_model()
                 try:
                     if found := confirm(read_example(self._tool, self._symbols, caller, model)):
                         return Outcome(Status.BROKEN, found=found)
@@ -145,10 +152,10 @@ class World:
         finally:
             self._solver.pop()
 
-    def _check(self) -> Formula:
-        """Sat, unsat or unknown; sat by an ordinary call if there is one."""
-        ordinary = self._solver.check(*self._preferred) if self._preferred else z3.unknown
-        return ordinary if ordinary == z3.sat else self._solver.check()
+    def _ordinary_model(self) -> Formula:
+        """An ordinary call if there is one, else the one that was found."""
+        found = self._solver.model()
+        return self._solver.model() if self._solver.check(*self._preferred) == z3.sat else found
 
     def _gave_up(self) -> str:
         return f"the solver gave up: {self._solver.reason_unknown()}"
@@ -166,4 +173,4 @@ class World:
         """Another choice of texts, or of what could not be translated."""
         picked = [variable for chosen in self._symbols.chosen.values() for _, variable in chosen]
         free = [*picked, *self._translation.unknowns]
-        return z3.Or([variable != model.eval(variable, model_completion=True) for variable in free])
+        return any_of(*[variable != model.eval(variable, model_completion=True) for variable in free])
