@@ -7,8 +7,9 @@ fails before the decision is a refusal, and nothing happens in a back end that t
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from secrets import token_hex
+from time import time_ns
 from typing import Annotated, Any
-from uuid import uuid4
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,6 +66,11 @@ class Declared(BaseModel):
     key: Annotated[Line | None, Field(alias="remit/key")] = None
 
 
+def _new_call_id() -> str:
+    # The time first: the journal's index then grows at its end alone, which halves what a commit writes.
+    return f"call_{time_ns():016x}{token_hex(8)}"
+
+
 @dataclass(frozen=True)
 class ToolCall:
     """One `tools/call` as it arrived."""
@@ -75,7 +81,7 @@ class ToolCall:
     declared: Declared = field(default_factory=Declared)
     client: str = ""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
-    id: str = field(default_factory=lambda: f"call_{uuid4().hex}")
+    id: str = field(default_factory=_new_call_id)
     key: str = ""
     """The name of the approval that released it: then its entries are recorded once."""
 

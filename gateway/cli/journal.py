@@ -37,7 +37,7 @@ def list_entries(
     for entry in entries:
         who = " for ".join(str(part) for part in (entry.body.get("agent"), entry.body.get("person")) if part)
         why = entry.body.get("reason") or entry.body.get("error") or entry.body.get("status") or ""
-        cells = (f"{entry.at:%m-%d %H:%M:%S}", entry.call_id[:13], who, entry.body["tool"], entry.kind.value, str(why))
+        cells = (f"{entry.at:%m-%d %H:%M:%S}", entry.call_id, who, entry.body["tool"], entry.kind.value, str(why))
         table.add_row(str(entry.position), *(escape(visible(cell)) for cell in cells))
     Console().print(table)
 

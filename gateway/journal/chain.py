@@ -41,9 +41,9 @@ def entry_bytes(position: int, previous: bytes, row: Row) -> bytes:
         previous: The hash of the entry before, 32 bytes.
         row: The stored values.
     """
-    texts = [b"" if text is None else text.encode() for text in row]
-    lengths = [-1 if text is None else len(encoded) for text, encoded in zip(row, texts, strict=True)]
-    return b"".join((_FORM, previous, _LENGTHS.pack(position, *lengths), *texts))
+    texts = [None if text is None else text.encode() for text in row]
+    lengths = [-1 if text is None else len(text) for text in texts]
+    return b"".join((_FORM, previous, _LENGTHS.pack(position, *lengths), *filter(None, texts)))
 
 
 def entry_hash(position: int, previous: bytes, row: Row) -> bytes:

@@ -66,6 +66,10 @@ class Entry:
     position: int = 0
 
 
+# ASCII: no text that a caller can think of is then unwritable, half of a surrogate pair included.
+_in_one_spelling = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+
+
 class Row(NamedTuple):
     """The values of an entry as they are stored."""
 
@@ -85,8 +89,7 @@ def to_row(entry: Entry) -> Row:
         TypeError: If the body is not JSON data.
         UnicodeEncodeError: If a name is not Unicode text.
     """
-    # ASCII: no text that a caller can think of is then unwritable, half of a surrogate pair included.
-    body = json.dumps(entry.body, separators=(",", ":"), sort_keys=True)
+    body = _in_one_spelling(entry.body)
     row = Row(entry.call_id, entry.tenant, entry.principal, entry.at.isoformat(), entry.kind.value, entry.once, body)
     # What SQLite could not take is refused here, where it harms no other entry of its batch.
     "".join(part for part in row if part).encode()

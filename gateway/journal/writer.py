@@ -6,19 +6,20 @@ an entry that is not durable in time is an error, and whoever asked must not act
 """
 
 import asyncio
-import queue
 import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
-from gateway.journal.chain import GENESIS, chained
+from gateway.journal.chain import GENESIS, Stored, chained
 from gateway.journal.database import connect
 from gateway.journal.entry import AlreadyRecorded, Entry, JournalUnavailable, Row, to_row
 
@@ -30,10 +31,7 @@ log = get_logger("remit.journal")
 _BATCH = 256
 _QUEUE = 10_000
 _HEAD = "SELECT position, hash FROM journal ORDER BY position DESC LIMIT 1"
-_INSERT = """
-INSERT INTO journal (position, previous, call_id, tenant, principal, at, kind, once, body, hash)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_COLUMNS = "position, previous, call_id, tenant, principal, at, kind, once, body, hash"
 _RECORDED = "SELECT call_id FROM journal WHERE tenant = ? AND once = ?"
 
 
@@ -69,7 +67,7 @@ class Journal:
         self._path = path
         self._timeout = timeout
         self._checkpoints = checkpoints
-        self._queue: queue.Queue[_Pending | None] = queue.Queue(_QUEUE)
+        self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self.failing: str = ""
         """Why the last write failed; empty while the journal works."""
@@ -97,18 +95,20 @@ class Journal:
         """
         loop = asyncio.get_running_loop()
         pending = _Pending(to_row(entry), loop.create_future(), loop)
+        if self._queue.qsize() >= _QUEUE:
+            raise JournalUnavailable("the journal cannot keep up")
+        self._queue.put(pending)
+        deadline = loop.call_later(self._timeout, self._give_up, pending)
         try:
-            self._queue.put_nowait(pending)
-        except queue.Full:
-            raise JournalUnavailable("the journal cannot keep up") from None
-        try:
-            async with asyncio.timeout(self._timeout):
-                await pending.done
-        except TimeoutError:
-            self.failing = f"no answer within {self._timeout:g} s"
-            raise JournalUnavailable("the journal does not answer in time") from None
+            await pending.done
         finally:
+            deadline.cancel()
             pending.abandoned = True
+
+    def _give_up(self, pending: _Pending) -> None:
+        if not pending.done.done():
+            self.failing = f"no answer within {self._timeout:g} s"
+            pending.settle(JournalUnavailable("the journal does not answer in time"))
 
     def close(self) -> None:
         """Write what is queued, make a last checkpoint and stop."""
@@ -134,7 +134,7 @@ class Journal:
             batch.append(item)
             if len(batch) == _BATCH or self._queue.empty():
                 return batch, True
-            item = self._queue.get_nowait()
+            item = self._queue.get()
         return batch, False
 
     def _write(self, batch: list[_Pending]) -> None:
@@ -160,8 +160,7 @@ class Journal:
         refusals = _refusals(self._connection, rows)
         head = self._connection.execute(_HEAD).fetchone() or (0, GENESIS)
         accepted = (row for row, refusal in zip(rows, refusals, strict=True) if refusal is None)
-        placed = ((place, before, *row, digest) for place, before, row, digest in chained(accepted, *head))
-        self._connection.executemany(_INSERT, placed)
+        _insert(self._connection, list(chained(accepted, *head)))
         self._connection.execute("COMMIT")
         return refusals
 
@@ -173,6 +172,23 @@ class Journal:
                 connection.close()
             except sqlite3.Error:
                 log.warning("journal_close_failed")
+
+
+def _insert(connection: sqlite3.Connection, entries: Sequence[Stored]) -> None:
+    # Many in one statement: after each statement this thread would wait again for its turn of the interpreter.
+    start = 0
+    while start < len(entries):
+        # By powers of two, so that few statements are ever prepared.
+        size = 1 << (len(entries) - start).bit_length() - 1
+        some = entries[start : start + size]
+        values = [value for place, before, row, digest in some for value in (place, before, *row, digest)]
+        connection.execute(_insert_statement(size), values)
+        start += size
+
+
+@cache
+def _insert_statement(size: int) -> str:
+    return f"INSERT INTO journal ({_COLUMNS}) VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * size)  # noqa: S608
 
 
 def _settle(batch: Sequence[_Pending], errors: Sequence[Exception | None]) -> None:

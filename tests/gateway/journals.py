@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.note import PublicKey, load_or_make_signer
@@ -48,3 +49,34 @@ class Kept:
         for size in sizes:
             self.append(replace(ENTRY, call_id=f"call_{number}") for number in range(size))
             self.sealer().seal()
+
+
+def change_a_byte(lines: list[bytes], random_: Random) -> list[bytes]:
+    """Change, remove or add one byte somewhere."""
+    whole = bytearray(b"".join(lines))
+    place = random_.randrange(len(whole))
+    match random_.randrange(3):
+        case 0:
+            whole[place] ^= random_.randrange(1, 256)
+        case 1:
+            del whole[place]
+        case 2:
+            whole.insert(place, random_.randrange(256))
+    return bytes(whole).splitlines(keepends=True)
+
+
+def change_a_row(lines: list[bytes], random_: Random) -> list[bytes]:
+    """Remove, double, move or empty one line, or put another in its place."""
+    changed, place = list(lines), random_.randrange(len(lines))
+    match random_.randrange(5):
+        case 0:
+            del changed[place]
+        case 1:
+            changed.insert(random_.randrange(len(lines)), lines[place])
+        case 2:
+            changed.insert(random_.randrange(len(lines)), changed.pop(place))
+        case 3:
+            changed[place] = b"{}\n"
+        case 4:
+            changed[place] = lines[random_.randrange(len(lines))]
+    return changed

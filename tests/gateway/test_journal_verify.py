@@ -16,7 +16,7 @@ from gateway.journal.lines import from_lines, heading_of, to_lines
 from gateway.journal.note import PublicKey, Signer
 from gateway.journal.snapshot import snapshot
 from gateway.journal.verify import Report, check, check_file
-from tests.gateway.journals import ENTRY, Kept
+from tests.gateway.journals import ENTRY, Kept, change_a_byte, change_a_row
 
 SIZES = (10, 5, 15)
 
@@ -62,38 +62,7 @@ def test_entries_with_any_text_are_read_back_as_they_were_written(tmp_path: Path
     assert checked(exported(kept), kept.key).finding is None
 
 
-def byte_changes(lines: list[bytes], random_: random.Random) -> list[bytes]:
-    """Change, remove or add one byte somewhere."""
-    whole = bytearray(b"".join(lines))
-    place = random_.randrange(len(whole))
-    match random_.randrange(3):
-        case 0:
-            whole[place] ^= random_.randrange(1, 256)
-        case 1:
-            del whole[place]
-        case 2:
-            whole.insert(place, random_.randrange(256))
-    return bytes(whole).splitlines(keepends=True)
-
-
-def row_changes(lines: list[bytes], random_: random.Random) -> list[bytes]:
-    """Remove, double, move or empty one line, or put another in its place."""
-    changed, place = list(lines), random_.randrange(len(lines))
-    match random_.randrange(5):
-        case 0:
-            del changed[place]
-        case 1:
-            changed.insert(random_.randrange(len(lines)), lines[place])
-        case 2:
-            changed.insert(random_.randrange(len(lines)), changed.pop(place))
-        case 3:
-            changed[place] = b"{}\n"
-        case 4:
-            changed[place] = lines[random_.randrange(len(lines))]
-    return changed
-
-
-@pytest.mark.parametrize("change", [byte_changes, row_changes])
+@pytest.mark.parametrize("change", [change_a_byte, change_a_row])
 def test_every_change_of_one_byte_or_one_row_is_found(
     made: Kept, change: Callable[[list[bytes], random.Random], list[bytes]]
 ) -> None:
