@@ -5,7 +5,7 @@ allowed before, as the journal has it. Deciding under the old and the new policy
 what had changed since the entry was written.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -22,6 +22,8 @@ from gateway.policy.kinds import Kind as FieldKind
 from gateway.policy.kinds import Type, type_of_model
 from gateway.principal import Principal
 
+_DECIDED = frozenset({Kind.DENIED, Kind.PENDING, Kind.REPEATED, Kind.INTENT})
+"""One of these is recorded of each call that was decided."""
 _STEP = 1_000
 _MOST_CALLS_NAMED = 3
 
@@ -98,7 +100,7 @@ def replay(
     readers = {tool.name: _Arguments(type_of_model(tool.input)) for tool in tools}
     runs = _Runs({name for tool in tools for policy in (old, new) for name in policy.needs_history(tool.name)}, window)
     for entry in read_journal(path):
-        if "verdict" in entry.body:
+        if entry.kind in _DECIDED:
             _decide_again(entry, found, (old, new), readers, runs)
         elif entry.kind is Kind.UNKNOWN_TOOL:
             _count_if_shown_now(entry, found, new)
@@ -181,12 +183,27 @@ def _conversion(declared: Type) -> _Convert | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Allowed:
-    call_id: str
-    at: datetime
-    tool: str
-    arguments: Mapping[str, object]
+    """The calls of one tool that a run was allowed, oldest first: their arguments, and beside them when and which."""
+
+    arguments: deque[Mapping[str, object]] = field(default_factory=deque)
+    calls: deque[tuple[datetime, str]] = field(default_factory=deque)
+
+    def add(self, entry: Entry) -> None:
+        self.arguments.append(entry.body["arguments"])
+        self.calls.append((entry.at, entry.call_id))
+
+    def forget_before(self, time: datetime) -> None:
+        while self.calls and self.calls[0][0] < time:
+            self.arguments.popleft()
+            self.calls.popleft()
+
+    def forget(self, call_id: str) -> None:
+        for index, (_, each) in enumerate(self.calls):
+            if each == call_id:
+                del self.arguments[index], self.calls[index]
+                return
 
 
 class _Runs:
@@ -195,21 +212,19 @@ class _Runs:
     def __init__(self, tools: set[str], window: timedelta) -> None:
         self._tools = tools
         self._window = window
-        self._allowed: dict[tuple[str, str], list[_Allowed]] = defaultdict(list)
+        self._runs: dict[tuple[str, str], dict[str, _Allowed]] = defaultdict(lambda: defaultdict(_Allowed))
 
     def note(self, entry: Entry) -> None:
         """Remember what an entry says was allowed, and forget what failed for sure."""
-        run = (entry.tenant, entry.principal)
-        if entry.kind is Kind.INTENT and entry.body["tool"] in self._tools:
-            allowed = _Allowed(entry.call_id, entry.at, entry.body["tool"], entry.body["arguments"])
-            self._allowed[run].append(allowed)
-        elif entry.kind is Kind.OUTCOME and entry.body.get("status") == "failed" and run in self._allowed:
-            self._allowed[run] = [each for each in self._allowed[run] if each.call_id != entry.call_id]
+        tool = entry.body.get("tool")
+        if tool in self._tools and entry.kind is Kind.INTENT:
+            self._runs[entry.tenant, entry.principal][tool].add(entry)
+        elif tool in self._tools and entry.kind is Kind.OUTCOME and entry.body.get("status") == "failed":
+            self._runs[entry.tenant, entry.principal][tool].forget(entry.call_id)
 
     def before(self, entry: Entry) -> History:
-        """What the entry's run was allowed within the window before it."""
-        calls: dict[str, list[Mapping[str, object]]] = defaultdict(list)
-        for each in self._allowed.get((entry.tenant, entry.principal), ()):
-            if each.at >= entry.at - self._window:
-                calls[each.tool].append(each.arguments)
-        return History(calls)
+        """What the entry's run was allowed within the window before it; good until the next entry is noted."""
+        run = self._runs.get((entry.tenant, entry.principal), {})
+        for allowed in run.values():
+            allowed.forget_before(entry.at - self._window)
+        return History({tool: allowed.arguments for tool, allowed in run.items()})
