@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.registry import TOOLS
+from gateway.call import ToolCall, call_tool
 from gateway.cli import app
 from gateway.journal import Entry, Journal, Kind
 from gateway.policy.decision import Verdict
@@ -21,6 +22,7 @@ from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from gateway.replay import Replay, replay
 from gateway.settings import SHIPPED_POLICIES
+from tests.gateway.conftest import OpenGateway
 from tests.policy.making import policy, team_rules
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -244,3 +246,20 @@ def test_the_command_tells_flips_and_fails_only_if_asked_to(tmp_path: Path) -> N
     )
     assert same.exit_code == 0
     assert json.loads(same.stdout)["replay"]["flips"] == []
+
+
+async def test_what_the_gateway_itself_recorded_comes_out_the_same(opened: OpenGateway, home: Path) -> None:
+    ana = Principal("larkspur", person="ana@larkspur.example")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("crm_create_contact", {"name": "Kim Doe", "email": "kim@customer.example"}),
+        ("crm_issue_refund", {**refund("20.5"), "order_id": "ord_none"}),
+        ("crm_issue_refund", {**refund("51"), "order_id": "ord_none"}),
+        ("crm_issue_refund", {**refund("501"), "order_id": "ord_none"}),
+        ("crm_list_deals", {}),
+    ]
+    async with opened() as gateway:
+        for tool, arguments in calls:
+            await call_tool(gateway, ToolCall(ana, tool, {**arguments}))
+        policy_in_force = gateway.policy.current
+    found = replay(home / "remit.db", policy_in_force, policy_in_force, TOOLS, DAY)
+    assert (found.decisions, found.flips, found.aged, found.undecidable) == (len(calls), {}, 0, {})
