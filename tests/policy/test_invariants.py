@@ -105,6 +105,25 @@ def test_what_lies_outside_of_translation_is_said_with_its_rule_and_is_not_prove
     assert "rule R7 lies outside what can be translated: two texts that both depend on the call" in problem.message
 
 
+def test_a_statement_about_one_person_is_about_every_tenant() -> None:
+    rules = "p, R7, role:everyone, crm_get_contact, tenant != 'acme', allow, \n" + RULE
+    [problem] = check_invariants(policy(rules), TOOLS, 'i, X, person:ana, crm_get_contact, "", never allow, ""')
+    assert problem.message.startswith("X does not hold: person:ana in ")
+    within = """i, X, person:ana, crm_get_contact, "tenant == 'acme'", never allow, \"\""""
+    assert check_invariants(policy(rules), TOOLS, within) == ()
+
+
+def test_a_rule_about_an_id_reaches_whoever_has_it_even_if_no_line_lists_him() -> None:
+    rules = "p, R7, role:everyone, crm_get_contact, \"ends_with(person.id, '@acme.example')\", allow, \n" + RULE
+    [problem] = check_invariants(policy(rules), TOOLS, 'i, X, any person alone, crm_get_contact, "", never allow, ""')
+    assert "@acme.example in" in problem.message
+    own = "p, R7, role:everyone, ticket_update_ticket, args.assignee == person.id, allow, \n" + RULE
+    roles = "g, person:zoe@acme.example, role:team, acme\ng, person:eve, role:team, acme\ng, agent:bot, role:bot, acme"
+    text = 'i, X, any person alone with role:team, ticket_update_ticket, "", never allow, ""'
+    [problem] = check_invariants(policy(own, roles), TOOLS, text)
+    assert "person:zoe@acme.example in acme calls `ticket_update_ticket`" in problem.message
+
+
 def test_without_an_answer_in_time_nothing_is_proved(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     import z3
 

@@ -112,20 +112,22 @@ class Kind:
                     yield Caller(caller.tenant, person, agent)
 
 
-def callers(policies: Sequence[Policy], conditions: Iterable[Node]) -> list[Kind]:
+def callers(policies: Sequence[Policy], conditions: Iterable[Node], named: Iterable[str] = ()) -> list[Kind]:
     """Every kind of caller.
 
     Args:
         policies: The policies that must not tell callers of a kind apart.
         conditions: All conditions that will be asked about them.
+        named: Parties (`person:…`, `agent:…`) that count as listed in every tenant.
     """
+    everywhere = frozenset(named)
     views = _views(conditions)
     found: dict[object, list[Caller]] = {}
     listed = frozenset(tenant for policy in policies for tenant, _ in policy.roles) - {ANY_TENANT}
     for tenant in (*sorted(listed), None):
         where = Party(tenant, (), listed, views["tenant"].of(tenant, listed))
-        people = _parties(policies, tenant, "person", views["person"])
-        agents = _parties(policies, tenant, "agent", views["agent"])
+        people = _parties(policies, tenant, "person", views["person"], everywhere)
+        agents = _parties(policies, tenant, "agent", views["agent"], everywhere)
         for person in (None, *people):
             for agent in (None, *agents):
                 if person or agent:
@@ -208,17 +210,13 @@ def _atoms(condition: Node) -> Iterator[Node]:
             yield condition
 
 
-def _parties(policies: Sequence[Policy], tenant: str | None, kind: FactName, view: _View) -> list[Party]:
+def _parties(
+    policies: Sequence[Policy], tenant: str | None, kind: FactName, view: _View, named: frozenset[str]
+) -> list[Party]:
     """One party of each kind in a tenant (None: one that is not listed)."""
     prefix = f"{kind}:"
-    names = sorted(
-        {
-            subject.removeprefix(prefix)
-            for policy in policies
-            for where, subject in policy.roles
-            if where in (tenant, ANY_TENANT) and subject.startswith(prefix)
-        }
-    )
+    linked = {subject for policy in policies for where, subject in policy.roles if where in (tenant, ANY_TENANT)}
+    names = sorted(subject.removeprefix(prefix) for subject in linked | named if subject.startswith(prefix))
     listed = frozenset(names)
     found: dict[object, tuple[Party, list[str]]] = {}
     for name in (*names, None):

@@ -122,10 +122,7 @@ class _Prover:
             name: [each.condition for each in invariants if name in each.tools and each.condition]
             for name in self._tools
         }
-        self._named = {
-            tool: [node for each in invariants if tool in each.tools and (node := each.who.condition)]
-            for tool in self._tools
-        }
+        self._named = [each.who for each in invariants if each.who.name]
         self._kinds: dict[str, list[Kind]] = {}
         self._worlds: dict[object, World] = {}
 
@@ -209,7 +206,9 @@ class _Prover:
         """The kinds of callers that the conditions about a tool tell apart."""
         if tool not in self._kinds:
             ruled = [rule.condition for about in self._about for rule in about[tool].rules if rule.condition]
-            self._kinds[tool] = callers(self._policies, [*ruled, *self._own[tool], *self._named[tool]])
+            named = [node for who in self._named if (node := who.condition)]
+            parties = [f"{who.subject}:{who.name}" for who in self._named]
+            self._kinds[tool] = callers(self._policies, [*ruled, *self._own[tool], *named], parties)
         return self._kinds[tool]
 
     def _parties(self, which: int, tool: str, caller: Caller) -> tuple[Spoken, ...]:
