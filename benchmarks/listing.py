@@ -27,6 +27,7 @@ from connectors.ticketing.tools import UpdateTicket
 from gateway.listing import Listing, described
 from gateway.policy.judge import Policy
 from gateway.policy.load import policy_from_texts
+from gateway.policy.outcomes import needs_caller
 from gateway.principal import Principal
 
 MODEL = (Path(__file__).parents[1] / "policies" / "model.conf").read_text(encoding="utf-8")
@@ -50,11 +51,16 @@ CONDITIONS: dict[type[BaseModel], tuple[str, ...]] = {
         "args.mailbox == 'team{n}@larkspur.example'",
         "all_in(domain(args.to), ['larkspur.example'])",
         "not ends_with(args.mailbox, '@larkspur.example')",
+        "len(args.to) <= {n} and all_in(domain(args.cc), ['larkspur.example', 'partner{n}.example'])",
+        "any_in(domain(args.to), ['rival.example', 'rival{n}.example'])",
         "args.mailbox == person.id",
     ),
     UpdateTicket: (
         "args.status in ['solved', 'closed']",
         "args.assignee is not None and domain(args.assignee) != 'larkspur.example'",
+        "args.priority == 'urgent' and args.status == 'solved'",
+        "args.tags is not None and any_in(args.tags, ['vip'])",
+        "args.status is None or args.status == 'pending'",
         "args.assignee == person.id",
     ),
     SearchContacts: ("", "args.limit <= 20", "calls('area*') < {n}"),
@@ -126,7 +132,11 @@ def main() -> None:
     plain = {tool.name: described(tool) for tool in tools}
     start = time.perf_counter()
     listing = Listing(policy, tools, plain)
-    print(f"Python {platform.python_version()}, {options.tools} tools, {len(policy.rules)} rules")
+    late = sum(bool(rule.condition and needs_caller(rule.condition)) for rule in policy.rules)
+    print(
+        f"Python {platform.python_version()}, {options.tools} tools, {len(policy.rules)} rules, "
+        f"{late} of them read again for each caller"
+    )
     print(f"{'prepare, once per policy':<28} {(time.perf_counter() - start) * 1_000:15.0f} ms")
     gc.collect()
     gc.freeze()

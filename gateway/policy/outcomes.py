@@ -100,6 +100,8 @@ def _replaced(node: Node, made: Callable[[Fact], Node]) -> Node:
 
 def _is_open(node: Node) -> bool:
     """Whether the outcome depends on the call."""
+    if isinstance(node, (Field, Constant, Values)):
+        return isinstance(node, Field)
     return any(isinstance(part, (Field, Now, Earlier)) for part in parts(node))
 
 

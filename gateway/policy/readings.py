@@ -28,6 +28,7 @@ class Reading:
         rule: The rule.
         arguments: The type of the tool's input.
         node: Its condition with who calls replaced (`for_anyone`, `for_caller`); None when it always applies.
+        words: The words of each part of its condition that must hold.
         outcome: The calls that it speaks of.
         is_so: What is known of the caller, if the rule was read for one.
     """
@@ -35,6 +36,7 @@ class Reading:
     rule: Rule
     arguments: Type
     node: Node | None = None
+    words: tuple[str, ...] = ()
     outcome: Outcome = ALWAYS
     is_so: IsSo | None = None
 
@@ -45,10 +47,10 @@ class Reading:
     @cached_property
     def _parts(self) -> tuple[tuple[Region, str], ...]:
         """The parts of the condition that must all hold: the calls for which each does, and its words."""
-        if self.node is None or self.rule.condition is None:
-            return ()
-        read = tuple(_in_words(self.rule.condition, self.node, self.arguments))
-        return tuple((known(region, self.is_so), words) for region, words in read) if self.is_so else read
+        if not (isinstance(self.node, Logic) and self.node.word == "and"):
+            return tuple((self.outcome.true, words) for words in self.words)
+        read = _needed(self.node, self.words, self.arguments)
+        return tuple((known(region, self.is_so), words) for region, words in read) if self.is_so else tuple(read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,11 @@ def read_for_anyone(rules: Sequence[Rule], arguments: Type) -> Part:
         arguments: The type of the tool's input.
     """
     late = any(rule.condition is not None and needs_caller(rule.condition) for rule in rules)
-    return _asked(_part([_read(rule, arguments, for_anyone) for rule in rules], late=late))
+    readings = [
+        Reading(rule, arguments, rule.condition, _words(rule.condition)) if rule.condition else Reading(rule, arguments)
+        for rule in rules
+    ]
+    return _asked(_part([_read(each, for_anyone) for each in readings], late=late))
 
 
 def read_again(part: Part, caller: Facts) -> Part:
@@ -87,20 +93,13 @@ def read_again(part: Part, caller: Facts) -> Part:
     def replaced(node: Node) -> Node:
         return for_caller(node, caller)
 
-    return _part(
-        [
-            each if each.node is each.rule.condition else _read(each.rule, each.arguments, replaced)
-            for each in part.readings
-        ]
-    )
+    return _part([each if each.node is each.rule.condition else _read(each, replaced) for each in part.readings])
 
 
 def finished(part: Part, is_so: IsSo) -> Part:
     """A part for callers of whom this is known."""
     readings = tuple(
-        Reading(
-            each.rule, each.arguments, each.node, each.outcome._replace(true=known(each.outcome.true, is_so)), is_so
-        )
+        replace(each, outcome=each.outcome._replace(true=known(each.outcome.true, is_so)), is_so=is_so)
         for each in part.readings
     )
     return Part(readings, known(part.granted, is_so), known(part.left, is_so))
@@ -118,12 +117,12 @@ def looked_at(caller: Facts) -> IsSo:
     return is_so
 
 
-def _read(rule: Rule, arguments: Type, replaced: Callable[[Node], Node]) -> Reading:
-    if rule.condition is None:
-        return Reading(rule, arguments)
-    has_facts = any(isinstance(part, Fact) for part in parts(rule.condition))
-    node = replaced(rule.condition) if has_facts else rule.condition
-    return Reading(rule, arguments, node, outcome(node, arguments))
+def _read(reading: Reading, replaced: Callable[[Node], Node]) -> Reading:
+    condition = reading.rule.condition
+    if condition is None:
+        return reading
+    node = replaced(condition) if any(isinstance(part, Fact) for part in parts(condition)) else condition
+    return replace(reading, node=node, outcome=outcome(node, reading.arguments))
 
 
 def _part(readings: Sequence[Reading], *, late: bool = False) -> Part:
@@ -141,22 +140,18 @@ def _asked(part: Part) -> Part:
     return replace(part, asks=tuple(dict.fromkeys(each for each in looks if each[0].path[0] == CALLER)))
 
 
-def _in_words(written: Node, node: Node, arguments: Type) -> Iterator[tuple[Region, str]]:
-    """The parts of a condition that must all hold.
+def _words(condition: Node) -> tuple[str, ...]:
+    """The words of each part of a condition that must hold."""
+    if isinstance(condition, Logic) and condition.word == "and":
+        return tuple(f"({said(part)})" if isinstance(part, Logic) else said(part) for part in condition.operands)
+    return (said(condition),)
 
-    Args:
-        written: The condition.
-        node: The same with who calls replaced.
-        arguments: The type of the tool's input.
-    """
-    if not isinstance(node, Logic) or not isinstance(written, Logic) or node.word == "or":
-        yield outcome(node, arguments).true, said(written)
-        return
+
+def _needed(node: Logic, words: Sequence[str], arguments: Type) -> Iterator[tuple[Region, str]]:
+    """The parts of a condition that no other part says as well: the calls for which each holds, and its words."""
     needed = {place: outcome(part, arguments).true for place, part in enumerate(node.operands)}
     for place, region in list(needed.items()):
         others = (other for each, other in needed.items() if each != place)
         if any(all(surely_holds(region, each.seen) for each in other) for other in others):
-            del needed[place]  # another part says it as well
-    for place, region in needed.items():
-        part = written.operands[place]
-        yield region, f"({said(part)})" if isinstance(part, Logic) else said(part)
+            del needed[place]
+    yield from ((region, words[place]) for place, region in needed.items())
