@@ -54,6 +54,24 @@ def show(
         typer.echo(json.dumps(json.loads(_json(entry)), indent=2))
 
 
+@app.command()
+def why(
+    call_id: Annotated[str, typer.Argument(help="A call's id, or an approval's (`apr_…`).")], home: Home = None
+) -> None:
+    """Tell on one page why a call came out as it did: asked, decided, approved, done, seen."""
+    from gateway.journal.telling import why as told
+
+    database = load_settings(home=home).database
+    entries = list(read_journal(database, call_id=call_id))
+    if not entries:
+        raise typer.BadParameter(f"the journal has no call `{call_id}`")
+    # A call that waits for a person is carried out under the name of its approval.
+    approvals = {str(entry.body["approval"]) for entry in entries if entry.body.get("approval")} - {call_id}
+    entries += [entry for name in approvals for entry in read_journal(database, call_id=name)]
+    for line in told(sorted(entries, key=lambda entry: entry.position)):
+        typer.echo(line)
+
+
 def _json(entry: Entry) -> str:
     # ASCII only: what outsiders wrote must not reach a terminal as control characters.
     head = {"position": entry.position, "at": entry.at.isoformat(), "call_id": entry.call_id, "tenant": entry.tenant}

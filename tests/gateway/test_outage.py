@@ -12,7 +12,7 @@ import pytest
 from gateway.journal import read_journal
 from gateway.settings import SHIPPED_POLICIES
 from tests.gateway.test_http import META
-from tests.processes import PATIENCE_SECONDS, Served, make_token, serving
+from tests.processes import PATIENCE_SECONDS, Served, make_token, remit, serving
 
 pytestmark = pytest.mark.process
 
@@ -75,6 +75,31 @@ def test_when_the_disk_takes_no_more_nothing_runs_and_service_resumes_when_it_do
     assert create_contact(served, 2)["status"] == "ok", "the contact must not exist yet"
     assert httpx.get(f"{served.url}/readyz").status_code == 200
     assert contacts(home) == 2
+
+
+def test_a_checkpoint_folder_that_cannot_be_written_is_shown_and_logged_while_calls_go_on(
+    home: Path, policies: Path
+) -> None:
+    home.mkdir()
+    (home / "remit.toml").write_text("checkpoint_seconds = 0.05\n")
+    (home / "checkpoints").write_text("in the way")
+    who = "person:tom.lindqvist@larkspur.example"
+    with serving(home, "--policies", str(policies), "--no-auth", "--as", who) as served:
+        assert create_contact(served, 1)["status"] == "ok"
+        wait_for_journal(served, "no checkpoints")
+        assert create_contact(served, 2)["status"] == "ok"
+        assert "checkpoint_failed" in served.log.read_text()
+        (home / "checkpoints").unlink()
+        wait_for_journal(served, "ok")
+    assert "4 entries are what was written" in remit("journal", "verify", "--home", str(home)).stdout
+
+
+def wait_for_journal(served: Served, state: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (ready := httpx.get(f"{served.url}/readyz")).json()["journal"] != state:
+        assert time.monotonic() < deadline, f"the journal never was `{state}`"
+        time.sleep(0.05)
+    assert ready.status_code == 200
 
 
 def wait_for_policy(served: Served, state: str) -> None:

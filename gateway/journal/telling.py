@@ -1,0 +1,118 @@
+"""One call told in words: who asked what, why it was decided so, who approved, what was done and seen."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.journal.entry import Entry, Kind
+from gateway.logs import visible
+
+_LONGEST = 400
+_DECLARED = ("client", "run", "model", "prompt", "key")
+_TOLD = frozenset(
+    {"tool", "person", "agent", *_DECLARED, "arguments", "arguments_hash", "verdict", "rules", "reason"}
+    | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
+    | {"saw", "untrusted"}
+)
+_STATUSES = {
+    "ok": "done",
+    "failed": "failed",
+    "timeout": "given up: the back end did not answer in time; nothing was changed",
+    "cancelled": "given up: the caller went away",
+    "in_doubt": "in doubt: nobody knows whether it happened",
+}
+Body = Mapping[str, Any]
+
+
+def why(entries: Sequence[Entry]) -> Iterator[str]:
+    """Tell a call on one page, line by line, with nothing in it that a terminal would obey.
+
+    Args:
+        entries: The call's entries, oldest first, at least one; with those of the approval that it asked for.
+    """
+    facts: dict[str, Any] = {}
+    for entry in entries:
+        facts = {**entry.body, **facts}
+    first, last = entries[0], entries[-1]
+    page = [
+        ("call", ", ".join(dict.fromkeys(entry.call_id for entry in entries))),
+        ("asked at", first.at.isoformat(sep=" ", timespec="milliseconds")),
+        ("asked by", _who(facts, first)),
+        *((f"{name} said" if name == "client" else name, facts[name]) for name in _DECLARED if facts.get(name)),
+        ("tool", facts.get("tool")),
+        *_arguments(facts),
+        ("policy", facts.get("policy_version")),
+        ("result", _sentence(last)),
+    ]
+    yield from (f"{name:<12} {_shown(value)}" for name, value in page if value is not None)
+    yield ""
+    for entry in entries:
+        yield f"{entry.position:>8}  {entry.at:%Y-%m-%d %H:%M:%S}  {_shown(_sentence(entry))}"
+        yield from (f"{'':31}{_shown(line)}" for line in _details(entry.body))
+
+
+def _who(facts: Body, entry: Entry) -> str:
+    person, agent = facts.get("person"), facts.get("agent")
+    who = f"{person} through the agent {agent}" if person and agent else person or agent or entry.principal
+    return f"{who}, of {entry.tenant}"
+
+
+def _arguments(facts: Body) -> Iterator[tuple[str, str]]:
+    for name, value in (facts.get("arguments") or {}).items():
+        if value not in (None, [], {}, ""):
+            yield "with", f"{name} = {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+
+
+def _details(body: Body) -> Iterator[str]:
+    if body.get("reason"):
+        rules = ", ".join(body.get("rules") or ["no rule"])
+        yield f"by {rules} of policy {body.get('policy_version')}: {body['reason']}"
+    if body.get("saw"):
+        yield f"it showed {', '.join(body['saw'])}"
+    if body.get("untrusted"):
+        yield f"outsiders may have written {', '.join(body['untrusted'])} in what it showed"
+    for name in sorted(body.keys() - _TOLD):
+        yield f"{name} = {json.dumps(body[name], ensure_ascii=False)}"
+
+
+def _sentence(entry: Entry) -> str:
+    tell = _SENTENCES.get(entry.kind)
+    return tell(entry.body) if tell else f"{entry.kind} {json.dumps(entry.body, ensure_ascii=False)}"
+
+
+def _denied(body: Body) -> str:
+    if body.get("approval"):
+        return f"refused: the question {body['approval']} was answered with no or expired"
+    return f"denied: {body.get('reason')}"
+
+
+def _answered(body: Body) -> str:
+    note = f", who notes: {body['note']}" if body.get("note") else ""
+    return f"{'approved' if body.get('approved') else 'refused'} by {body.get('approver')}{note}"
+
+
+def _begun(body: Body) -> str:
+    return f"begun ({body.get('effect')}), {'after a yes' if body.get('verdict') == 'ask' else 'allowed'}"
+
+
+def _ended(body: Body) -> str:
+    status = str(body.get("status"))
+    return _STATUSES.get(status, status) + (f": {body['error']}" if body.get("error") else "")
+
+
+_SENTENCES: dict[Kind, Callable[[Body], str]] = {
+    Kind.UNKNOWN_TOOL: lambda _body: "refused: this caller has no such tool",
+    Kind.INVALID: lambda body: f"refused: the input was wrong: {body.get('error')}",
+    Kind.DENIED: _denied,
+    Kind.PENDING: lambda body: f"not done yet: {body.get('approval')} waits for a person's answer",
+    Kind.ASKED: lambda body: f"a person is asked; open until {body.get('expires_at')}",
+    Kind.ANSWERED: _answered,
+    Kind.REPEATED: lambda _body: "asked again after it was done: the first answer was given once more",
+    Kind.INTENT: _begun,
+    Kind.OUTCOME: _ended,
+}
+
+
+def _shown(value: object) -> str:
+    text = visible(str(value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
