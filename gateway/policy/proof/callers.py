@@ -10,7 +10,20 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from gateway.policy.compiled import Facts, compiled
-from gateway.policy.expression import Compare, Constant, Earlier, Fact, FactName, Field, Logic, Node, Not, Now, parts
+from gateway.policy.expression import (
+    Compare,
+    Constant,
+    Earlier,
+    Fact,
+    FactName,
+    Field,
+    Logic,
+    Node,
+    Not,
+    Now,
+    Values,
+    parts,
+)
 from gateway.policy.judge import Policy
 from gateway.policy.proof.symbols import STRANGER
 from gateway.policy.roles import ANY_TENANT
@@ -125,7 +138,7 @@ def callers(policies: Sequence[Policy], conditions: Iterable[Node], named: Itera
     found: dict[object, list[Caller]] = {}
     listed = frozenset(tenant for policy in policies for tenant, _ in policy.roles) - {ANY_TENANT}
     for tenant in (*sorted(listed), None):
-        where = Party(tenant, (), listed, views["tenant"].of(tenant, listed))
+        where = Party(tenant, (), views["tenant"].among(listed), views["tenant"].of(tenant, listed))
         people = _parties(policies, tenant, "person", views["person"], everywhere)
         agents = _parties(policies, tenant, "agent", views["agent"], everywhere)
         for person in (None, *people):
@@ -161,28 +174,33 @@ class _View:
     def __init__(self, fact: FactName) -> None:
         self._fact = fact
         self._atoms: list[Node] = []
+        self._ids: frozenset[str] | None = frozenset()
         self.is_id_seen = False
-        self._is_more_than_presence = False
 
     def add(self, atom: Node, is_closed: bool) -> None:
         """Note a part of a condition that looks at the fact, and whether it looks at nothing else."""
-        if is_closed:
-            self._atoms.append(atom)
-            self._is_more_than_presence |= not _asks_for_presence(atom)
-        else:
-            self.is_id_seen = self._is_more_than_presence = True
+        if not is_closed:
+            self.is_id_seen = True
+            return
+        self._atoms.append(atom)
+        ids = _ids(atom)
+        self._ids = None if self._ids is None or ids is None else self._ids | ids
 
     def of(self, value: str | None, listed: frozenset[str]) -> object:
         """What is seen of a value; None stands for all that are not listed."""
-        if not self._is_more_than_presence:
+        if not self.is_id_seen and not self._ids and self._ids is not None:
             return ()
         if value is None:
-            return ("stranger", listed)
+            return ("stranger", self.among(listed))
         if self.is_id_seen and self._fact == "tenant":
             return value
         seen: dict[FactName, str] = {self._fact: value}
         facts = Facts({}, seen.get("person"), seen.get("agent"), seen.get("tenant", ""), _ANY_TIME)
         return tuple(_outcome(atom, facts) for atom in self._atoms)
+
+    def among(self, listed: frozenset[str]) -> frozenset[str]:
+        """The listed ids that can matter: where conditions only compare with ids, these."""
+        return listed if self._ids is None else listed & self._ids
 
 
 def _outcome(atom: Node, facts: Facts) -> object:
@@ -192,11 +210,22 @@ def _outcome(atom: Node, facts: Facts) -> object:
         return "fails"
 
 
-def _asks_for_presence(atom: Node) -> bool:
-    return isinstance(atom, Compare) and all(
-        isinstance(operand, Fact) or (isinstance(operand, Constant) and operand.value is None)
-        for operand in atom.operands
-    )
+def _ids(atom: Node) -> frozenset[str] | None:
+    """The ids that a part of a condition compares with, and with None; None if it looks at an id in any other way."""
+    if not isinstance(atom, Compare):
+        return None
+    found: set[str] = set()
+    for operand in atom.operands:
+        match operand:
+            case Fact():
+                continue
+            case Constant(value=value):
+                found |= {value} if isinstance(value, str) else set()
+            case Values(items=items):
+                found |= {item.value for item in items if isinstance(item.value, str)}
+            case _:
+                return None
+    return frozenset(found)
 
 
 def _atoms(condition: Node) -> Iterator[Node]:
@@ -222,7 +251,7 @@ def _parties(
     for name in (*names, None):
         principal = Principal(tenant or STRANGER, **{kind: name or STRANGER})
         roles = tuple(policy.groups(principal)[0] for policy in policies)
-        party = Party(name, roles, listed, view.of(name, listed))
+        party = Party(name, roles, view.among(listed), view.of(name, listed))
         _, alike = found.setdefault(party.kind, (party, []))
         alike += [name] if name else []
     return [replace(party, alike=tuple(alike)) if view.is_id_seen else party for party, alike in found.values()]
