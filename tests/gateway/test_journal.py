@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import pytest
 
-from gateway.journal import Entry, Journal, JournalUnavailable, Kind, read_journal
-from gateway.journal.entry import Row
+from gateway.journal import Entry, Journal, JournalUnavailable, Kind, read_journal, writer
+from gateway.journal.entry import Row, to_row
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -115,3 +115,32 @@ async def test_an_entry_that_cannot_be_written_fails_alone_and_the_writer_lives(
     await journal.append(entry("call_good"))
     journal.close()
     assert [read.call_id for read in read_journal(path)] == ["call_good"]
+
+
+async def test_a_journal_that_cannot_keep_up_refuses_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path, timeout=5)
+    monkeypatch.setattr("gateway.journal.writer._QUEUE", 0)
+    with pytest.raises(JournalUnavailable, match="keep up"):
+        await journal.append(entry())
+    journal.close()
+
+
+def test_an_event_loop_that_ends_before_its_entry_is_written_harms_no_other(path: Path) -> None:
+    journal = Journal(path, timeout=5)
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+
+    async def leave() -> None:
+        waiting = asyncio.ensure_future(journal.append(entry("call_left")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        journal._queue.put(
+            writer._Pending(to_row(entry("call_lost")), waiting.get_loop().create_future(), waiting.get_loop())
+        )
+
+    asyncio.run(leave())
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    asyncio.run(journal.append(entry("call_after")))
+    journal.close()
+    assert [read.call_id for read in read_journal(path)][-2:] == ["call_lost", "call_after"]

@@ -232,3 +232,25 @@ def test_a_change_in_the_database_itself_is_found(kept: Kept, statement: str, pr
         report = check(journal.items(), kept.key)
     assert report.finding
     assert (report.finding.problem, report.finding.position) == (problem, position), report.finding.detail
+
+
+@pytest.mark.parametrize("lines", [[], [b"{}\n"], [b"\n"], [b'{"checkpoint":1}\n'], [b"[1]\n"], [b"\xff\n"]])
+def test_what_is_no_export_is_told(made: Kept, lines: list[bytes]) -> None:
+    report = checked(lines, made.key)
+    assert report.finding
+    assert report.finding.problem is Problem.UNREADABLE
+
+
+@pytest.mark.parametrize("line", [b'{"checkpoint":1}\n', b'{"position":null,"body":{}}\n'])
+def test_a_line_of_another_form_is_told_with_its_number(made: Kept, line: bytes) -> None:
+    lines = exported(made)
+    report = checked([*lines[:4], line, *lines[4:]], made.key)
+    assert report.finding
+    assert (report.finding.position, report.finding.detail) == (4, "line 5 is not as the journal writes it")
+
+
+def test_an_unreadable_line_after_a_bad_entry_does_not_hide_it(made: Kept) -> None:
+    lines = exported(made)
+    report = checked([*lines[:4], *lines[5:9], b"?\n"], made.key)
+    assert report.finding
+    assert (report.finding.position, report.finding.problem) == (4, Problem.MISSING)
