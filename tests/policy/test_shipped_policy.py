@@ -227,6 +227,7 @@ LATER_DECISIONS: list[tuple[str, str, Mapping[str, object], datetime, History | 
     ("tom", "email_send_message", TO_CUSTOMER, SATURDAY, EMPTY, "ask", "C05"),
     ("tom", "email_send_message", TO_CUSTOMER, IN_NEW_YORK, EMPTY, "ask", "C05"),
     ("tom", "email_send_draft", {**DRAFT, "mailbox": SALES}, SATURDAY, EMPTY, "ask", "C05"),
+    ("tom", "email_send_draft", {**DRAFT, "mailbox": SUPPORT}, SATURDAY, EMPTY, "deny", ""),
     ("tom", "email_create_draft", TO_CUSTOMER, SATURDAY, EMPTY, "allow", "C04"),
     ("tom", "crm_update_deal", {**deal(None), "close_date": TODAY}, NOW, EMPTY, "allow", "C01"),
     ("tom", "crm_update_deal", {**deal(None), "close_date": TODAY - timedelta(days=1)}, NOW, EMPTY, "ask", "C06"),
