@@ -27,7 +27,7 @@ from connectors.ticketing.tools import UpdateTicket
 from gateway.listing import Listing, described
 from gateway.policy.judge import Policy
 from gateway.policy.load import policy_from_texts
-from gateway.policy.outcomes import needs_caller
+from gateway.policy.narrowing.outcomes import needs_caller
 from gateway.principal import Principal
 
 MODEL = (Path(__file__).parents[1] / "policies" / "model.conf").read_text(encoding="utf-8")

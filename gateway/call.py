@@ -28,8 +28,8 @@ from gateway.catalog import Catalog, InvalidArguments, UnknownTool, validate
 from gateway.flow import seen_ids, untrusted_paths
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.history import History
 from gateway.policy.judge import Policy
+from gateway.policy.language.history import History
 from gateway.policy_source import PolicySource
 from gateway.principal import Principal
 from gateway.run_history import RunHistory

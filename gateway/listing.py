@@ -13,9 +13,9 @@ import mcp.types as wire
 
 from connectors.contract import Effect, Idempotency, Tool
 from gateway.answer import answer_schema
-from gateway.policy.express import form_of
 from gateway.policy.judge import Policy
-from gateway.policy.narrow import Narrower, Narrowing
+from gateway.policy.narrowing.express import form_of
+from gateway.policy.narrowing.narrow import Narrower, Narrowing
 from gateway.principal import Principal
 
 _MOST_REMEMBERED = 50_000

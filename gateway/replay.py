@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 from connectors.contract import Tool
 from gateway.journal import Entry, Kind, read_journal
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.history import EMPTY, History
 from gateway.policy.judge import Policy
-from gateway.policy.kinds import Kind as FieldKind
-from gateway.policy.kinds import Type, type_of_model
+from gateway.policy.language.history import EMPTY, History
+from gateway.policy.language.kinds import Kind as FieldKind
+from gateway.policy.language.kinds import Type, type_of_model
 from gateway.principal import Principal
 
 _DECIDED = frozenset({Kind.DENIED, Kind.PENDING, Kind.REPEATED, Kind.INTENT})

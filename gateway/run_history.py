@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 from structlog import get_logger
 
-from gateway.policy.history import EMPTY, History
+from gateway.policy.language.history import EMPTY, History
 from gateway.principal import Principal
 
 log = get_logger("remit.history")

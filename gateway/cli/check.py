@@ -10,14 +10,14 @@ from urllib.parse import quote
 import typer
 
 from connectors.registry import TOOLS
+from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy
-from gateway.policy.lines import read_text
-from gateway.policy.lint import CODES, check_folder
+from gateway.policy.lint.lint import CODES, check_folder
+from gateway.policy.lint.sarif import sarif
 from gateway.policy.problem import Problem, Severity
 from gateway.policy.proof import invariants
 from gateway.policy.proof.findings import CODES as PROOF_CODES
 from gateway.policy.proof.findings import check_invariants
-from gateway.policy.sarif import sarif
 from gateway.settings import load_settings
 
 

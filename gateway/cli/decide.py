@@ -14,14 +14,14 @@ from connectors.registry import TOOLS
 from gateway.app import utc_now
 from gateway.catalog import InvalidArguments, validate
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
-from gateway.policy.cases import parse_time
 from gateway.policy.decision import Verdict
-from gateway.policy.explain import explain
-from gateway.policy.history import History
+from gateway.policy.explaining.explain import explain
+from gateway.policy.explaining.remedies import remedies
+from gateway.policy.explaining.telling import as_data, told, told_remedies
+from gateway.policy.language.history import History
 from gateway.policy.load import load_policy
 from gateway.policy.problem import suggest
-from gateway.policy.remedies import remedies
-from gateway.policy.telling import as_data, told, told_remedies
+from gateway.policy.testing.cases import parse_time
 from gateway.settings import load_settings
 
 EXIT_STATUS = {Verdict.ALLOW: 0, Verdict.ASK: 3, Verdict.DENY: 4}

@@ -13,12 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from connectors.registry import TOOLS
 from gateway.cli.options import Policies
-from gateway.policy.diff import Difference, differences
+from gateway.policy.comparing.diff import Difference, differences
+from gateway.policy.comparing.matrix import Cell, changed_access
+from gateway.policy.comparing.revisions import NoSuchPolicy, texts_at
 from gateway.policy.judge import Policy
 from gateway.policy.load import policy_from_texts
-from gateway.policy.matrix import Cell, changed_access
 from gateway.policy.problem import PolicyError, Problem
-from gateway.policy.revisions import NoSuchPolicy, texts_at
 from gateway.replay import Flip, Flipped, Replay, replay
 from gateway.settings import load_settings
 

@@ -9,12 +9,12 @@ import typer
 
 from connectors.registry import TOOLS
 from gateway.cli.options import Home
-from gateway.policy.cases import FOLDER, load_cases
+from gateway.policy.explaining.telling import told
 from gateway.policy.judge import Rule
-from gateway.policy.junit import junit
 from gateway.policy.load import load_policy
-from gateway.policy.telling import told
-from gateway.policy.trials import Report, Trial, run_cases
+from gateway.policy.testing.cases import FOLDER, load_cases
+from gateway.policy.testing.junit import junit
+from gateway.policy.testing.trials import Report, Trial, run_cases
 from gateway.settings import load_settings
 
 _WIDTH = 100

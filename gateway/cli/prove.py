@@ -11,7 +11,7 @@ import typer
 
 from connectors.registry import TOOLS
 from gateway.cli.diff import policy_named
-from gateway.policy.lines import read_text
+from gateway.policy.files.lines import read_text
 from gateway.policy.load import load_policy
 from gateway.policy.problem import PolicyError, Problem
 from gateway.policy.proof.invariants import FILE, read_invariants

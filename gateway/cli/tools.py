@@ -14,7 +14,7 @@ from connectors.registry import TOOLS
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.listing import described, narrowed
 from gateway.policy.load import load_policy
-from gateway.policy.narrow import Narrower, Narrowing
+from gateway.policy.narrowing.narrow import Narrower, Narrowing
 from gateway.settings import load_settings
 
 _SAID_ELSEWHERE = frozenset({"title", "description", "default", "anyOf", "items", "type", "format", "pattern"})

@@ -15,9 +15,11 @@ import casbin
 from casbin.persist.adapter import Adapter
 from casbin.rbac.default_role_manager import RoleManager
 
-from gateway.policy.compiled import clock, earlier
 from gateway.policy.decision import Verdict
-from gateway.policy.expression import (
+from gateway.policy.files.roles import ANY_TENANT, EVERYONE, MAX_CHAIN, Link
+from gateway.policy.judge import Policy, Rule
+from gateway.policy.language.compiled import clock, earlier
+from gateway.policy.language.expression import (
     Call,
     Compare,
     Constant,
@@ -32,11 +34,9 @@ from gateway.policy.expression import (
     Sum,
     Values,
 )
-from gateway.policy.functions import FUNCTIONS
-from gateway.policy.history import EMPTY, History
-from gateway.policy.judge import Policy, Rule
-from gateway.policy.patterns import covers
-from gateway.policy.roles import ANY_TENANT, EVERYONE, MAX_CHAIN, Link
+from gateway.policy.language.functions import FUNCTIONS
+from gateway.policy.language.history import EMPTY, History
+from gateway.policy.language.patterns import covers
 from gateway.principal import Principal
 
 

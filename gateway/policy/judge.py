@@ -11,14 +11,14 @@ from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple
 
-from gateway.policy.approvers import Approver
-from gateway.policy.compiled import Facts, Test, known
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.expression import Earlier, Node, parts
-from gateway.policy.history import EMPTY, History
-from gateway.policy.lists import Lists
-from gateway.policy.patterns import covers
-from gateway.policy.roles import EVERYONE, Link
+from gateway.policy.files.approvers import Approver
+from gateway.policy.files.lists import Lists
+from gateway.policy.files.roles import EVERYONE, Link
+from gateway.policy.language.compiled import Facts, Test, known
+from gateway.policy.language.expression import Earlier, Node, parts
+from gateway.policy.language.history import EMPTY, History
+from gateway.policy.language.patterns import covers
 from gateway.principal import Principal
 
 _POSITION = attrgetter("position")

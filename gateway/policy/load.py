@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.contract import Tool
-from gateway.policy import approvers, lists, model, roles, rules
 from gateway.policy.casbin_judge import expand_roles
+from gateway.policy.files import approvers, lists, model, roles, rules
+from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy, Rule
-from gateway.policy.lines import read_text
 from gateway.policy.problem import PolicyError, Problem
 
 FILES = (model.FILE, roles.FILE, lists.FILE, rules.FILE, approvers.FILE)

@@ -9,7 +9,7 @@ from mcp import Client
 from gateway.cli.tools import limits
 from gateway.listing import Listing, Listings, described
 from gateway.policy.load import load_policy
-from gateway.policy.narrow import Narrower, narrow
+from gateway.policy.narrowing.narrow import Narrower, narrow
 from gateway.principal import Principal
 from gateway.server import build_server
 from tests.gateway.conftest import OpenGateway

@@ -211,7 +211,7 @@ VALUES: tuple[tuple[object, str], ...] = (
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_arguments_come_back_from_the_journal_as_they_were_decided(tool: Any) -> None:
-    from gateway.policy.kinds import type_of_model
+    from gateway.policy.language.kinds import type_of_model
     from gateway.replay import _Arguments
 
     given = {name: value for value, names in VALUES for name in names.split()}

@@ -7,11 +7,11 @@ from decimal import Decimal
 from random import Random
 from typing import TypeAlias
 
-from gateway.policy.check import check
-from gateway.policy.history import History
-from gateway.policy.kinds import type_of_model
-from gateway.policy.lists import read_lists
-from gateway.policy.parse import parse
+from gateway.policy.files.lists import read_lists
+from gateway.policy.language.check import check
+from gateway.policy.language.history import History
+from gateway.policy.language.kinds import type_of_model
+from gateway.policy.language.parse import parse
 from gateway.principal import Principal
 from tests.policy.making import TOOLS
 

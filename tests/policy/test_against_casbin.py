@@ -13,7 +13,7 @@ import pytest
 
 from gateway.policy.casbin_judge import CasbinJudge
 from gateway.policy.decision import Verdict
-from gateway.policy.history import History
+from gateway.policy.language.history import History
 from tests.policy.generated import ROLES, generated
 from tests.policy.making import MODEL, NOW, SHIPPED, policy
 from tests.policy.test_shipped_policy import DECISIONS, LATER_DECISIONS, principal, shipped

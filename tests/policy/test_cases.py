@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.cli.policy_test import summary
-from gateway.policy.cases import AnyCase, Case, cases_from_text, load_cases
-from gateway.policy.junit import junit
 from gateway.policy.load import load_policy
 from gateway.policy.problem import PolicyError, Problem
-from gateway.policy.trials import Report, run_cases
-from gateway.policy.yaml_file import MAX_DEPTH, MAX_LENGTH, read_yaml
+from gateway.policy.testing.cases import AnyCase, Case, cases_from_text, load_cases
+from gateway.policy.testing.junit import junit
+from gateway.policy.testing.trials import Report, run_cases
+from gateway.policy.testing.yaml_file import MAX_DEPTH, MAX_LENGTH, read_yaml
 from gateway.principal import Principal
 from tests.policy.generated import BY_NAME
 from tests.policy.making import SHIPPED, TOOLS, policy, team_rules

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Input
-from gateway.policy import functions
-from gateway.policy.check import check
-from gateway.policy.compiled import UNKNOWN, Facts, compiled, known
 from gateway.policy.decision import Verdict
-from gateway.policy.history import EMPTY, History
-from gateway.policy.kinds import type_of_model
-from gateway.policy.lists import Lists
-from gateway.policy.parse import parse
+from gateway.policy.files.lists import Lists
+from gateway.policy.language import functions
+from gateway.policy.language.check import check
+from gateway.policy.language.compiled import UNKNOWN, Facts, compiled, known
+from gateway.policy.language.history import EMPTY, History
+from gateway.policy.language.kinds import type_of_model
+from gateway.policy.language.parse import parse
 from tests.policy.making import ANA, NOW, REFUND, TEAM, ask_ana, policy, problems, team_rules
 
 DEAL: Mapping[str, object] = {"amount": Decimal("99.50"), "close_date": date(2026, 4, 1), "stage": None}

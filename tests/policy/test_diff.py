@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.policy.diff import differences
-from gateway.policy.matrix import NEVER, access, changed_access
+from gateway.policy.comparing.diff import differences
+from gateway.policy.comparing.matrix import NEVER, access, changed_access
+from gateway.policy.comparing.revisions import NoSuchPolicy, texts_at
 from gateway.policy.problem import Problem
-from gateway.policy.revisions import NoSuchPolicy, texts_at
 from tests.policy.making import SHIPPED, policy, team_rules
 
 NAMES = ["crm_issue_refund", "crm_get_contact"]

@@ -17,14 +17,14 @@ from typer.testing import CliRunner
 from gateway.catalog import validate
 from gateway.cli import app
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.explain import explain
-from gateway.policy.history import History
+from gateway.policy.explaining.explain import explain
+from gateway.policy.explaining.remedies import Remedies, remedies
+from gateway.policy.explaining.telling import told, told_remedies
+from gateway.policy.files.lists import NO_LISTS, read_lists
 from gateway.policy.judge import Policy
-from gateway.policy.lists import NO_LISTS, read_lists
-from gateway.policy.parse import parse
-from gateway.policy.remedies import Remedies, remedies
-from gateway.policy.telling import told, told_remedies
-from gateway.policy.wording import written
+from gateway.policy.language.history import History
+from gateway.policy.language.parse import parse
+from gateway.policy.language.wording import written
 from gateway.principal import Principal
 from tests.policy.generated import BY_NAME, generated
 from tests.policy.making import ANA, BOT_FOR_ANA, BOT_REFUNDS, NOW, REFUND, policy, team_rules

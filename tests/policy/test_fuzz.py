@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.policy.history import History
-from gateway.policy.lint import lint
+from gateway.policy.language.history import History
+from gateway.policy.lint.lint import lint
 from gateway.policy.load import FILES, policy_from_texts
 from gateway.policy.problem import PolicyError, Problem
 from tests.policy.generated import ATOMS, CALLED, LISTS, condition

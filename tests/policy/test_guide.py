@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policy.cases import load_cases
-from gateway.policy.lint import check_folder
+from gateway.policy.lint.lint import check_folder
 from gateway.policy.problem import Problem
 from gateway.policy.proof.invariants import read_invariants
 from gateway.policy.proof.prove import prove_invariants
 from gateway.policy.proof.world import Status
-from gateway.policy.trials import run_cases
+from gateway.policy.testing.cases import load_cases
+from gateway.policy.testing.trials import run_cases
 from tests.policy.making import MODEL, TOOLS
 
 GUIDE = Path(__file__).parents[2] / "docs" / "policy-guide.md"

@@ -13,11 +13,11 @@ from random import Random
 
 import pytest
 
-from gateway.policy.compiled import Facts
 from gateway.policy.decision import Verdict
-from gateway.policy.history import EMPTY
 from gateway.policy.judge import Policy, Rule
-from gateway.policy.lint import lint
+from gateway.policy.language.compiled import Facts
+from gateway.policy.language.history import EMPTY
+from gateway.policy.lint.lint import lint
 from gateway.policy.load import FILES, policy_from_texts
 from gateway.policy.problem import PolicyError
 from tests.policy.making import NOW, SHIPPED, TOOLS

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from connectors.contract import Effect, Idempotency, Input, Output, Tool
 from gateway.policy.load import load_policy, policy_from_texts
-from gateway.policy.narrow import Narrowing, narrow
+from gateway.policy.narrowing.narrow import Narrowing, narrow
 from gateway.principal import parse_principal
 from tests.policy.generated import BY_NAME
 from tests.policy.making import ANA, BOT_FOR_ANA, SHIPPED, TOOLS, policy, team_rules

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from connectors.contract import Tool
 from gateway.catalog import InvalidArguments, validate
 from gateway.policy.decision import Verdict
-from gateway.policy.history import History
 from gateway.policy.judge import Policy
-from gateway.policy.narrow import Narrower, Narrowing, narrow
+from gateway.policy.language.history import History
+from gateway.policy.narrowing.narrow import Narrower, Narrowing, narrow
 from gateway.principal import Principal
 from tests.policy.generated import ADDRESSES, AMOUNTS, BY_NAME, CALLED, LISTS, ODD_TEXTS, TIMES, generated, request
 from tests.policy.making import NOW, TOOLS, policy

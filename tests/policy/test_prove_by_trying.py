@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from connectors.contract import Effect, Idempotency, Input, Output, Tool
-from gateway.policy.check import check
-from gateway.policy.compiled import Facts, compiled
 from gateway.policy.decision import Verdict
-from gateway.policy.history import History
 from gateway.policy.judge import Policy
-from gateway.policy.kinds import type_of_model
-from gateway.policy.parse import parse
+from gateway.policy.language.check import check
+from gateway.policy.language.compiled import Facts, compiled
+from gateway.policy.language.history import History
+from gateway.policy.language.kinds import type_of_model
+from gateway.policy.language.parse import parse
 from gateway.policy.proof.invariants import REQUIREMENTS, Who
 from gateway.policy.proof.prove import prove_stricter
 from gateway.policy.proof.world import Status

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.policy.compiled import Facts, compiled
-from gateway.policy.expression import Constant, Node
-from gateway.policy.extent import Extent, extent_of
-from gateway.policy.kinds import Type, type_of_model
-from gateway.policy.lists import read_lists
-from gateway.policy.parse import parse
-from gateway.policy.reach import always, cases_of, implies, never
+from gateway.policy.files.lists import read_lists
+from gateway.policy.language.compiled import Facts, compiled
+from gateway.policy.language.expression import Constant, Node
+from gateway.policy.language.kinds import Type, type_of_model
+from gateway.policy.language.parse import parse
+from gateway.policy.lint.extent import Extent, extent_of
+from gateway.policy.lint.reach import always, cases_of, implies, never
 from tests.policy.generated import CALLED, LISTS, Request, condition, request
 from tests.policy.making import TOOLS
 

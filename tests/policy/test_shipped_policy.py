@@ -9,8 +9,8 @@ import casbin
 import pytest
 
 from gateway.policy.decision import Verdict
-from gateway.policy.history import EMPTY, History
 from gateway.policy.judge import Policy
+from gateway.policy.language.history import EMPTY, History
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from tests.policy.making import NOW, SHIPPED, TOOLS

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from connectors.fields import Address
 from connectors.registry import TOOLS
-from gateway.policy.kinds import Kind, Type, type_of_model
+from gateway.policy.language.kinds import Kind, Type, type_of_model
 from gateway.policy.proof.declared import bounds_of_number, form_of_text
 from gateway.policy.proof.symbols import sample_text
 from gateway.policy.proof.text_classes import classes

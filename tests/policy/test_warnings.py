@@ -9,7 +9,7 @@ from jsonschema import validate
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.policy.lint import CODES, check_folder, lint
+from gateway.policy.lint.lint import CODES, check_folder, lint
 from gateway.policy.load import policy_from_texts
 from gateway.policy.problem import Problem, Severity
 from tests.policy.making import MODEL, SHIPPED, TOOLS

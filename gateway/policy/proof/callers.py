@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from gateway.policy.compiled import Facts, compiled
-from gateway.policy.expression import (
+from gateway.policy.files.roles import ANY_TENANT
+from gateway.policy.judge import Policy
+from gateway.policy.language.compiled import Facts, compiled
+from gateway.policy.language.expression import (
     Compare,
     Constant,
     Earlier,
@@ -24,9 +26,7 @@ from gateway.policy.expression import (
     Values,
     parts,
 )
-from gateway.policy.judge import Policy
 from gateway.policy.proof.symbols import STRANGER
-from gateway.policy.roles import ANY_TENANT
 from gateway.principal import Principal
 
 Roles: TypeAlias = frozenset[str]

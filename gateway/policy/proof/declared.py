@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema, WrapValidator
 from pydantic.fields import FieldInfo
 
-from gateway.policy.kinds import Type
+from gateway.policy.language.kinds import Type
 from gateway.policy.proof.texts import ADDRESS, ANY, NOT_EMPTY, Form, form_of_pattern
 
 _REPLACING = (BeforeValidator, PlainValidator, WrapValidator)

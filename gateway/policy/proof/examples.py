@@ -11,9 +11,9 @@ import z3
 from pydantic import BaseModel, ValidationError
 
 from connectors.contract import Tool
-from gateway.policy.expression import FactName
-from gateway.policy.history import History
-from gateway.policy.kinds import Kind, Type
+from gateway.policy.language.expression import FactName
+from gateway.policy.language.history import History
+from gateway.policy.language.kinds import Kind, Type
 from gateway.policy.proof.callers import Caller
 from gateway.policy.proof.declared import bounds_of_length, bounds_of_number, form_of_text
 from gateway.policy.proof.formulas import Formula

@@ -10,12 +10,12 @@ from typing import Literal, TypeAlias
 
 from connectors.contract import Tool
 from gateway.policy.decision import Verdict
-from gateway.policy.expression import Compare, Constant, Fact, Node
+from gateway.policy.files.lines import Cell, Line, read_lines
+from gateway.policy.files.roles import EVERYONE
+from gateway.policy.files.rules import RuleReader
 from gateway.policy.judge import Policy
-from gateway.policy.lines import Cell, Line, read_lines
+from gateway.policy.language.expression import Compare, Constant, Fact, Node
 from gateway.policy.problem import Problem, suggest
-from gateway.policy.roles import EVERYONE
-from gateway.policy.rules import RuleReader
 
 FILE = "invariants.csv"
 _COLUMNS = "i, id, who, tool, condition, what must hold, note"

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.contract import Tool
-from gateway.policy.compiled import Facts, Test, compiled
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.expression import Node
 from gateway.policy.judge import Policy, Rule
+from gateway.policy.language.compiled import Facts, Test, compiled
+from gateway.policy.language.expression import Node
 from gateway.policy.proof.callers import Caller, Kind, Roles, callers
 from gateway.policy.proof.examples import Example
 from gateway.policy.proof.formulas import Formula, all_of, any_of, negated

@@ -13,9 +13,9 @@ from typing import TypeAlias
 import z3
 
 from connectors.contract import Tool
-from gateway.policy.expression import ClockPart, FactName
-from gateway.policy.kinds import Kind, Type, type_of_model
-from gateway.policy.patterns import covers
+from gateway.policy.language.expression import ClockPart, FactName
+from gateway.policy.language.kinds import Kind, Type, type_of_model
+from gateway.policy.language.patterns import covers
 from gateway.policy.proof.declared import Bounds, bounds_of_length, bounds_of_number, form_of_text
 from gateway.policy.proof.formulas import Formula, any_of
 from gateway.policy.proof.text_classes import TextClass, classes

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import z3
 
-from gateway.policy.compiled import RELATIONS
-from gateway.policy.expression import Operator
+from gateway.policy.language.compiled import RELATIONS
+from gateway.policy.language.expression import Operator
 from gateway.policy.proof.formulas import FALSE, TRUE, Formula, all_of, any_of, negated, truth_value
 from gateway.policy.proof.symbols import Path, Symbols
 from gateway.policy.proof.texts import MOST_COUNTED, Length, Look, Outside, View

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Literal, TypeAlias
 
-from gateway.policy.functions import domain
+from gateway.policy.language.functions import domain
 
 View: TypeAlias = Literal["itself", "lower", "domain"]
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import z3
 
-from gateway.policy.expression import (
+from gateway.policy.language.expression import (
     Call,
     Compare,
     Constant,
@@ -26,8 +26,8 @@ from gateway.policy.expression import (
     Sum,
     Values,
 )
-from gateway.policy.functions import FUNCTIONS
-from gateway.policy.kinds import Kind
+from gateway.policy.language.functions import FUNCTIONS
+from gateway.policy.language.kinds import Kind
 from gateway.policy.proof.callers import facts_beyond_themselves
 from gateway.policy.proof.formulas import FALSE, TRUE, Formula, all_of, any_of, negated, truth_value
 from gateway.policy.proof.symbols import Path, Symbols, stranger

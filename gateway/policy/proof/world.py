@@ -9,8 +9,8 @@ import z3
 
 from connectors.contract import Tool
 from gateway.policy.decision import Verdict
-from gateway.policy.expression import Node, parts
 from gateway.policy.judge import Rule
+from gateway.policy.language.expression import Node, parts
 from gateway.policy.proof.callers import Caller
 from gateway.policy.proof.examples import Example, read_example
 from gateway.policy.proof.formulas import FALSE, TRUE, Formula, all_of, any_of, negated

@@ -1,0 +1,1 @@
+"""What differs between two policies: lines, access, revisions."""

@@ -1,0 +1,69 @@
+"""Warns about what a policy says without a mistake of form but most likely does not mean: only for `remit check`."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from connectors.contract import Tool
+from gateway.policy.files import approvers, lists, roles, rules
+from gateway.policy.files.lines import read_lines
+from gateway.policy.judge import Policy
+from gateway.policy.language.kinds import type_of_model
+from gateway.policy.lint.lint_people import lint_approvers, lint_names, lint_roles
+from gateway.policy.lint.lint_rules import lint_lists, lint_rules, lint_tools
+from gateway.policy.load import policy_from_texts, read_texts
+from gateway.policy.problem import PolicyError, Problem
+
+CODES: Mapping[str, str] = {
+    "mistake": "The policy cannot be put in force.",
+    "never-true": "A condition, or a part of one, never holds.",
+    "always-true": "A condition, or a part of one, always holds.",
+    "shadowed-rule": "A rule never decides, because a stricter one applies whenever it does.",
+    "cut-word": "A pattern ends within a word.",
+    "repeated-rule": "A rule says the same as another.",
+    "repeated-line": "A line says the same as another.",
+    "unheld-role": "Nobody has the role.",
+    "unreachable-tool": "No rule allows the tool or asks for it.",
+    "near-name": "A name is very like another that is known.",
+    "unused-list": "No condition uses the list.",
+    "no-approver": "Nobody may approve what a rule asks for.",
+}
+"""Every kind of problem, and what it means."""
+
+_ORDER = (roles.FILE, lists.FILE, rules.FILE, approvers.FILE)
+
+
+def check_folder(directory: Path, tools: Iterable[Tool]) -> tuple[Policy | None, tuple[Problem, ...]]:
+    """Load a policy folder and look for everything that is wrong or doubtful in it.
+
+    Returns:
+        The policy, or None if it has errors; every problem, in the order of the files.
+    """
+    known, unread = tuple(tools), list[Problem]()
+    texts = read_texts(directory, unread)
+    try:
+        policy = policy_from_texts(texts, known, unread)
+    except PolicyError as error:
+        return None, error.problems
+    return policy, lint(policy, texts, known)
+
+
+def lint(policy: Policy, texts: Mapping[str, str], tools: Iterable[Tool]) -> tuple[Problem, ...]:
+    """Every warning about a loaded policy, in the order of the files.
+
+    Args:
+        policy: The policy.
+        texts: The texts of the files that it was loaded from, by name.
+        tools: The tools that it was loaded with.
+    """
+    lines = {name: tuple(read_lines(name, texts.get(name, ""), [])) for name in _ORDER}
+    by_id = {line.cells[1].text: line for line in lines[rules.FILE]}
+    types = {tool.name: type_of_model(tool.input) for tool in tools}
+    found = [
+        *lint_roles(policy, lines[roles.FILE]),
+        *lint_lists(policy, lines[lists.FILE]),
+        *lint_rules(policy, by_id, types),
+        *lint_names(policy, by_id),
+        *lint_tools(policy),
+        *(lint_approvers(policy, by_id, lines[approvers.FILE]) if approvers.FILE in texts else ()),
+    ]
+    return tuple(sorted(found, key=lambda each: (_ORDER.index(each.file), each.line, each.column)))

@@ -1,0 +1,103 @@
+"""Warnings about who: roles that nobody has, names that look misspelt, questions that nobody may answer."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+from gateway.policy.decision import Verdict
+from gateway.policy.files.approvers import Approver
+from gateway.policy.files.lines import Line
+from gateway.policy.files.roles import ANY_TENANT, EVERYONE
+from gateway.policy.judge import Policy, Rule
+from gateway.policy.language import patterns
+from gateway.policy.language.expression import Compare, Constant, Fact, FactName, Node, Values, parts
+from gateway.policy.problem import Problem, suggest
+
+
+def lint_roles(policy: Policy, lines: Iterable[Line]) -> Iterator[Problem]:
+    """Lines of `roles.csv` that are said twice, name a role that nobody has, or a tenant that looks misspelt."""
+    held = {EVERYONE}.union(*policy.roles.values())
+    explained = {link.subject for link in policy.links if link.role == EVERYONE}
+    tenants: dict[str, set[str]] = defaultdict(set)
+    for link in policy.links:
+        tenants[link.tenant].add(link.subject)
+    common = {tenant for tenant, subjects in tenants.items() if len(subjects) > 1}
+    seen: dict[tuple[str, ...], int] = {}
+    for line in lines:
+        kind, subject, role, tenant = line.cells
+        said = (subject.text, role.text, tenant.text)
+        if said in seen:
+            yield line.warning(kind, "repeated-line", f"line {seen[said]} says the same")
+        seen.setdefault(said, line.number)
+        for cell in (subject, role):
+            if cell.text.startswith("role:") and cell.text not in held | explained:
+                explained.add(cell.text)
+                hint = f"if that is meant, say `g, {cell.text}, {EVERYONE}, *`"
+                yield line.warning(cell, "unheld-role", f"nobody has `{cell.text}`: {hint}")
+        if len(tenants[tenant.text]) == 1 and (near := suggest(tenant.text, common)):
+            message = f"nobody else is in tenant `{tenant.text}`{near}"
+            yield line.warning(tenant, "near-name", message)
+
+
+def lint_names(policy: Policy, lines: Mapping[str, Line]) -> Iterator[Problem]:
+    """Persons, agents and tenants in conditions that `roles.csv` does not know, but knows one very like it."""
+    subjects = {link.subject for link in policy.links}
+    known: Mapping[FactName, set[str]] = {
+        "person": {name.removeprefix("person:") for name in subjects if name.startswith("person:")},
+        "agent": {name.removeprefix("agent:") for name in subjects if name.startswith("agent:")},
+        "tenant": {link.tenant for link in policy.links} - {ANY_TENANT},
+    }
+    for rule in policy.rules:
+        for fact, literal in _named(rule.condition) if rule.condition else ():
+            name = str(literal.value)
+            if name not in known[fact.name] and (near := suggest(name, known[fact.name])):
+                line = lines[rule.id]
+                message = f"roles.csv knows no {fact.name} `{name}`{near}"
+                yield line.warning(line.cells[4], "near-name", message, literal.at)
+
+
+def _named(condition: Node) -> Iterator[tuple[Fact, Constant]]:
+    for part in parts(condition):
+        for pair in pairwise(part.operands) if isinstance(part, Compare) else ():
+            for fact, other in (pair, pair[::-1]):
+                if isinstance(fact, Fact):
+                    literals = other.items if isinstance(other, Values) else (other,)
+                    yield from ((fact, each) for each in literals if isinstance(each, Constant) and each.value)
+
+
+def lint_approvers(policy: Policy, rules: Mapping[str, Line], lines: Iterable[Line]) -> Iterator[Problem]:
+    """Lines of `approvers.csv` by which nobody can approve, and rules that ask what nobody may answer."""
+    for approver, line in zip(policy.approvers, lines, strict=True):
+        if not _people_with(policy, approver.role, approver.tenant):
+            where = "any tenant" if approver.tenant == ANY_TENANT else f"tenant `{approver.tenant}`"
+            yield line.warning(line.cells[1], "no-approver", f"no person has `{approver.role}` in {where}")
+        if message := patterns.cut_word(approver.pattern):
+            yield line.warning(line.cells[2], "cut-word", message)
+    for rule in policy.rules:
+        if rule.effect is Verdict.ASK and (tool_and_tenant := _unanswered(policy, rule)):
+            tool, tenant = tool_and_tenant
+            where = "every tenant" if tenant == ANY_TENANT else f"tenant `{tenant}`"
+            line = rules[rule.id]
+            yield line.warning(line.cells[3], "no-approver", f"nobody may approve `{tool}` in {where}")
+
+
+def _unanswered(policy: Policy, rule: Rule) -> tuple[str, str] | None:
+    """A tool that the rule asks about, and a tenant where somebody has the rule's role and nobody may approve."""
+    asking = {tenant for (tenant, _), held in policy.roles.items() if rule.role in held}
+    for tenant in sorted(asking):
+        for tool in sorted(rule.tools):
+            if not any(_serves(policy, approver, tool, tenant) for approver in policy.approvers):
+                return tool, tenant
+    return None
+
+
+def _serves(policy: Policy, approver: Approver, tool: str, tenant: str) -> bool:
+    return approver.answers_for(tool, tenant) and _people_with(policy, approver.role, tenant)
+
+
+def _people_with(policy: Policy, role: str, tenant: str) -> bool:
+    """Whether a person has the role in the tenant; for `*`, in any."""
+    return any(
+        role in held and party.startswith("person:") and (tenant == ANY_TENANT or where in (ANY_TENANT, tenant))
+        for (where, party), held in policy.roles.items()
+    )

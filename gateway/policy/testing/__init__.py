@@ -1,0 +1,1 @@
+"""Policy tests: YAML cases beside the policy, run and counted."""
