@@ -183,7 +183,7 @@ async def _run(
     context = CallContext(
         tenant=call.principal.tenant,
         actor=call.principal.person or call.principal.agent or "",
-        key=effect_key(call.principal, tool.name, digest(arguments), call.key or call.declared.key or call.id),
+        key=effect_key(call.principal, tool.name, facts["arguments_hash"], call.key or call.declared.key or call.id),
         now=gateway.now(),
         readers=policy.groups(call.principal),
         progress=_before_done(call),
@@ -192,7 +192,8 @@ async def _run(
     with anyio.CancelScope(shield=tool.effect is not Effect.READ):
         try:
             if not again:
-                await _record(gateway, call, Kind.INTENT, effect=tool.effect, **facts)
+                once = f"intent:{call.key}" if call.key else None
+                await _record(gateway, call, Kind.INTENT, once=once, effect=tool.effect, **facts)
         except AlreadyRecorded:
             again = True
         if again and tool.idempotency is not Idempotency.KEY:
@@ -254,14 +255,21 @@ async def _failed_within(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     return answers.failed(call.id, ErrorKind.INTERNAL, "the gateway failed on this call; it is logged under its id")
 
 
-async def _record(gateway: Gateway, call: ToolCall, kind: Kind, **facts: Any) -> None:  # noqa: ANN401 - JSON data
+async def _record(
+    gateway: Gateway,
+    call: ToolCall,
+    kind: Kind,
+    *,
+    once: str | None = None,
+    **facts: Any,  # noqa: ANN401 - JSON data
+) -> None:
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
     said = call.declared.model_dump(exclude_none=True)
     body = {"tool": call.tool[:100], **who, **said, **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):
         await gateway.journal.append(
-            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body)
+            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body, once=once)
         )
 
 

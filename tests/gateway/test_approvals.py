@@ -151,6 +151,25 @@ async def test_twenty_repetitions_at_once_pay_once(opened: OpenGateway, till: An
     assert {answer.result.id for answer in got if answer.result} == {"ref_0000"}
 
 
+async def test_twenty_repetitions_at_once_start_once_though_the_back_end_knows_no_keys(
+    opened: OpenGateway, till: Any, entries: Callable[[], list[Entry]]
+) -> None:
+    async def update(gateway: Gateway) -> Answer[Any]:
+        return await call_tool(gateway, ToolCall(ANA, "crm_update_contact", UPDATE))
+
+    async with opened() as plain:
+        gateway = paying(plain, till)
+        asked = await update(gateway)
+        await reply(gateway, asked)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(update, gateway)
+    assert till.updated == 1
+    assert asked.approval is not None
+    started = [entry.kind for entry in entries() if entry.call_id == asked.approval.id].count(Kind.INTENT)
+    assert started == 1
+
+
 async def test_arguments_swapped_after_the_approval_are_another_question(opened: OpenGateway, till: Any) -> None:
     async with opened() as plain:
         gateway = paying(plain, till)
