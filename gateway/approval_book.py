@@ -1,6 +1,5 @@
 """Where questions are asked, found and answered: approvals over the journal."""
 
-import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ import anyio.to_thread
 from connectors.contract import Tool
 from gateway.approvals import Approval, State, answered, asked, question_of, read_approval
 from gateway.journal import AlreadyRecorded, Journal, read_journal
+from gateway.journal.database import connect_to_read
 from gateway.policy.decision import Decision
 from gateway.policy.judge import Policy
 from gateway.principal import Principal
@@ -110,7 +110,7 @@ class ApprovalBook:
         return found
 
     def _asked_since(self, tenant: str, since: datetime, last: int) -> list[str]:
-        with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(connect_to_read(self._path)) as connection:
             return [row[0] for row in connection.execute(_ASKED_SINCE, (tenant, since.isoformat(), last))]
 
     def _is_over(self, approval: Approval, now: datetime) -> bool:

@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 from structlog import get_logger
 
+from gateway.journal.database import connect_to_read
 from gateway.policy.language.history import EMPTY, History
 from gateway.principal import Principal
 
@@ -66,7 +67,7 @@ class RunHistory:
         calls: dict[str, list[dict[str, object]]] = defaultdict(list)
         since = (now - self._window).isoformat()
         try:
-            with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            with closing(connect_to_read(self._path)) as connection:
                 for (body,) in connection.execute(_ALLOWED, (principal.tenant, principal.name, since)):
                     made = json.loads(body)
                     if made["tool"] in tools:
