@@ -46,6 +46,21 @@ class ApprovalNeeded(_Part):
 
     id: str
     expires_at: datetime = Field(description="Then it counts as refused.")
+    url: str | None = Field(default=None, description="Where a person answers, signed in.")
+    given: int = Field(default=0, description="How many people have said yes.")
+    needed: int = Field(default=1, description="How many must.")
+    asked_back: str | None = Field(
+        default=None,
+        description="What an approver wants to know first: repeat the same call with your reply in `_meta` under "
+        "`remit/reply`.",
+    )
+
+
+class Changed(_Part):
+    """That an approver changed the call before it ran."""
+
+    by: str
+    arguments: dict[str, Any] = Field(description="What was done instead of what was proposed.")
 
 
 class Answer(_Part, Generic[O]):
@@ -60,6 +75,7 @@ class Answer(_Part, Generic[O]):
     reason: str | None = Field(default=None, description="Why it was denied or needs approval.")
     rules: list[str] | None = Field(default=None, description="The policy rules that decided.")
     approval: ApprovalNeeded | None = None
+    changed: Changed | None = None
     error: Failure | None = None
     next: str | None = Field(default=None, description="What to do next.")
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from connectors.contract import Output
 from connectors.errors import Conflict, ConnectorError, InvalidInput, NotFound, Unavailable
-from gateway.answer import Answer, ApprovalNeeded, ErrorKind, Failure
+from gateway.answer import Answer, ApprovalNeeded, Changed, ErrorKind, Failure
 from gateway.approvals import Approval
+from gateway.approvals.approval import Edit
 from gateway.policy.decision import Decision
 
 _NEXT = {
@@ -45,13 +46,18 @@ def denied(call_id: str, decision: Decision) -> Answer[Any]:
 
 def pending(call_id: str, decision: Decision, approval: Approval) -> Answer[Any]:
     """Policy wants a person's yes; nothing was done."""
-    question = approval.question
     return Answer(
         status="pending_approval",
         call_id=call_id,
         reason=decision.reason,
         rules=list(decision.rules),
-        approval=ApprovalNeeded(id=question.id, expires_at=question.expires_at),
+        approval=ApprovalNeeded(
+            id=approval.question.id,
+            expires_at=approval.question.expires_at,
+            given=len(approval.votes),
+            needed=approval.quorum,
+            asked_back=approval.unanswered_remark or None,
+        ),
         next="Nothing was done yet. Tell the person that this waits for approval, and go on with other work. "
         "Repeat exactly the same call later: once it is approved, the repetition runs it.",
     )
@@ -60,15 +66,15 @@ def pending(call_id: str, decision: Decision, approval: Approval) -> Answer[Any]
 def not_approved(call_id: str, approval: Approval) -> Answer[Any]:
     """A person said no, or nobody answered in time."""
     question = approval.question
-    if approval.approved is False:
-        reason = f"{approval.answered_by} refused {question.id}" + (f": {approval.note}" if approval.note else "")
+    if no := approval.refusal:
+        reason = f"{no.person} refused {question.id}" + (f": {no.note}" if no.note else "")
     else:
         reason = f"{question.id} expired on {question.expires_at:%Y-%m-%d %H:%M} UTC"
     return Answer(
         status="denied",
         call_id=call_id,
         reason=reason,
-        rules=list(question.rules),
+        rules=list(approval.ruling.rules),
         next="Do not repeat it or reach for the same end another way. Tell the person, and go on without it.",
     )
 
@@ -78,6 +84,11 @@ def repeated(call_id: str, kept: str | None) -> Answer[Any]:
     if kept is None:
         return failed(call_id, ErrorKind.CONFLICT, "this call ran already, and its answer is no longer kept")
     return Answer[Any].model_validate_json(kept)
+
+
+def changed(answer: Answer[Any], edit: Edit) -> Answer[Any]:
+    """The same answer, which tells that an approver changed the call."""
+    return answer.model_copy(update={"changed": Changed(by=edit.by, arguments=edit.arguments)})
 
 
 def failed(call_id: str, kind: ErrorKind, message: str, field: str = "") -> Answer[Any]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.embedded.database import Database
 from connectors.registry import TOOLS, embedded
-from gateway.approval_book import ApprovalBook
+from gateway.approvals.book import ApprovalBook
 from gateway.call import Gateway
 from gateway.catalog import Catalog
 from gateway.journal import Journal, JournalUnavailable
@@ -58,9 +58,18 @@ async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
     make_home(settings)
     journal = _open_journal(settings)
     try:
-        yield ApprovalBook(journal, settings.database, timedelta(seconds=settings.approval_ttl))
+        yield _approval_book(settings, journal, Catalog(TOOLS), _run_history(settings))
     finally:
         journal.close()
+
+
+def _run_history(settings: Settings) -> RunHistory:
+    return RunHistory(settings.database, timedelta(seconds=settings.run_window))
+
+
+def _approval_book(settings: Settings, journal: Journal, catalog: Catalog, history: RunHistory) -> ApprovalBook:
+    ttl = timedelta(seconds=settings.approval_ttl)
+    return ApprovalBook(journal, settings.database, catalog.tools, history, ttl)
 
 
 @asynccontextmanager
@@ -75,14 +84,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     policy = PolicySource(settings.policies, TOOLS)
     journal = _open_journal(settings)
     database = Database(settings.company_url)
+    catalog, history = Catalog(TOOLS), _run_history(settings)
     try:
         yield Gateway(
-            catalog=Catalog(TOOLS),
+            catalog=catalog,
             policy=policy,
             journal=journal,
-            approvals=ApprovalBook(journal, settings.database, timedelta(seconds=settings.approval_ttl)),
+            approvals=_approval_book(settings, journal, catalog, history),
             settled=SettledAnswers(settings.database),
-            history=RunHistory(settings.database, timedelta(seconds=settings.run_window)),
+            history=history,
             back_ends=embedded(database, settings.outbox),
             slots=Slots(settings.max_calls, settings.max_waiting),
             timeout=settings.call_timeout,

@@ -9,22 +9,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from secrets import token_hex
 from time import time_ns
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from structlog import get_logger
 
 from connectors.contract import CallContext, Effect, Idempotency, Tool, no_progress
 from connectors.errors import ConnectorError
-from connectors.fields import Line
 from connectors.registry import BackEnds
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
-from gateway.approval_book import ApprovalBook
-from gateway.approvals import State
+from gateway.approvals import Approval, State
+from gateway.approvals.approval import Edit
+from gateway.approvals.book import ApprovalBook, KeyUsedOtherwise
+from gateway.approvals.standing import Standing
 from gateway.canonical import digest, effect_key
 from gateway.catalog import Catalog, InvalidArguments, UnknownTool, validate
+from gateway.declared import Declared
 from gateway.flow import seen_ids, untrusted_paths
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind
 from gateway.policy.decision import Decision, Verdict
@@ -53,17 +55,6 @@ class Gateway:
     slots: Slots
     timeout: float
     now: Callable[[], datetime]
-
-
-class Declared(BaseModel):
-    """What the caller says about itself in `_meta`: recorded and never believed."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    run: Annotated[Line | None, Field(alias="remit/run")] = None
-    model: Annotated[Line | None, Field(alias="remit/model")] = None
-    prompt: Annotated[Line | None, Field(alias="remit/prompt")] = None
-    key: Annotated[Line | None, Field(alias="remit/key")] = None
 
 
 def _new_call_id() -> str:
@@ -136,7 +127,7 @@ async def _decide(
         await _record(gateway, call, Kind.DENIED, **facts)
         return answers.denied(call.id, decision)
     if decision.verdict is Verdict.ASK:
-        return await _with_approval(gateway, call, policy, tool, arguments, decision, facts)
+        return await _with_approval(gateway, call, policy, tool, arguments, decision, facts, earlier)
     return await _run(gateway, call, policy, tool, arguments, facts)
 
 
@@ -148,14 +139,19 @@ async def _with_approval(
     arguments: BaseModel,
     decision: Decision,
     facts: dict[str, Any],
+    earlier: History | None,
 ) -> Answer[Any]:
-    said = {**call.declared.model_dump(exclude_none=True), "client": call.client}
     now = gateway.now()
-    with anyio.CancelScope(shield=True):
-        approval = await gateway.approvals.attach(call.principal, tool, facts["arguments"], decision, said, now)
+    try:
+        approval = await _asked(gateway, call, policy, tool, decision, facts["arguments"], now)
+    except KeyUsedOtherwise:
+        return await _key_used_otherwise(gateway, call, facts)
+    if isinstance(approval, Standing):
+        granted = {**facts, "standing": approval.id, "approver": approval.given_by}
+        return await _run(gateway, call, policy, tool, arguments, granted)
     name = approval.question.id
     match approval.state(now):
-        case State.PENDING:
+        case State.PENDING | State.WITHDRAWN:
             await _record(gateway, call, Kind.PENDING, approval=name, **facts)
             return answers.pending(call.id, decision, approval)
         case State.REFUSED | State.EXPIRED:
@@ -163,11 +159,63 @@ async def _with_approval(
             return answers.not_approved(call.id, approval)
         case State.SETTLED:
             await _record(gateway, call, Kind.REPEATED, approval=name, **facts)
-            return answers.repeated(name, await gateway.settled.find(name))
+            answer = answers.repeated(name, await gateway.settled.find(name))
+            return answers.changed(answer, approval.edit) if approval.edit else answer
         case State.APPROVED | State.STARTED as state:
             # From here on the call goes by the question's name: its intent is recorded once, its effect done once.
             released = replace(call, id=name, key=name)
-            return await _run(gateway, released, policy, tool, arguments, facts, again=state is State.STARTED)
+            again = state is State.STARTED
+            if approval.edit is None:
+                return await _run(gateway, released, policy, tool, arguments, facts, again=again)
+            return await _run_edited(gateway, released, policy, tool, approval.edit, earlier, again)
+
+
+async def _asked(
+    gateway: Gateway,
+    call: ToolCall,
+    policy: Policy,
+    tool: Tool,
+    decision: Decision,
+    arguments: dict[str, Any],
+    now: datetime,
+) -> Approval | Standing:
+    """The question that the call raises, asked if it was not; or the standing approval that answers it."""
+    who, declared, book = call.principal, call.declared, gateway.approvals
+    said = {**declared.told(), "client": call.client}
+    question, approval = await book.raised(who, tool, arguments, said, now, declared.key or "")
+    standing = None
+    # What is recorded is told even if the caller goes away meanwhile.
+    with anyio.CancelScope(shield=True):
+        if approval is None or approval.state(now) is State.PENDING:
+            standing = await book.use_standing(who, tool, arguments, decision, declared.run, call.id, now)
+        if standing is None:
+            approval = await book.ask(question, decision, policy, now)
+            if declared.reply:
+                approval = await book.reply(approval, who, declared.reply, now)
+    found = standing or approval
+    assert found is not None  # noqa: S101 - one of the two
+    return found
+
+
+async def _run_edited(
+    gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, edit: Edit, earlier: History | None, again: bool
+) -> Answer[Any]:
+    """Carry out what an approver changed the call to, unless policy denies that by now."""
+    arguments = validate(tool, edit.arguments)
+    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier)
+    told = {**_told(decision), "edited_by": edit.by}
+    facts = {"arguments": edit.arguments, "arguments_hash": digest(arguments), **told}
+    if decision.verdict is Verdict.DENY:
+        await _record(gateway, call, Kind.DENIED, **facts)
+        return answers.denied(call.id, decision)
+    answer = await _run(gateway, call, policy, tool, arguments, facts, again=again)
+    return answers.changed(answer, edit)
+
+
+async def _key_used_otherwise(gateway: Gateway, call: ToolCall, facts: dict[str, Any]) -> Answer[Any]:
+    error = "this idempotency key named another call: use a key once, with the same tool and arguments"
+    await _record(gateway, call, Kind.INVALID, error=error, **facts)
+    return answers.failed(call.id, ErrorKind.CONFLICT, error, "remit/key")
 
 
 async def _run(
@@ -264,7 +312,7 @@ async def _record(
     **facts: Any,  # noqa: ANN401 - JSON data
 ) -> None:
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
-    said = call.declared.model_dump(exclude_none=True)
+    said = call.declared.told()
     body = {"tool": call.tool[:100], **who, **said, **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):

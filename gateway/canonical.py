@@ -28,3 +28,16 @@ def effect_key(principal: Principal, tool: str, arguments_hash: str, key: str) -
     """
     bound = (principal.tenant, *principal.parties, tool, arguments_hash, key)
     return hashlib.sha256("\x1f".join(bound).encode()).hexdigest()
+
+
+def keyed_name(principal: Principal, key: str) -> str:
+    """The name of the call that a caller's idempotency key stands for: `call_` and 24 hexadecimal digits.
+
+    It binds the caller, so that nobody's key names another's call.
+
+    Args:
+        principal: Who calls.
+        key: The key as the caller gave it.
+    """
+    bound = "\x1f".join((principal.tenant, *principal.parties, key))
+    return f"call_{hashlib.sha256(bound.encode()).hexdigest()[:24]}"

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from gateway.background import keep_policy
 from gateway.call import Gateway
 from gateway.settings import Settings, is_loopback
 
@@ -55,7 +56,7 @@ def build_http_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with inner.router.lifespan_context(inner), anyio.create_task_group() as tasks:
-            tasks.start_soon(gateway.policy.watch, settings.policy_poll)
+            tasks.start_soon(keep_policy, gateway, settings.policy_poll)
             yield
             tasks.cancel_scope.cancel()
 

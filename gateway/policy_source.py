@@ -1,6 +1,6 @@
 """The policy in force: loaded from its folder, looked at for changes, and swapped whole."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -15,6 +15,11 @@ from gateway.policy.problem import PolicyError
 log = get_logger("remit.policy")
 
 _State = tuple[tuple[str, int, int], ...]
+Changed = Callable[[Policy], Awaitable[None]]
+
+
+async def _nobody_cares(_policy: Policy) -> None:
+    pass
 
 
 class PolicySource:
@@ -36,8 +41,12 @@ class PolicySource:
         self.problem: str = ""
         """Why the folder's present state is not in force; empty while it is."""
 
-    async def watch(self, every: float) -> None:
+    async def watch(self, every: float, changed: Changed = _nobody_cares) -> None:
         """Look at the folder every so many seconds and load it when it changed. Runs until cancelled.
+
+        Args:
+            every: Seconds between two looks.
+            changed: Told of each policy that came into force.
 
         A change is taken up once two looks in a row see the same: a file that is still being written is a shorter
         policy, perhaps without its last denies.
@@ -47,7 +56,10 @@ class PolicySource:
             await anyio.sleep(every)
             state = await anyio.to_thread.run_sync(_look, self._directory)
             if state != self._state and state == before:
+                in_force = self.current
                 await self._reload(state)
+                if self.current is not in_force:
+                    await changed(self.current)
             before = state
 
     async def _reload(self, state: _State) -> None:

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from structlog import get_logger
 
 from gateway.answer import Answer
-from gateway.call import Declared, Gateway, ToolCall, call_tool
+from gateway.call import Gateway, ToolCall, call_tool
 from gateway.catalog import UnknownTool, unicode
+from gateway.declared import Declared
 from gateway.identity import principal_of
 from gateway.listing import Listings
 from gateway.principal import Principal
@@ -105,8 +106,9 @@ def _declared(context: Context) -> Declared:
     try:
         return Declared.model_validate(context.meta or {})
     except ValidationError as error:
-        field = error.errors()[0]["loc"][0]
-        raise MCPError(wire.INVALID_PARAMS, f"`_meta.{field}`: expected one line of 1 to 200 characters") from None
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise MCPError(wire.INVALID_PARAMS, f"`_meta.{unicode(field[:100])}`: {problem['msg'].lower()}") from None
 
 
 def _principal(context: Context, operator_named: Principal | None) -> Principal:

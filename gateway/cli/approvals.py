@@ -2,7 +2,10 @@
 
 import asyncio
 import json
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -11,14 +14,28 @@ from rich.table import Table
 
 from connectors.registry import TOOLS
 from gateway.app import open_approvals, utc_now
-from gateway.approval_book import UnknownApproval
 from gateway.approvals import Approval, NotAnswerable, State
+from gateway.approvals.book import ApprovalBook, UnknownApproval
+from gateway.approvals.standing import Standing, Terms
+from gateway.catalog import InvalidArguments
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.logs import visible
+from gateway.policy.judge import Policy
 from gateway.policy.load import load_policy
+from gateway.principal import Principal
 from gateway.settings import Settings, load_settings
 
+T = TypeVar("T")
+
 app = typer.Typer(help="See what waits for a person's yes or no, and answer it.", no_args_is_help=True)
+standing_app = typer.Typer(help="Standing approvals: what further calls a yes covers.", no_args_is_help=True)
+app.add_typer(standing_app, name="standing")
+
+Seen = Annotated[
+    str | None,
+    typer.Option(metavar="BINDING", help="The `binding` that `show` printed: refused if it has changed since."),
+]
+Note = Annotated[str, typer.Option(help="A line for the record; with a no, the caller is told it.")]
 
 
 @app.command("list")
@@ -29,13 +46,14 @@ def list_approvals(
 ) -> None:
     """List what waits for an answer, newest first."""
     settings = load_settings(home=home, tenant=tenant)
-    approvals = asyncio.run(_recent(settings))
-    table = Table("id", "state", "who asks", "tool", "why", "until")
+    approvals = asyncio.run(_with_book(settings, lambda book: book.recent(settings.tenant, utc_now())))
+    table = Table("id", "state", "who asks", "tool", "why", "yes", "until")
     for approval in approvals:
         question, state = approval.question, approval.state(utc_now())
         if every or state is State.PENDING:
-            cells = (question.id, state, str(question.principal), question.tool, question.reason)
-            table.add_row(*(escape(visible(cell)) for cell in cells), f"{question.expires_at:%m-%d %H:%M}")
+            cells = (question.id, state, str(question.principal), question.tool, approval.ruling.reason)
+            votes = f"{len(approval.votes)} of {approval.quorum}"
+            table.add_row(*(escape(visible(cell)) for cell in cells), votes, f"{question.expires_at:%m-%d %H:%M}")
     Console().print(table)
 
 
@@ -43,78 +61,183 @@ def list_approvals(
 def show(approval_id: str, home: Home = None, policies: Policies = None, tenant: Tenant = None) -> None:
     """Show one question whole: exactly what would be done, for whom, why it is asked, and who may answer."""
     settings = load_settings(home=home, policies=policies, tenant=tenant)
-    approval = asyncio.run(_find(settings, approval_id))
-    question = approval.question
-    policy = load_policy(settings.policies, TOOLS)
-    roles = sorted({line.role for line in policy.approvers if line.answers_for(question.tool, settings.tenant)})
-    told = {
+    approval = asyncio.run(_with_book(settings, lambda book: book.find(approval_id)))
+    if approval is None or approval.question.principal.tenant != settings.tenant:
+        raise typer.BadParameter(f"there is no approval `{approval_id}`; `remit approvals list` shows them")
+    for name, value in _told(approval, load_policy(settings.policies, TOOLS)).items():
+        if value:
+            typer.echo(f"{name:<14}{visible(str(value))}")
+    for remark in approval.remarks:
+        typer.echo(visible(f"{'replied' if remark.is_reply else 'asked back':<14}{remark.by}: {remark.text}"))
+    if approval.edit:
+        typer.echo("proposed      " + _json(approval.question.arguments))
+    typer.echo("arguments     " + _json(approval.arguments))
+    if case := approval.question.said.get("case"):
+        typer.echo("the agent says " + _json(case))
+
+
+def _told(approval: Approval, policy: Policy) -> dict[str, str]:
+    question, ruling = approval.question, approval.ruling
+    tenant = question.principal.tenant
+    roles = sorted({line.role for line in policy.approving.approvers if line.answers_for(question.tool, tenant)})
+    votes = approval.votes if approval.refusal is None else (approval.refusal,)
+    return {
         "approval": question.id,
         "state": approval.state(utc_now()),
         "asked by": str(question.principal),
         "asked at": question.asked_at.isoformat(timespec="seconds"),
         "expires at": question.expires_at.isoformat(timespec="seconds"),
         "tool": question.tool,
-        "why": question.reason,
-        "policy": question.policy_version + ("" if policy.version == question.policy_version else " (changed since)"),
+        "why": ruling.reason,
+        "policy": ruling.policy_version + ("" if policy.version == ruling.policy_version else " (changed since)"),
         "may answer": ", ".join(roles) or "nobody: approvers.csv names no role for this tool",
-        "answered by": f"{approval.answered_by} {approval.note}".strip(),
+        "yes": f"{len(approval.votes)} of {approval.quorum}",
+        "answered by": "; ".join(f"{vote.person} {vote.note}".strip() for vote in votes),
+        "passed on": "; ".join(f"by {by} to {to}" for to, by in approval.delegates),
+        "edited by": approval.edit.by if approval.edit else "",
+        "withdrawn": approval.withdrawn,
+        "binding": approval.binding,
     }
-    for name, value in told.items():
-        if value:
-            typer.echo(f"{name:<12}{visible(str(value))}")
+
+
+def _json(data: object) -> str:
     # ASCII: a homoglyph or a mark that turns text around shows as what it is.
-    typer.echo("arguments   " + json.dumps(question.arguments, indent=2).replace("\n", "\n            "))
+    return json.dumps(data, indent=2).replace("\n", "\n              ")
 
 
 @app.command()
 def approve(
     approval_id: str,
     as_: As = None,
-    note: Annotated[str, typer.Option(help="A line for the record.")] = "",
+    note: Note = "",
+    seen: Seen = None,
+    edited: Annotated[
+        Path | None,
+        typer.Option("--arguments", metavar="FILE", help="A JSON file: say yes to these instead."),
+    ] = None,
+    times: Annotated[int, typer.Option(help="Also approve so many further calls like it (standing approval).")] = 0,
+    hours: Annotated[float, typer.Option(min=0.01, max=24, help="For how long, with --times.")] = 8,
+    run: Annotated[str | None, typer.Option(help="Only for calls that declare this run, with --times.")] = None,
     home: Home = None,
     policies: Policies = None,
     tenant: Tenant = None,
 ) -> None:
     """Say yes: when the caller repeats exactly this call, it runs once."""
-    _answer(load_settings(home=home, policies=policies, tenant=tenant, principal=as_), approval_id, True, note)
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+    terms = Terms(times, utc_now() + timedelta(hours=hours), run) if times else None
+    arguments = _arguments(edited) if edited else None
+    if terms and arguments is not None:
+        raise typer.BadParameter("a standing approval cannot be given with --arguments: answer once, then again")
+
+    def say(book: ApprovalBook, who: Principal, policy: Policy, now: datetime) -> Awaitable[Approval]:
+        if arguments is not None:
+            return book.edit(approval_id, who, policy, arguments, note, now, seen=seen)
+        return book.answer(approval_id, who, policy, True, note, now, seen=seen, terms=terms)
+
+    _say(settings, say)
+
+
+def _arguments(file: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"`{file}` is not JSON: {error}") from None
+    if not isinstance(read, dict):
+        raise typer.BadParameter(f"`{file}` must hold one JSON object: the tool's arguments")
+    return read
 
 
 @app.command()
 def refuse(
     approval_id: str,
     as_: As = None,
-    note: Annotated[str, typer.Option(help="The reason, told to the caller.")] = "",
+    note: Note = "",
+    seen: Seen = None,
     home: Home = None,
     policies: Policies = None,
     tenant: Tenant = None,
 ) -> None:
     """Say no: the caller is told so, with the note."""
-    _answer(load_settings(home=home, policies=policies, tenant=tenant, principal=as_), approval_id, False, note)
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+    _say(settings, lambda book, who, policy, now: book.answer(approval_id, who, policy, False, note, now, seen=seen))
 
 
-def _answer(settings: Settings, approval_id: str, approve: bool, note: str) -> None:
+@app.command("ask")
+def ask_back(
+    approval_id: str,
+    text: Annotated[str, typer.Argument(help="What you want to know first.")],
+    as_: As = None,
+    home: Home = None,
+    policies: Policies = None,
+    tenant: Tenant = None,
+) -> None:
+    """Ask the caller something first: it is told when it repeats the call, and can reply."""
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+    _say(settings, lambda book, who, policy, now: book.ask_back(approval_id, who, policy, text, now))
+
+
+@app.command("pass-on")
+def pass_on(
+    approval_id: str,
+    to: Annotated[str, typer.Argument(help="A colleague, such as maya@company.example.")],
+    as_: As = None,
+    home: Home = None,
+    policies: Policies = None,
+    tenant: Tenant = None,
+) -> None:
+    """Let a colleague answer this one question by your right."""
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+    colleague = to.removeprefix("person:")
+    _say(settings, lambda book, who, policy, now: book.delegate(approval_id, who, policy, colleague, now))
+
+
+@standing_app.command("list")
+def list_standing(home: Home = None, tenant: Tenant = None) -> None:
+    """List the standing approvals in force."""
+    settings = load_settings(home=home, tenant=tenant)
+    found = asyncio.run(_with_book(settings, lambda book: book.standing(settings.tenant, utc_now())))
+    table = Table("id", "for", "tool", "fixed", "used", "until", "given by")
+    for each in found:
+        cells = (each.id, str(each.principal), each.tool, json.dumps(each.fixed))
+        used = f"{each.used} of {each.terms.times}"
+        table.add_row(
+            *(escape(visible(cell)) for cell in cells), used, f"{each.terms.until:%m-%d %H:%M}", escape(each.given_by)
+        )
+    Console().print(table)
+
+
+@standing_app.command("end")
+def end_standing(
+    standing_id: str, as_: As = None, home: Home = None, policies: Policies = None, tenant: Tenant = None
+) -> None:
+    """Take a standing approval back."""
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+
+    def say(book: ApprovalBook, who: Principal, policy: Policy, now: datetime) -> Awaitable[Standing]:
+        return book.end_standing(standing_id, who, policy, now)
+
+    _answered(settings, say)
+    typer.echo(f"{standing_id} lets nothing through any more")
+
+
+def _say(settings: Settings, say: Callable[[ApprovalBook, Principal, Policy, datetime], Awaitable[Approval]]) -> None:
+    approval = _answered(settings, say)
+    by = approval.votes[-1].person if approval.votes else approval.refusal.person if approval.refusal else ""
+    votes = f" ({len(approval.votes)} of {approval.quorum} have said yes)" if approval.quorum > 1 else ""
+    typer.echo(f"{approval.question.id} is {approval.state(utc_now())}{f' by {by}' if by else ''}{votes}")
+
+
+def _answered(settings: Settings, say: Callable[[ApprovalBook, Principal, Policy, datetime], Awaitable[T]]) -> T:
     approver = principal_named(settings, "an answer")
-
-    async def run() -> Approval:
-        policy = load_policy(settings.policies, TOOLS)
-        async with open_approvals(settings) as book:
-            return await book.answer(approval_id, approver, policy, approve, note, utc_now())
-
+    policy = load_policy(settings.policies, TOOLS)
     try:
-        approval = asyncio.run(run())
+        return asyncio.run(_with_book(settings, lambda book: say(book, approver, policy, utc_now())))
     except (NotAnswerable, UnknownApproval) as error:
         raise typer.BadParameter(str(error)) from None
-    typer.echo(f"{approval.question.id} is {approval.state(utc_now())} by {approval.answered_by}")
+    except InvalidArguments as error:
+        raise typer.BadParameter(error.message) from None
 
 
-async def _recent(settings: Settings) -> list[Approval]:
+async def _with_book(settings: Settings, ask: Callable[[ApprovalBook], Awaitable[T]]) -> T:
     async with open_approvals(settings) as book:
-        return await book.recent(settings.tenant, utc_now())
-
-
-async def _find(settings: Settings, approval_id: str) -> Approval:
-    async with open_approvals(settings) as book:
-        approval = await book.find(approval_id)
-    if approval is None or approval.question.principal.tenant != settings.tenant:
-        raise typer.BadParameter(f"there is no approval `{approval_id}`; `remit approvals list` shows them")
-    return approval
+        return await ask(book)

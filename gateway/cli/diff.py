@@ -90,7 +90,7 @@ def _replay(database: Path, old: Policy, new: Policy, window: timedelta) -> Repl
 
 
 def _told_lines(found: tuple[Difference, ...]) -> Iterator[str]:
-    yield "Rules, roles, lists and approvers"
+    yield "Rules, roles, lists, approvers and operators"
     yield from (f"  {each}" for each in found)
     if not found:
         yield "  no difference"

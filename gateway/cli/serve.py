@@ -8,6 +8,7 @@ import structlog
 import typer
 
 from gateway.app import open_gateway, utc_now
+from gateway.background import keep_policy
 from gateway.call import Gateway
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.logs import log_to_stderr
@@ -87,7 +88,7 @@ async def _serve_stdio(settings: Settings) -> None:
 
     named = principal_named(settings, "--stdio")
     async with open_gateway(settings) as gateway, anyio.create_task_group() as tasks:
-        tasks.start_soon(gateway.policy.watch, settings.policy_poll)
+        tasks.start_soon(keep_policy, gateway, settings.policy_poll)
         _announce(gateway, "stdio", str(named))
         server = build_server(gateway, named)
         async with stdio_server() as (reading, writing):

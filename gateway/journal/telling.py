@@ -12,7 +12,8 @@ _DECLARED = ("client", "run", "model", "prompt", "key")
 _TOLD = frozenset(
     {"tool", "person", "agent", *_DECLARED, "arguments", "arguments_hash", "verdict", "rules", "reason"}
     | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
-    | {"saw", "untrusted"}
+    | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
+    | {"edited_by", "standing", "fixed", "times", "until", "use", "call"}
 )
 _STATUSES = {
     "ok": "done",
@@ -71,6 +72,8 @@ def _details(body: Body) -> Iterator[str]:
         yield f"it showed {', '.join(body['saw'])}"
     if body.get("untrusted"):
         yield f"outsiders may have written {', '.join(body['untrusted'])} in what it showed"
+    for name, value in (body.get("edited") or {}).items():
+        yield f"changed: {name} = {json.dumps(value, ensure_ascii=False)}"
     for name in sorted(body.keys() - _TOLD):
         yield f"{name} = {json.dumps(body[name], ensure_ascii=False)}"
 
@@ -88,11 +91,27 @@ def _denied(body: Body) -> str:
 
 def _answered(body: Body) -> str:
     note = f", who notes: {body['note']}" if body.get("note") else ""
-    return f"{'approved' if body.get('approved') else 'refused'} by {body.get('approver')}{note}"
+    authority = body.get("authority")
+    right = f" (by right of {authority})" if authority not in (None, body.get("approver")) else ""
+    said = "refused" if not body.get("approved") else "approved with changes" if "edited" in body else "approved"
+    return f"{said} by {body.get('approver')}{right}{note}"
 
 
 def _begun(body: Body) -> str:
-    return f"begun ({body.get('effect')}), {'after a yes' if body.get('verdict') == 'ask' else 'allowed'}"
+    if body.get("standing"):
+        how = f"under the standing approval {body['standing']} of {body.get('approver')}"
+    else:
+        how = "after a yes" if body.get("verdict") == "ask" else "allowed"
+    return f"begun ({body.get('effect')}), {how}" + (
+        f", as {body['edited_by']} changed it" if "edited_by" in body else ""
+    )
+
+
+def _standing(body: Body) -> str:
+    run = f" of run {body['run']}" if body.get("run") else ""
+    fixed = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in body.get("fixed", {}).items())
+    what = f"{body.get('times')} more calls{run} until {body.get('until')}"
+    return f"{body.get('approver')} approved {what} with {', '.join(fixed)}"
 
 
 def _ended(body: Body) -> str:
@@ -107,6 +126,14 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.PENDING: lambda body: f"not done yet: {body.get('approval')} waits for a person's answer",
     Kind.ASKED: lambda body: f"a person is asked; open until {body.get('expires_at')}",
     Kind.ANSWERED: _answered,
+    Kind.ASKED_BACK: lambda body: f"{body.get('approver')} asks back: {body.get('text')}",
+    Kind.REPLIED: lambda body: f"the caller replies: {body.get('text')}",
+    Kind.DELEGATED: lambda body: f"{body.get('approver')} passes the question on to {body.get('to')}",
+    Kind.REBOUND: lambda _body: "policy changed and still asks: open again, and former answers do not count",
+    Kind.WITHDRAWN: lambda body: f"policy changed and asks no more: {body.get('reason')}",
+    Kind.STANDING: _standing,
+    Kind.STANDING_USED: lambda body: f"use {body.get('use')}, by call {body.get('call')}",
+    Kind.STANDING_ENDED: lambda body: f"taken back by {body.get('approver')}",
     Kind.REPEATED: lambda _body: "asked again after it was done: the first answer was given once more",
     Kind.INTENT: _begun,
     Kind.OUTCOME: _ended,

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.files.approvers import Approver
+from gateway.policy.files.approvers import Approving
 from gateway.policy.files.lists import Lists
 from gateway.policy.files.roles import EVERYONE, Link
 from gateway.policy.language.compiled import Facts, Test, known
@@ -76,7 +76,7 @@ class Policy:
             names is under the tenant `*`.
         index: The rules that speak of a tool by (role, tool).
         lists: The values of each named list.
-        approvers: Every line of `approvers.csv`.
+        approving: What `approvers.csv` says.
     """
 
     version: str
@@ -86,7 +86,7 @@ class Policy:
     roles: Mapping[tuple[str, str], frozenset[str]]
     index: Mapping[tuple[str, str], tuple[Rule, ...]]
     lists: Lists
-    approvers: tuple[Approver, ...]
+    approving: Approving
 
     def decide(
         self,

@@ -57,10 +57,12 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     given_roles = None if roles.FILE in unreadable else known_roles
     reader = rules.RuleReader(known_tools, given_roles, found_lists, problems)
     found_rules = reader.read(texts[rules.FILE])
-    found_approvers = approvers.read_approvers(texts.get(approvers.FILE, ""), reader.types, given_roles, problems)
+    subjects = None if roles.FILE in unreadable else frozenset(link.subject for link in found_roles.links)
+    text = texts.get(approvers.FILE, "")
+    approving = approvers.read_approvers(text, reader.types, given_roles, subjects, problems)
     if rules.FILE not in unreadable:
-        approving = {approver.role for approver in found_approvers}
-        problems.extend(_loose_ends(found_roles, reader.roles_spoken_of | approving))
+        answering = {approver.role for approver in approving.approvers}
+        problems.extend(_loose_ends(found_roles, reader.roles_spoken_of | answering))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))
     return Policy(
@@ -71,7 +73,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         roles=expand_roles(found_roles.links),
         index=_index(found_rules),
         lists=found_lists,
-        approvers=found_approvers,
+        approving=approving,
     )
 
 

@@ -14,8 +14,8 @@ from connectors.contract import CallContext
 from connectors.crm.tools import Contact, IssueRefund, Refund, UpdateContact
 from connectors.errors import Conflict
 from gateway.answer import Answer
-from gateway.approval_book import UnknownApproval
-from gateway.approvals import NotAnswerable, State
+from gateway.approvals import Approval, NotAnswerable, State
+from gateway.approvals.book import UnknownApproval
 from gateway.call import Gateway, ToolCall, call_tool
 from gateway.journal import Entry, JournalUnavailable, Kind
 from gateway.principal import Principal
@@ -98,6 +98,20 @@ async def reply(gateway: Gateway, asked: Answer[Any], who: Principal = MAYA, app
         asked.approval.id, who, gateway.policy.current, approve, "as agreed", gateway.now()
     )
     return approval.state(gateway.now())
+
+
+async def found(gateway: Gateway, asked: Answer[Any]) -> Approval:
+    assert asked.approval is not None
+    approval = await gateway.approvals.find(asked.approval.id)
+    assert approval is not None
+    return approval
+
+
+async def answered(gateway: Gateway, asked: Answer[Any], who: Principal = MAYA, **said: Any) -> Approval:
+    assert asked.approval is not None
+    return await gateway.approvals.answer(
+        asked.approval.id, who, gateway.policy.current, True, "", gateway.now(), **said
+    )
 
 
 def later(gateway: Gateway, **delta: float) -> Gateway:
@@ -296,19 +310,25 @@ async def test_long_after_its_end_the_same_call_is_a_new_question(opened: OpenGa
     assert new.approval.id != asked.approval.id
 
 
-async def test_a_changed_policy_voids_questions_and_approvals(opened: OpenGateway, till: Any, policies: Path) -> None:
+async def test_under_a_changed_policy_a_question_is_open_again_and_what_was_said_before_does_not_count(
+    opened: OpenGateway, till: Any, policies: Path
+) -> None:
     async with opened() as plain:
         gateway = paying(plain, till)
         asked = await refund(gateway)
         approved = await refund(gateway, amount=10)
         await reply(gateway, approved)
+        assert asked.approval is not None
+        seen = await found(gateway, asked)
     (policies / "rules.csv").write_text(RULES + "# a change\n")
     async with opened() as plain:
         gateway = paying(plain, till)
-        with pytest.raises(NotAnswerable, match="the policy has changed"):
-            await reply(gateway, asked)
         assert (await refund(gateway, amount=10)).status == "pending_approval"
-    assert till.paid == {}
+        with pytest.raises(NotAnswerable, match="has changed since you were shown it"):
+            await answered(gateway, asked, seen=seen.binding)
+        assert till.paid == {}
+        assert await reply(gateway, asked) is State.APPROVED
+        assert (await refund(gateway)).status == "ok"
 
 
 async def test_a_policy_that_now_denies_denies_what_was_approved(

@@ -14,8 +14,9 @@ import pytest
 from connectors.contract import CallContext
 from connectors.crm.tools import Contact, CreateContact, GetContact
 from gateway.answer import Answer, ErrorKind
-from gateway.call import Declared, Gateway, ToolCall, call_tool
+from gateway.call import Gateway, ToolCall, call_tool
 from gateway.catalog import UnknownTool
+from gateway.declared import Declared
 from gateway.journal import Entry, JournalUnavailable, Kind
 from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway

@@ -168,6 +168,10 @@ FILES: list[tuple[dict[str, str], list[str]]] = [
       "approvers.csv:1:11: warning: no person has `role:bot` in tenant `acme`"]),
     ({"approvers": "approver, role:lead, crm*, acme"},
      ["approvers.csv:1:22: warning: `crm*` ends within a word — did you mean `crm_*`?"]),
+    ({"approvers": "approver, role:lead, *, acme, quorum=2", "rules": refund("X1", "", "ask")},
+     ["approvers.csv:1:31: warning: 2 people must say yes, and 1 may in tenant `acme`"]),
+    ({"approvers": "approver, role:lead, *, acme, quorum=2\napprover, role:team, crm_*, *, after=4h",
+      "rules": refund("X1", "", "ask")}, []),
     ({"approvers": "approver, role:lead, *, far"},
      ["approvers.csv:1:11: warning: no person has `role:lead` in tenant `far`"]),
 ]  # fmt: skip

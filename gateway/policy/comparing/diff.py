@@ -21,7 +21,7 @@ class Difference:
     """One line that differs.
 
     Args:
-        what: `rule`, `role`, `list` or `approver`.
+        what: `rule`, `role`, `list`, `approver` or `operator`.
         name: The rule's id, the list's name, or what the line says.
         change: What happened to it.
         fields: What differs: each field's value before and after; an empty text where there is none.
@@ -47,6 +47,7 @@ def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
         *_of("role", _links(old), _links(new)),
         *_lists(old, new),
         *_of("approver", _approvers(old), _approvers(new)),
+        *_of("operator", _operators(old), _operators(new)),
     )
 
 
@@ -78,7 +79,18 @@ def _links(policy: Policy) -> Mapping[str, Mapping[str, str]]:
 
 
 def _approvers(policy: Policy) -> Mapping[str, Mapping[str, str]]:
-    return {f"{each.role} for {each.pattern} in {_tenant(each.tenant)}": {} for each in policy.approvers}
+    return {
+        f"{each.role} for {each.pattern} in {_tenant(each.tenant)}": {
+            "quorum": str(each.quorum),
+            "after": str(each.after) if each.after else "at once",
+            "standing": str(each.standing) if each.standing else "none",
+        }
+        for each in policy.approving.approvers
+    }
+
+
+def _operators(policy: Policy) -> Mapping[str, Mapping[str, str]]:
+    return {f"{each.person} runs {each.agent} in {_tenant(each.tenant)}": {} for each in policy.approving.operators}
 
 
 def _tenant(tenant: str) -> str:

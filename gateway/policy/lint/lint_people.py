@@ -67,10 +67,16 @@ def _named(condition: Node) -> Iterator[tuple[Fact, Constant]]:
 
 def lint_approvers(policy: Policy, rules: Mapping[str, Line], lines: Iterable[Line]) -> Iterator[Problem]:
     """Lines of `approvers.csv` by which nobody can approve, and rules that ask what nobody may answer."""
-    for approver, line in zip(policy.approvers, lines, strict=True):
+    approver_lines = (line for line in lines if line.cells[0].text == "approver")
+    for approver, line in zip(policy.approving.approvers, approver_lines, strict=True):
+        where = "any tenant" if approver.tenant == ANY_TENANT else f"tenant `{approver.tenant}`"
+        people = _people_who_answer_like(policy, approver)
         if not _people_with(policy, approver.role, approver.tenant):
-            where = "any tenant" if approver.tenant == ANY_TENANT else f"tenant `{approver.tenant}`"
             yield line.warning(line.cells[1], "no-approver", f"no person has `{approver.role}` in {where}")
+        elif len(people) < approver.quorum:
+            message = f"{approver.quorum} people must say yes, and {len(people)} may in {where}"
+            option = next(cell for cell in line.cells[4:] if cell.text.startswith("quorum"))
+            yield line.warning(option, "no-approver", message)
         if message := patterns.cut_word(approver.pattern):
             yield line.warning(line.cells[2], "cut-word", message)
     for rule in policy.rules:
@@ -86,13 +92,25 @@ def _unanswered(policy: Policy, rule: Rule) -> tuple[str, str] | None:
     asking = {tenant for (tenant, _), held in policy.roles.items() if rule.role in held}
     for tenant in sorted(asking):
         for tool in sorted(rule.tools):
-            if not any(_serves(policy, approver, tool, tenant) for approver in policy.approvers):
+            if not any(_serves(policy, approver, tool, tenant) for approver in policy.approving.approvers):
                 return tool, tenant
     return None
 
 
 def _serves(policy: Policy, approver: Approver, tool: str, tenant: str) -> bool:
     return approver.answers_for(tool, tenant) and _people_with(policy, approver.role, tenant)
+
+
+def _people_who_answer_like(policy: Policy, like: Approver) -> set[str]:
+    """The people who may answer for some tool that the line speaks of, in the tenant where most of them are."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for tool in (tool for tool in policy.tools if like.answers_for(tool, like.tenant)):
+        roles = {each.role for each in policy.approving.approvers if each.answers_for(tool, like.tenant)}
+        for (where, party), held in policy.roles.items():
+            if party.startswith("person:") and held & roles and like.tenant in (ANY_TENANT, where):
+                found[where].add(party)
+    everywhere = found.pop(ANY_TENANT, set())
+    return max((people | everywhere for people in found.values()), key=len, default=everywhere)
 
 
 def _people_with(policy: Policy, role: str, tenant: str) -> bool:

@@ -1,0 +1,429 @@
+"""Where questions are asked, found and answered: approvals over the journal."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from connectors.contract import Tool
+from gateway.approvals import answering, standing
+from gateway.approvals.answering import NotAnswerable
+from gateway.approvals.approval import Approval, Question, Ruling, State, question_id, read_approval, schema_hash
+from gateway.approvals.standing import Standing, Terms
+from gateway.catalog import InvalidArguments, validate
+from gateway.journal import AlreadyRecorded, Entry, Journal, Kind, read_journal
+from gateway.journal.reading import calls_with
+from gateway.policy.decision import Decision, Verdict
+from gateway.policy.judge import Policy
+from gateway.principal import Principal
+from gateway.run_history import RunHistory
+
+_MAX_TURNS = 1_000
+_MAX_TRIES = 20
+_MOST_OPEN = 10_000
+_MOST_STANDING = 100
+
+
+class UnknownApproval(Exception):
+    """There is no such question in this tenant."""
+
+
+class KeyUsedOtherwise(Exception):
+    """The caller's idempotency key stands for a call of another tool or with other arguments."""
+
+
+class ApprovalBook:
+    """Every question that was ever asked, in the journal of one database.
+
+    Args:
+        journal: Where questions and answers are recorded.
+        path: The journal's database file, to read from.
+        tools: Every tool by name.
+        history: What runs did before, for deciding again.
+        ttl: How long a person has to answer, and how long the end of a question is remembered for whoever repeats it.
+        changed: Told of each question that was asked or has changed, in this process.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        path: Path,
+        tools: Mapping[str, Tool],
+        history: RunHistory,
+        ttl: timedelta,
+        changed: Callable[[Approval], None] = lambda _approval: None,
+    ) -> None:
+        self._journal = journal
+        self._path = path
+        self._tools = tools
+        self._history = history
+        self._ttl = ttl
+        self.changed = changed
+
+    async def raised(
+        self, principal: Principal, tool: Tool, arguments: dict[str, Any], said: dict[str, Any], now: datetime, key: str
+    ) -> tuple[Question, Approval | None]:
+        """The question that a call raises, and what has become of it if it was asked already.
+
+        Args:
+            principal: Who calls.
+            tool: The tool.
+            arguments: The validated arguments as JSON data.
+            said: What the caller declared of itself.
+            now: The time of the call.
+            key: The caller's idempotency key; the question is then named by it, and its end stays its end.
+
+        Raises:
+            KeyUsedOtherwise: If the key named another call.
+            JournalUnavailable: If the journal cannot be read.
+        """
+        for turn in range(_MAX_TURNS):
+            question = Question(
+                id=question_id(principal, tool, arguments, key, turn),
+                principal=principal,
+                tool=tool.name,
+                schema_hash=schema_hash(tool),
+                arguments=arguments,
+                asked_at=now,
+                expires_at=now + self._ttl,
+                said=said,
+            )
+            approval = await self.find(question.id)
+            if approval and (approval.question.tool, approval.question.arguments) != (tool.name, arguments):
+                raise KeyUsedOtherwise
+            if approval is None or key or not self._is_over(approval, now):
+                return question, approval
+        raise UnknownApproval(f"`{tool.name}` was asked about in this way {_MAX_TURNS} times")
+
+    async def ask(self, question: Question, decision: Decision, policy: Policy, now: datetime) -> Approval:
+        """Ask a question, or find it asked; open it again if another ruling asked it.
+
+        Args:
+            question: What `raised` gave.
+            decision: The decision that asks.
+            policy: The policy that made it.
+            now: The time of the call.
+
+        Raises:
+            JournalUnavailable: If it can neither be found nor asked.
+        """
+        needed = answering.quorum(policy, question.tool, question.principal.tenant)
+        ruling = Ruling(decision.rules, decision.reason, decision.policy_version, needed)
+        return await self._under(await self._found_or_asked(question, ruling), ruling, now)
+
+    async def find(self, approval_id: str) -> Approval | None:
+        """Find a question by its id."""
+        return read_approval(await self._entries(approval_id))
+
+    async def recent(self, tenant: str, now: datetime, last: int = 200) -> list[Approval]:
+        """The questions of a tenant that may still be answered or repeated, newest first."""
+        return await self._asked_since(now - 2 * self._ttl, tenant, last)
+
+    async def answer(
+        self,
+        approval_id: str,
+        approver: Principal,
+        policy: Policy,
+        approve: bool,
+        note: str,
+        now: datetime,
+        *,
+        seen: str | None = None,
+        terms: Terms | None = None,
+    ) -> Approval:
+        """Record a person's yes or no.
+
+        Args:
+            approval_id: The question.
+            approver: Who answers.
+            policy: The policy in force.
+            approve: Yes or no.
+            note: A line for the record; with a no, the caller is told it.
+            now: The time.
+            seen: The `binding` of what the person was shown; None answers whatever stands there.
+            terms: What else the yes covers.
+
+        Raises:
+            UnknownApproval: If there is no such question in the approver's tenant.
+            NotAnswerable: If this person cannot answer it now, or it is not what they were shown.
+            JournalUnavailable: If the answer cannot be recorded; then it was not given.
+        """
+
+        async def event(approval: Approval) -> Entry:
+            if approve and terms:
+                self._given(approval, approver, policy, terms, now)  # or nothing is recorded at all
+            return answering.answered(approval, approver, policy, approve, note, now)
+
+        approval = await self._change(approval_id, approver, policy, now, seen, event)
+        if approve and terms:
+            await self._journal.append(self._given(approval, approver, policy, terms, now))
+        return approval
+
+    async def edit(
+        self,
+        approval_id: str,
+        approver: Principal,
+        policy: Policy,
+        arguments: Mapping[str, Any],
+        note: str,
+        now: datetime,
+        *,
+        seen: str | None = None,
+    ) -> Approval:
+        """Record a yes to the call with other arguments, which policy decides about first.
+
+        Raises:
+            InvalidArguments: If they do not fit the tool's input.
+            UnknownApproval: If there is no such question in the approver's tenant.
+            NotAnswerable: If this person cannot answer it now, or policy denies the edited call.
+            JournalUnavailable: If the answer cannot be recorded; then it was not given.
+        """
+
+        async def event(approval: Approval) -> Entry:
+            question = approval.question
+            checked = validate(self._tools[question.tool], arguments)
+            decision = await self._decide(question, checked.model_dump(), policy, now)
+            data = checked.model_dump(mode="json")
+            return answering.edited(approval, approver, policy, data, decision, note, now)
+
+        return await self._change(approval_id, approver, policy, now, seen, event)
+
+    async def ask_back(
+        self, approval_id: str, approver: Principal, policy: Policy, text: str, now: datetime
+    ) -> Approval:
+        """Ask the caller something; the question stays open.
+
+        Raises:
+            UnknownApproval: If there is no such question in the approver's tenant.
+            NotAnswerable: If this person cannot ask now.
+            JournalUnavailable: If it cannot be recorded; then it was not asked.
+        """
+
+        async def event(approval: Approval) -> Entry:
+            return answering.asked_back(approval, approver, policy, text, now)
+
+        return await self._change(approval_id, approver, policy, now, None, event)
+
+    async def delegate(self, approval_id: str, approver: Principal, policy: Policy, to: str, now: datetime) -> Approval:
+        """Pass one's right to answer this question on to a colleague, named without prefix.
+
+        Raises:
+            UnknownApproval: If there is no such question in the approver's tenant.
+            NotAnswerable: If this person cannot answer it now, or the colleague never could.
+            JournalUnavailable: If it cannot be recorded.
+        """
+
+        async def event(approval: Approval) -> Entry:
+            return answering.delegated(approval, approver, policy, to, now)
+
+        return await self._change(approval_id, approver, policy, now, None, event)
+
+    async def reply(self, approval: Approval, caller: Principal, text: str, now: datetime) -> Approval:
+        """Record what the caller says to what was asked back; nothing if nothing was, or it is not their question.
+
+        Raises:
+            JournalUnavailable: If it cannot be recorded.
+        """
+        for _ in range(_MAX_TRIES):
+            entry = answering.replied(approval, caller, text, now)
+            if entry is None:
+                return approval
+            if changed := await self._recorded(entry):
+                return changed
+            approval = await self.find(approval.question.id) or approval
+        return approval
+
+    async def decide_again(self, policy: Policy, now: datetime) -> int:
+        """Decide every open question of every tenant again under a new policy; say how many changed.
+
+        Raises:
+            JournalUnavailable: If they cannot be read or recorded.
+        """
+        changed = 0
+        for approval in await self._asked_since(now - self._ttl, None, _MOST_OPEN):
+            again = await self._decided_again(approval, policy, now)
+            changed += again.events != approval.events
+        return changed
+
+    async def use_standing(
+        self,
+        principal: Principal,
+        tool: Tool,
+        arguments: dict[str, Any],
+        decision: Decision,
+        run: str | None,
+        call_id: str,
+        now: datetime,
+    ) -> Standing | None:
+        """Use a standing approval up by one call, if one answers what is asked about it.
+
+        Raises:
+            JournalUnavailable: If that cannot be read or recorded; then nothing was used.
+        """
+        rules, version = decision.rules, decision.policy_version
+        for given in await self.standing(principal.tenant, now, principal.name):
+            found: Standing | None = given
+            while found and found.covers(tool.name, arguments, rules, version, run, now):
+                try:
+                    await self._journal.append(standing.used(found, call_id, now))
+                except AlreadyRecorded:
+                    found = standing.read_standing(await self._entries(found.id))
+                else:
+                    return found
+        return None
+
+    async def standing(self, tenant: str, now: datetime, principal: str | None = None) -> list[Standing]:
+        """The standing approvals that can still let a call through, newest first."""
+        since = now - standing.LONGEST
+        ids = await anyio.to_thread.run_sync(
+            lambda: calls_with(
+                self._path, Kind.STANDING, since, tenant=tenant, principal=principal, last=_MOST_STANDING
+            )
+        )
+        found = [standing.read_standing(await self._entries(each)) for each in ids]
+        return [each for each in found if each and each.holds(now)]
+
+    async def end_standing(self, standing_id: str, approver: Principal, policy: Policy, now: datetime) -> Standing:
+        """Take a standing approval back; whoever could have given it may.
+
+        Raises:
+            UnknownApproval: If there is none of this name in the tenant that still holds.
+            NotAnswerable: If this person may not.
+            JournalUnavailable: If it cannot be recorded; then it still holds.
+        """
+        found = standing.read_standing(await self._entries(standing_id))
+        approval = await self.find(f"apr_{standing_id.partition('_')[2]}")
+        if not found or not approval or found.principal.tenant != approver.tenant or not found.holds(now):
+            raise UnknownApproval(f"there is no standing approval `{standing_id[:64]}` in force")
+        if not answering.may_answer(policy, approver, approval.question):
+            raise NotAnswerable(f"{standing_id}: {approver.person} may not answer for `{found.tool}`")
+        try:
+            await self._journal.append(standing.ended(found, approver, now))
+        except AlreadyRecorded:
+            raise UnknownApproval(f"`{standing_id}` was taken back already") from None
+        return found
+
+    async def _found_or_asked(self, question: Question, ruling: Ruling) -> Approval:
+        if found := await self.find(question.id):
+            return found
+        body = {
+            "tool": question.tool,
+            "person": question.principal.person,
+            "agent": question.principal.agent,
+            "arguments": question.arguments,
+            "schema_hash": question.schema_hash,
+            "said": question.said,
+            "rules": list(ruling.rules),
+            "reason": ruling.reason,
+            "policy_version": ruling.policy_version,
+            "quorum": ruling.quorum,
+            "expires_at": question.expires_at.isoformat(),
+        }
+        who, once = question.principal, f"asked:{question.id}"
+        asked = Entry(question.id, who.tenant, who.name, question.asked_at, Kind.ASKED, body, once=once)
+        if approval := await self._recorded(asked):
+            return approval
+        found = await self.find(question.id)
+        assert found is not None  # noqa: S101 - the journal just said that it holds it
+        return found
+
+    async def _under(self, approval: Approval, ruling: Ruling, now: datetime) -> Approval:
+        """The question under what policy says now: answers to another ruling do not count."""
+        for _ in range(_MAX_TRIES):
+            asked = approval.ruling
+            same = (asked.rules, asked.policy_version) == (ruling.rules, ruling.policy_version)
+            if not approval.is_open(now) or (same and not approval.withdrawn):
+                return approval
+            if changed := await self._recorded(answering.rebound(approval, ruling, now)):
+                return changed
+            approval = await self.find(approval.question.id) or approval
+        raise NotAnswerable(f"{approval.question.id}: others change it at this moment: look again")
+
+    async def _decided_again(self, approval: Approval, policy: Policy, now: datetime) -> Approval:
+        """An open question that another policy asked, under this one."""
+        for _ in range(_MAX_TRIES):
+            question = approval.question
+            if not approval.is_open(now) or approval.ruling.policy_version == policy.version:
+                return approval
+            decision = await self._decide_as_asked(question, policy, now)
+            if decision.verdict is Verdict.ASK:
+                needed = answering.quorum(policy, question.tool, question.principal.tenant)
+                ruling = Ruling(decision.rules, decision.reason, decision.policy_version, needed)
+                entry = answering.rebound(approval, ruling, now)
+            else:
+                entry = answering.withdrawn(approval, decision, now)
+            if changed := await self._recorded(entry):
+                return changed
+            approval = await self.find(question.id) or approval
+        return approval
+
+    async def _decide_as_asked(self, question: Question, policy: Policy, now: datetime) -> Decision:
+        tool = self._tools.get(question.tool)
+        try:
+            if tool is None or schema_hash(tool) != question.schema_hash:
+                raise InvalidArguments("the tool has changed", "")
+            arguments = validate(tool, question.arguments).model_dump()
+        except InvalidArguments as error:
+            return Decision(Verdict.DENY, (), f"`{question.tool}` takes no such call now: {error}", policy.version)
+        return await self._decide(question, arguments, policy, now)
+
+    async def _decide(
+        self, question: Question, arguments: Mapping[str, object], policy: Policy, now: datetime
+    ) -> Decision:
+        looked_back_at = policy.needs_history(question.tool)
+        async with self._history.turn(question.principal, looked_back_at, now) as earlier:
+            return policy.decide(question.principal, question.tool, arguments, now, earlier)
+
+    async def _change(
+        self,
+        approval_id: str,
+        approver: Principal,
+        policy: Policy,
+        now: datetime,
+        seen: str | None,
+        event: Callable[[Approval], Awaitable[Entry]],
+    ) -> Approval:
+        """Record what a person says to a question as it stands; if somebody was faster, look again."""
+        for _ in range(_MAX_TRIES):
+            approval = await self.find(approval_id)
+            if approval is None or approval.question.principal.tenant != approver.tenant:
+                raise UnknownApproval(f"there is no approval `{approval_id[:64]}`; `remit approvals list` shows them")
+            approval = await self._decided_again(approval, policy, now)
+            if seen not in (None, approval.binding) and approval.state(now) is State.PENDING:
+                raise NotAnswerable(f"{approval_id}: it has changed since you were shown it: look at it again")
+            if changed := await self._recorded(await event(approval)):
+                return changed
+        raise NotAnswerable(f"{approval_id}: others change it at this moment: look again")
+
+    def _given(self, approval: Approval, approver: Principal, policy: Policy, terms: Terms, now: datetime) -> Entry:
+        return standing.given(approval, approver, policy, self._tools[approval.question.tool], terms, now)
+
+    async def _recorded(self, entry: Entry) -> Approval | None:
+        """Record an event of a question and give the question after it; None if another event was faster."""
+        try:
+            await self._journal.append(entry)
+        except AlreadyRecorded:
+            return None
+        approval = await self.find(entry.call_id)
+        assert approval is not None  # noqa: S101 - the entry is one of its own
+        self.changed(approval)
+        return approval
+
+    async def _entries(self, call_id: str) -> list[Entry]:
+        return await anyio.to_thread.run_sync(lambda: list(read_journal(self._path, call_id=call_id)))
+
+    async def _asked_since(self, since: datetime, tenant: str | None, last: int) -> list[Approval]:
+        ids = await anyio.to_thread.run_sync(
+            lambda: calls_with(self._path, Kind.ASKED, since, tenant=tenant, last=last)
+        )
+        found = [await self.find(each) for each in ids]
+        return [approval for approval in found if approval]
+
+    def _is_over(self, approval: Approval, now: datetime) -> bool:
+        """Say whether it ended so long ago that the same call is a new question."""
+        ended = {State.SETTLED: approval.settled_at, State.EXPIRED: approval.question.expires_at}
+        ended[State.REFUSED] = approval.refusal.at if approval.refusal else None
+        at = ended.get(approval.state(now))
+        return at is not None and now >= at + self._ttl
