@@ -1,21 +1,37 @@
 """What a serving gateway does beside the calls."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+import httpx
 from structlog import get_logger
 
 from gateway.call import Gateway
 from gateway.journal import JournalUnavailable
+from gateway.notices.channels import Channel, Mail, Webhook
+from gateway.notices.telling import Notices
 from gateway.policy.judge import Policy
+from gateway.settings import Settings
 
 log = get_logger("remit.background")
 
 
-async def keep_policy(gateway: Gateway, every: float) -> None:
-    """Put a changed policy in force and decide open questions again under it. Runs until cancelled.
+@asynccontextmanager
+async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None]:
+    """Keep the policy current and approvers told, until the block ends."""
+    async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+        tasks.start_soon(_keep_policy, gateway, settings.policy_poll)
+        if channels := await _channels(gateway, settings, stack):
+            notices = Notices(gateway, channels, lambda _id: "")
+            gateway.approvals.listeners.append(notices.hear)
+            tasks.start_soon(notices.run)
+        yield
+        tasks.cancel_scope.cancel()
 
-    Args:
-        gateway: The gateway.
-        every: Seconds between two looks at the policy folder.
-    """
+
+async def _keep_policy(gateway: Gateway, every: float) -> None:
+    """Put a changed policy in force and decide open questions again under it."""
 
     async def decide_again(policy: Policy) -> None:
         try:
@@ -27,3 +43,14 @@ async def keep_policy(gateway: Gateway, every: float) -> None:
             log.info("questions_decided_again", changed=changed)
 
     await gateway.policy.watch(every, decide_again)
+
+
+async def _channels(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> list[Channel]:
+    channels: list[Channel] = []
+    if settings.notify_mailbox:
+        channels.append(Mail(gateway.back_ends.email, settings.notify_mailbox, gateway.now))
+    if settings.notify_webhook:
+        client = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=False))
+        secret = settings.notify_secret.get_secret_value().encode()
+        channels.append(Webhook(client, settings.notify_webhook, secret, gateway.now))
+    return channels

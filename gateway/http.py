@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
 from mcp.server.auth.provider import TokenVerifier
@@ -17,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from gateway.background import keep_policy
+from gateway.background import background
 from gateway.call import Gateway
 from gateway.settings import Settings, is_loopback
 
@@ -55,10 +54,8 @@ def build_http_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with inner.router.lifespan_context(inner), anyio.create_task_group() as tasks:
-            tasks.start_soon(keep_policy, gateway, settings.policy_poll)
+        async with inner.router.lifespan_context(inner), background(gateway, settings):
             yield
-            tasks.cancel_scope.cancel()
 
     middleware = []
     if verifier:

@@ -6,10 +6,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CONFIG_FILE = "remit.toml"
+_SHORTEST_SECRET = 24
 SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
 
 
@@ -63,11 +64,28 @@ class Settings(BaseSettings):
     approval_ttl: Annotated[float, Field(gt=0, le=31 * 86_400)] = 3 * 86_400.0
     """How long a person has to answer; as long again the end is remembered for whoever repeats the call."""
 
+    notify_mailbox: str = ""
+    """The mailbox from which approvers are told by mail that something waits; empty tells nobody by mail."""
+
+    notify_webhook: Annotated[
+        str, Field(pattern=r"^(https://\S+|http://(127\.0\.0\.1|localhost|\[::1\])[:/]\S*)?$")
+    ] = ""
+    """Where it is posted that something waits for approvers: `https`, or a loopback address; empty posts nothing."""
+
+    notify_secret: SecretStr = SecretStr("")
+    """The secret that signs what is posted, at least 24 characters; needed with `notify_webhook`."""
+
     run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
     """How far back the earlier calls reach that rules count and sum."""
 
     policy_poll: Annotated[float, Field(gt=0, le=60)] = 0.4
     """How often the policy folder is looked at; a change counts once two looks in a row see the same."""
+
+    @model_validator(mode="after")
+    def _webhook_is_signed(self) -> "Settings":
+        if self.notify_webhook and len(self.notify_secret.get_secret_value()) < _SHORTEST_SECRET:
+            raise ValueError(f"`notify_webhook` needs a `notify_secret` of {_SHORTEST_SECRET} characters or more")
+        return self
 
     @property
     def database(self) -> Path:
@@ -117,6 +135,7 @@ def load_settings(**flags: Any) -> Settings:  # noqa: ANN401 - one value per set
         return Settings(**{**stored, **given})
     except ValidationError as error:
         told = [f"setting `{'.'.join(map(str, problem['loc']))}`: {problem['msg']}" for problem in error.errors()]
+        told = [line.removeprefix("setting ``: Value error, ") for line in told]
         raise BadSettings("\n".join(told)) from None
 
 

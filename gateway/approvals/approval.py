@@ -128,6 +128,7 @@ class Approval:
     withdrawn: str = ""
     remarks: tuple[Remark, ...] = ()
     delegates: tuple[tuple[str, str], ...] = ()
+    notified: frozenset[str] = frozenset()
     started: bool = False
     settled_at: datetime | None = None
     events: int = 0
@@ -277,6 +278,7 @@ _FOLLOW: dict[Kind, Callable[[Approval, Entry], Approval]] = {
     Kind.ASKED_BACK: _asked_back,
     Kind.REPLIED: _replied,
     Kind.DELEGATED: _delegated,
+    Kind.NOTIFIED: lambda approval, entry: replace(approval, notified=approval.notified | set(entry.body["people"])),
     Kind.INTENT: lambda approval, _entry: replace(approval, started=True),
     Kind.OUTCOME: _ended,
 }

@@ -43,7 +43,6 @@ class ApprovalBook:
         tools: Every tool by name.
         history: What runs did before, for deciding again.
         ttl: How long a person has to answer, and how long the end of a question is remembered for whoever repeats it.
-        changed: Told of each question that was asked or has changed, in this process.
     """
 
     def __init__(
@@ -53,14 +52,14 @@ class ApprovalBook:
         tools: Mapping[str, Tool],
         history: RunHistory,
         ttl: timedelta,
-        changed: Callable[[Approval], None] = lambda _approval: None,
     ) -> None:
         self._journal = journal
         self._path = path
         self._tools = tools
         self._history = history
         self._ttl = ttl
-        self.changed = changed
+        self.listeners: list[Callable[[Approval], None]] = []
+        """Told of each question that was asked or has changed, in this process."""
 
     async def raised(
         self, principal: Principal, tool: Tool, arguments: dict[str, Any], said: dict[str, Any], now: datetime, key: str
@@ -120,6 +119,11 @@ class ApprovalBook:
     async def recent(self, tenant: str, now: datetime, last: int = 200) -> list[Approval]:
         """The questions of a tenant that may still be answered or repeated, newest first."""
         return await self._asked_since(now - 2 * self._ttl, tenant, last)
+
+    async def open(self, now: datetime) -> list[Approval]:
+        """The questions of every tenant that wait for an answer."""
+        found = await self._asked_since(now - self._ttl, None, _MOST_OPEN)
+        return [approval for approval in found if approval.state(now) is State.PENDING]
 
     async def answer(
         self,
@@ -408,7 +412,8 @@ class ApprovalBook:
             return None
         approval = await self.find(entry.call_id)
         assert approval is not None  # noqa: S101 - the entry is one of its own
-        self.changed(approval)
+        for listener in self.listeners:
+            listener(approval)
         return approval
 
     async def _entries(self, call_id: str) -> list[Entry]:

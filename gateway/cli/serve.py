@@ -3,12 +3,10 @@
 import asyncio
 from typing import Annotated
 
-import anyio
 import structlog
 import typer
 
 from gateway.app import open_gateway, utc_now
-from gateway.background import keep_policy
 from gateway.call import Gateway
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.logs import log_to_stderr
@@ -84,16 +82,15 @@ async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -
 async def _serve_stdio(settings: Settings) -> None:
     from mcp.server.stdio import stdio_server
 
+    from gateway.background import background
     from gateway.server import build_server
 
     named = principal_named(settings, "--stdio")
-    async with open_gateway(settings) as gateway, anyio.create_task_group() as tasks:
-        tasks.start_soon(keep_policy, gateway, settings.policy_poll)
+    async with open_gateway(settings) as gateway, background(gateway, settings):
         _announce(gateway, "stdio", str(named))
         server = build_server(gateway, named)
         async with stdio_server() as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
-        tasks.cancel_scope.cancel()
 
 
 def _announce(gateway: Gateway, where: str, who: str) -> None:

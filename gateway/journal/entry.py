@@ -21,6 +21,7 @@ class Kind(StrEnum):
     DELEGATED = "delegated"
     REBOUND = "rebound"
     WITHDRAWN = "withdrawn"
+    NOTIFIED = "notified"
     STANDING = "standing"
     STANDING_USED = "standing_used"
     STANDING_ENDED = "standing_ended"

@@ -13,7 +13,7 @@ _TOLD = frozenset(
     {"tool", "person", "agent", *_DECLARED, "arguments", "arguments_hash", "verdict", "rules", "reason"}
     | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
-    | {"edited_by", "standing", "fixed", "times", "until", "use", "call"}
+    | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
 )
 _STATUSES = {
     "ok": "done",
@@ -131,6 +131,7 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.DELEGATED: lambda body: f"{body.get('approver')} passes the question on to {body.get('to')}",
     Kind.REBOUND: lambda _body: "policy changed and still asks: open again, and former answers do not count",
     Kind.WITHDRAWN: lambda body: f"policy changed and asks no more: {body.get('reason')}",
+    Kind.NOTIFIED: lambda body: f"told {', '.join(body.get('people', []))} by {' and '.join(body.get('via', []))}",
     Kind.STANDING: _standing,
     Kind.STANDING_USED: lambda body: f"use {body.get('use')}, by call {body.get('call')}",
     Kind.STANDING_ENDED: lambda body: f"taken back by {body.get('approver')}",

@@ -528,7 +528,7 @@ async def test_in_process_listeners_hear_of_every_change(opened: OpenGateway, ti
     heard: list[State] = []
     async with opened() as plain:
         gateway = paying(plain, till)
-        gateway.approvals.changed = lambda approval: heard.append(approval.state(gateway.now()))
+        gateway.approvals.listeners.append(lambda approval: heard.append(approval.state(gateway.now())))
         asked = await refund(gateway)
         await say(gateway, asked, MAYA)
         await refund(replace(gateway))

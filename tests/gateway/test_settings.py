@@ -27,6 +27,8 @@ def test_a_flag_beats_the_environment_which_beats_the_file(tmp_path: Path, monke
         ("tenat = 'x'", "`tenat`: Extra inputs"),
         ("call_timeout = -1", "`call_timeout`"),
         ("tenant = ", "remit.toml"),
+        ("notify_webhook = 'http://hooks.example/x'", "setting `notify_webhook`"),
+        ("notify_webhook = 'https://hooks.example/x'\nnotify_secret = 'short'", "needs a `notify_secret` of 24"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, told: str) -> None:
