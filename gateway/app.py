@@ -1,14 +1,15 @@
 """The one place where the gateway's parts are put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
-from connectors.embedded.database import Database
+from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import TOOLS, embedded
 from gateway.approvals.book import ApprovalBook
 from gateway.call import Gateway
 from gateway.catalog import Catalog
+from gateway.database import Database
 from gateway.journal import Journal, JournalUnavailable
 from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.note import BadKey, load_or_make_signer
@@ -30,7 +31,7 @@ def make_home(settings: Settings) -> None:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def journal_sealer(settings: Settings) -> Sealer:
+def journal_sealer(settings: Settings, database: Database) -> Sealer:
     """What signs the home's journal; its key is made at the first time.
 
     Raises:
@@ -40,12 +41,14 @@ def journal_sealer(settings: Settings) -> Sealer:
         signer = load_or_make_signer(settings.journal_key)
     except (BadKey, OSError) as error:
         raise JournalUnavailable(f"the journal cannot be signed: {error}") from error
-    return Sealer(settings.database, settings.checkpoints, signer, utc_now, settings.journal_timeout)
+    return Sealer(database, settings.checkpoints, signer, utc_now)
 
 
-def _open_journal(settings: Settings) -> Journal:
-    checkpoints = Checkpoints(journal_sealer(settings), settings.checkpoint_entries, settings.checkpoint_seconds)
-    return Journal(settings.database, settings.journal_timeout, checkpoints)
+def _open_journal(settings: Settings, database: Database) -> Journal:
+    checkpoints = Checkpoints(
+        journal_sealer(settings, database), settings.checkpoint_entries, settings.checkpoint_seconds
+    )
+    return Journal(database, settings.journal_timeout, checkpoints)
 
 
 @asynccontextmanager
@@ -56,20 +59,18 @@ async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
         JournalUnavailable: If the journal cannot be written.
     """
     make_home(settings)
-    journal = _open_journal(settings)
-    try:
-        yield _approval_book(settings, journal, Catalog(TOOLS), _run_history(settings))
-    finally:
-        journal.close()
+    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+        yield _approval_book(settings, journal, database, Catalog(TOOLS), _run_history(settings, database))
 
 
-def _run_history(settings: Settings) -> RunHistory:
-    return RunHistory(settings.database, timedelta(seconds=settings.run_window))
+def _run_history(settings: Settings, database: Database) -> RunHistory:
+    return RunHistory(database, timedelta(seconds=settings.run_window))
 
 
-def _approval_book(settings: Settings, journal: Journal, catalog: Catalog, history: RunHistory) -> ApprovalBook:
-    ttl = timedelta(seconds=settings.approval_ttl)
-    return ApprovalBook(journal, settings.database, catalog.tools, history, ttl)
+def _approval_book(
+    settings: Settings, journal: Journal, database: Database, catalog: Catalog, history: RunHistory
+) -> ApprovalBook:
+    return ApprovalBook(journal, database, catalog.tools, history, timedelta(seconds=settings.approval_ttl))
 
 
 @asynccontextmanager
@@ -82,22 +83,21 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """
     make_home(settings)
     policy = PolicySource(settings.policies, TOOLS)
-    journal = _open_journal(settings)
-    database = Database(settings.company_url)
-    catalog, history = Catalog(TOOLS), _run_history(settings)
-    try:
+    with (
+        settings.open_database() as database,
+        closing(_open_journal(settings, database)) as journal,
+        closing(CompanyDatabase(settings.company_database)) as company,
+    ):
+        catalog, history = Catalog(TOOLS), _run_history(settings, database)
         yield Gateway(
             catalog=catalog,
             policy=policy,
             journal=journal,
-            approvals=_approval_book(settings, journal, catalog, history),
-            settled=SettledAnswers(settings.database),
+            approvals=_approval_book(settings, journal, database, catalog, history),
+            settled=SettledAnswers(database),
             history=history,
-            back_ends=embedded(database, settings.outbox),
+            back_ends=embedded(company, settings.outbox),
             slots=Slots(settings.max_calls, settings.max_waiting),
             timeout=settings.call_timeout,
             now=utc_now,
         )
-    finally:
-        journal.close()
-        database.close()

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from connectors.contract import Tool
+from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.judge import Policy
@@ -76,7 +76,7 @@ class Replay:
 
 
 def replay(
-    path: Path,
+    database: Database,
     old: Policy,
     new: Policy,
     tools: Sequence[Tool],
@@ -86,7 +86,7 @@ def replay(
     """Decide every recorded decision under two policies.
 
     Args:
-        path: The journal's database file.
+        database: Where the journal is.
         old: The policy before the change.
         new: The policy after it.
         tools: All tools there are now.
@@ -96,10 +96,10 @@ def replay(
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
-    total, found = max((entry.position for entry in read_journal(path, last=1)), default=0), Replay()
+    total, found = max((entry.position for entry in read_journal(database, last=1)), default=0), Replay()
     readers = {tool.name: _Arguments(type_of_model(tool.input)) for tool in tools}
     runs = _Runs({name for tool in tools for policy in (old, new) for name in policy.needs_history(tool.name)}, window)
-    for entry in read_journal(path):
+    for entry in read_journal(database):
         if entry.kind in _DECIDED:
             _decide_again(entry, found, (old, new), readers, runs)
         elif entry.kind is Kind.UNKNOWN_TOOL:

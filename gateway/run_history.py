@@ -4,46 +4,35 @@ A run is what the same person and agent did in the same tenant within a window o
 take turns within their run, so that two at once cannot both be the last one allowed.
 """
 
-import json
-import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
 from structlog import get_logger
 
-from gateway.journal.database import connect_to_read
+from gateway.database import Database
+from gateway.journal.entry import JournalUnavailable, Kind
+from gateway.journal.reading import done_since
 from gateway.policy.language.history import EMPTY, History
 from gateway.principal import Principal
 
 log = get_logger("remit.history")
-
-# What failed for sure did not happen; what is in doubt counts.
-_ALLOWED = """
-SELECT body FROM journal AS intent
-WHERE tenant = ? AND principal = ? AND kind = 'intent' AND at >= ? AND NOT EXISTS (
-    SELECT 1 FROM journal AS outcome
-    WHERE outcome.call_id = intent.call_id AND outcome.kind = 'outcome'
-    AND json_extract(outcome.body, '$.status') = 'failed'
-) ORDER BY position
-"""
 
 
 class RunHistory:
     """Reads runs from the journal.
 
     Args:
-        path: The journal's database file.
+        database: Where the journal is.
         window: How far back a run reaches.
     """
 
-    def __init__(self, path: Path, window: timedelta) -> None:
-        self._path = path
+    def __init__(self, database: Database, window: timedelta) -> None:
+        self._database = database
         self._window = window
         self._turns: WeakValueDictionary[Principal, anyio.Lock] = WeakValueDictionary()
 
@@ -65,14 +54,16 @@ class RunHistory:
 
     def _read(self, principal: Principal, tools: frozenset[str], now: datetime) -> History | None:
         calls: dict[str, list[dict[str, object]]] = defaultdict(list)
-        since = (now - self._window).isoformat()
         try:
-            with closing(connect_to_read(self._path)) as connection:
-                for (body,) in connection.execute(_ALLOWED, (principal.tenant, principal.name, since)):
-                    made = json.loads(body)
-                    if made["tool"] in tools:
-                        calls[made["tool"]].append(made["arguments"])
-        except sqlite3.Error as error:
+            done = done_since(self._database, principal.tenant, principal.name, now - self._window)
+        except JournalUnavailable as error:
             log.error("history_unreadable", error=str(error))
             return None
+        # What failed for sure did not happen; what is in doubt counts.
+        failed = {
+            entry.call_id for entry in done if entry.kind is Kind.OUTCOME and entry.body.get("status") == "failed"
+        }
+        for entry in done:
+            if entry.kind is Kind.INTENT and entry.body["tool"] in tools and entry.call_id not in failed:
+                calls[entry.body["tool"]].append(entry.body["arguments"])
         return History(calls)

@@ -6,12 +6,27 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
+
+from connectors.embedded.engine import database_url
+from gateway.database import Database
 
 CONFIG_FILE = "remit.toml"
 _SHORTEST_SECRET = 24
 SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
+
+
+def _known(url: SecretStr) -> SecretStr:
+    given = url.get_secret_value()
+    if given and not database_url(given).database:
+        raise ValueError("names no database: add `/NAME`")
+    return url
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_known)]
+"""`postgresql://…` or `sqlite:///FILE`, or nothing. It may hold a password, so it is never shown."""
 
 
 class Settings(BaseSettings):
@@ -20,10 +35,16 @@ class Settings(BaseSettings):
     Sizes are in bytes, times in seconds.
     """
 
-    model_config = SettingsConfigDict(env_prefix="REMIT_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="REMIT_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     home: Path = Path(".remit")
-    """The folder that holds everything the gateway keeps: journal, tokens, embedded data, outbox."""
+    """The folder that holds what the gateway keeps: journal, tokens, embedded data, outbox."""
+
+    database_url: DatabaseUrl = SecretStr("")
+    """The database for journal, tokens and settled answers, on PostgreSQL for embedded data too; by default files."""
+
+    company_url: DatabaseUrl = SecretStr("")
+    """The embedded back ends' database, if it is another one."""
 
     policies: Path = SHIPPED_POLICIES
     """The folder of policy files."""
@@ -87,10 +108,10 @@ class Settings(BaseSettings):
             raise ValueError(f"`notify_webhook` needs a `notify_secret` of {_SHORTEST_SECRET} characters or more")
         return self
 
-    @property
-    def database(self) -> Path:
-        """The gateway's own database: journal and tokens."""
-        return self.home / "remit.db"
+    def open_database(self) -> Database:
+        """The gateway's own database: journal, tokens and settled answers. Whoever opens it closes it."""
+        given = self.database_url.get_secret_value()
+        return Database(given) if given else Database.in_file(self.home / "remit.db")
 
     @property
     def journal_key(self) -> Path:
@@ -103,9 +124,13 @@ class Settings(BaseSettings):
         return self.home / "checkpoints"
 
     @property
-    def company_url(self) -> str:
+    def company_database(self) -> URL:
         """The embedded back ends' database."""
-        return f"sqlite:///{self.home / 'company.db'}"
+        given = self.company_url.get_secret_value()
+        shared = self.database_url.get_secret_value()
+        if not given and shared and database_url(shared).get_backend_name() == "postgresql":
+            given = shared
+        return database_url(given) if given else URL.create("sqlite", database=str(self.home / "company.db"))
 
     @property
     def outbox(self) -> Path:

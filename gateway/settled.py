@@ -3,54 +3,39 @@
 Kept apart from the journal, which says that something happened: an answer holds customers' data and may be forgotten.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import TypeVar
-
 import anyio.to_thread
+from sqlalchemy import Column, MetaData, Table, Text, select, text
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS settled (id TEXT PRIMARY KEY, answer TEXT NOT NULL)"
-_BUSY_SECONDS = 5
-T = TypeVar("T")
+from gateway.database import Database
+
+_metadata = MetaData()
+_settled = Table("settled", _metadata, Column("id", Text, primary_key=True), Column("answer", Text, nullable=False))
+_KEEP = text("INSERT INTO settled (id, answer) VALUES (:id, :answer) ON CONFLICT DO NOTHING")
 
 
 class SettledAnswers:
-    """Answers by the name of the call, in one SQLite file.
+    """Answers by the name of the call, in one database.
 
     Args:
-        path: The database file; made if absent.
+        database: Where they are kept; the table is made if absent.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._open() as connection:
-            connection.execute(_SCHEMA)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.create(_metadata)
 
     async def keep(self, name: str, answer: str) -> None:
         """Keep an answer, as JSON; the first one stays."""
-        await self._off_loop(
-            lambda connection: connection.execute("INSERT OR IGNORE INTO settled VALUES (?, ?)", (name, answer))
-        )
+        await anyio.to_thread.run_sync(self._keep, name, answer)
 
     async def find(self, name: str) -> str | None:
         """Find a kept answer."""
+        return await anyio.to_thread.run_sync(self._find, name)
 
-        def look(connection: sqlite3.Connection) -> str | None:
-            row = connection.execute("SELECT answer FROM settled WHERE id = ?", (name,)).fetchone()
-            return row[0] if row else None
+    def _keep(self, name: str, answer: str) -> None:
+        with self._database.changing() as connection:
+            connection.execute(_KEEP, {"id": name, "answer": answer})
 
-        return await self._off_loop(look)
-
-    async def _off_loop(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def run() -> T:
-            with self._open() as connection:
-                return work(connection)
-
-        return await anyio.to_thread.run_sync(run)
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection, connection:
-            yield connection
+    def _find(self, name: str) -> str | None:
+        with self._database.looking() as connection:
+            return connection.execute(select(_settled.c.answer).where(_settled.c.id == name)).scalar()

@@ -5,28 +5,29 @@ A token is 256 random bits, so a plain SHA-256 keeps it safe: there is nothing t
 
 import hashlib
 import secrets
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
+from sqlalchemy import Column, MetaData, Select, Table, Text, select
+
+from gateway.database import Database
 from gateway.principal import Principal
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS tokens (
-    id TEXT PRIMARY KEY,
-    hash TEXT NOT NULL UNIQUE,
-    tenant TEXT NOT NULL,
-    person TEXT,
-    agent TEXT,
-    created_at TEXT NOT NULL,
-    expires_at TEXT NOT NULL,
-    revoked_at TEXT
+_metadata = MetaData()
+_tokens = Table(
+    "tokens",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("person", Text),
+    Column("agent", Text),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    Column("revoked_at", Text),
 )
-"""
-_BUSY_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -45,62 +46,53 @@ class Token:
 
 
 class Tokens:
-    """The tokens in one SQLite file. Every call opens it anew; it is used off the event loop.
+    """The tokens in one database; used off the event loop.
 
     Args:
-        path: The database file; made if absent.
+        database: Where they are kept; the table is made if absent.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._open() as connection:
-            connection.execute(_SCHEMA)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.create(_metadata)
 
     def create(self, principal: Principal, now: datetime, expires_at: datetime) -> tuple[str, Token]:
         """Make a token and return its secret text, which is kept nowhere, with what is known of it."""
         secret = f"remit_{secrets.token_urlsafe(32)}"
         token = Token(f"tok_{secrets.token_hex(6)}", principal, now, expires_at, None)
-        row = (token.id, _hash(secret), principal.tenant, principal.person, principal.agent)
-        with self._open() as connection:
-            connection.execute(
-                "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-                (*row, now.isoformat(), expires_at.isoformat()),
-            )
+        row = {"tenant": principal.tenant, "person": principal.person, "agent": principal.agent}
+        times = {"created_at": now.isoformat(), "expires_at": expires_at.isoformat()}
+        with self._database.changing() as connection:
+            connection.execute(_tokens.insert().values(id=token.id, hash=_hash(secret), **row, **times))
         return secret, token
 
     def revoke(self, token_id: str, now: datetime) -> bool:
         """Revoke a token; say whether there was such a token in force."""
-        with self._open() as connection:
-            changed = connection.execute(
-                "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (now.isoformat(), token_id)
-            )
-            return changed.rowcount == 1
+        in_force = _tokens.update().where(_tokens.c.id == token_id, _tokens.c.revoked_at.is_(None))
+        with self._database.changing() as connection:
+            return connection.execute(in_force.values(revoked_at=now.isoformat())).rowcount == 1
 
     def find(self, secret: str) -> Token | None:
         """Find what is known of a token by its secret text, expired and revoked ones included."""
-        with self._open() as connection:
-            row = connection.execute(f"{_SELECT} WHERE hash = ?", (_hash(secret),)).fetchone()
-        return _token(row) if row else None
+        return next(iter(self._read(_KNOWN.where(_tokens.c.hash == _hash(secret)))), None)
 
     def all(self) -> list[Token]:
         """Every token, oldest first."""
-        with self._open() as connection:
-            return [_token(row) for row in connection.execute(f"{_SELECT} ORDER BY created_at, id")]
+        return self._read(_KNOWN.order_by(_tokens.c.created_at, _tokens.c.id))
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection, connection:
-            yield connection
+    def _read(self, query: Select[Any]) -> list[Token]:
+        with self._database.looking() as connection:
+            return [_token(row) for row in connection.execute(query)]
 
 
-_SELECT = "SELECT id, tenant, person, agent, created_at, expires_at, revoked_at FROM tokens"
+_KNOWN: Select[Any] = select(*(column for column in _tokens.c if column.name != "hash"))
 
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _token(row: tuple[str, str, str | None, str | None, str, str, str | None]) -> Token:
+def _token(row: Sequence[Any]) -> Token:
     token_id, tenant, person, agent, created, expires, revoked = row
     return Token(
         token_id,

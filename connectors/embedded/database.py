@@ -6,22 +6,25 @@ committed together, so a repeated key finds the first result instead of doing th
 
 import hashlib
 from base64 import b32encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import anyio.to_thread
 from pydantic import BaseModel
-from sqlalchemy import Column, Connection, DateTime, Engine, MetaData, String, Table, Text, create_engine, event, select
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import URL, Column, Connection, DateTime, MetaData, String, Table, Text, func, select
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from connectors.contract import CallContext
+from connectors.embedded.engine import create_tables, database_url, is_postgresql, make_engine
 from connectors.errors import Unavailable
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-_BUSY_TIMEOUT_MS = 5_000
+# Any number will do as long as all processes agree on it.
+_WRITING = 0x72656D69_00000002
 
 _metadata = MetaData()
 _effects = Table(
@@ -39,16 +42,19 @@ class Database:
     """One company's embedded data.
 
     Args:
-        url: A SQLAlchemy URL such as `sqlite:////var/lib/remit/company.db`.
+        url: Such as `sqlite:////var/lib/remit/company.db` or `postgresql://remit@db.example/remit`.
+
+    Raises:
+        ValueError: If it is of another kind.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+    def __init__(self, url: str | URL) -> None:
+        self.engine = make_engine(database_url(url) if isinstance(url, str) else url)
         self.create(_metadata)
 
     def create(self, metadata: MetaData) -> None:
         """Create the tables of one area that do not exist yet."""
-        metadata.create_all(self.engine)
+        create_tables(self.engine, metadata)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a query off the event loop.
@@ -71,7 +77,7 @@ class Database:
         """
 
         def run() -> M:
-            with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            with self._changing() as connection:
                 mine = (_effects.c.tenant == call.tenant) & (_effects.c.key == call.key)
                 earlier = connection.execute(select(_effects.c.result).where(mine)).scalar()
                 if earlier is not None:
@@ -94,10 +100,18 @@ class Database:
         """
 
         def run() -> T:
-            with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            with self._changing() as connection:
                 return work(connection)
 
         return await _off_loop(run)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            if is_postgresql(connection):
+                # One writes at a time, as on SQLite: what was looked at first then stays so until it is acted on.
+                connection.execute(select(func.pg_advisory_xact_lock(_WRITING)))
+            yield connection
 
     def close(self) -> None:
         """Close every connection."""
@@ -115,33 +129,8 @@ def stable_id(prefix: str, *parts: str) -> str:
     return f"{prefix}_{b32encode(digest).decode().lower()[:20]}"
 
 
-def _engine(url: str) -> Engine:
-    # A failed statement is logged; its parameters are customers' data.
-    engine = create_engine(url, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def configure(connection: object, _record: ConnectionPoolEntry) -> None:
-            connection.isolation_level = None  # type: ignore[attr-defined]
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                f"busy_timeout={_BUSY_TIMEOUT_MS}",
-            ):
-                connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            # A transaction that will write takes the lock at once: upgrading later could fail half way.
-            immediate = connection.get_execution_options().get("immediate", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
-
-
 async def _off_loop(run: Callable[[], T], *, may_leave: bool = False) -> T:
     try:
         return await anyio.to_thread.run_sync(run, abandon_on_cancel=may_leave)
-    except OperationalError as error:
+    except (OperationalError, InterfaceError, NoConnectionFree) as error:
         raise Unavailable("the embedded database does not answer now; repeat the call later") from error

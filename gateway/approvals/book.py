@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -13,6 +12,7 @@ from gateway.approvals.answering import NotAnswerable
 from gateway.approvals.approval import Approval, Question, Ruling, State, question_id, read_approval, schema_hash
 from gateway.approvals.standing import Standing, Terms
 from gateway.catalog import InvalidArguments, validate
+from gateway.database import Database
 from gateway.journal import AlreadyRecorded, Entry, Journal, Kind, read_journal
 from gateway.journal.reading import calls_with
 from gateway.policy.decision import Decision, Verdict
@@ -39,7 +39,7 @@ class ApprovalBook:
 
     Args:
         journal: Where questions and answers are recorded.
-        path: The journal's database file, to read from.
+        database: The journal's, to read from.
         tools: Every tool by name.
         history: What runs did before, for deciding again.
         ttl: How long a person has to answer, and how long the end of a question is remembered for whoever repeats it.
@@ -48,13 +48,13 @@ class ApprovalBook:
     def __init__(
         self,
         journal: Journal,
-        path: Path,
+        database: Database,
         tools: Mapping[str, Tool],
         history: RunHistory,
         ttl: timedelta,
     ) -> None:
         self._journal = journal
-        self._path = path
+        self._database = database
         self._tools = tools
         self._history = history
         self._ttl = ttl
@@ -283,7 +283,7 @@ class ApprovalBook:
         since = now - standing.LONGEST
         ids = await anyio.to_thread.run_sync(
             lambda: calls_with(
-                self._path, Kind.STANDING, since, tenant=tenant, principal=principal, last=_MOST_STANDING
+                self._database, Kind.STANDING, since, tenant=tenant, principal=principal, last=_MOST_STANDING
             )
         )
         found = [standing.read_standing(await self._entries(each)) for each in ids]
@@ -417,11 +417,11 @@ class ApprovalBook:
         return approval
 
     async def _entries(self, call_id: str) -> list[Entry]:
-        return await anyio.to_thread.run_sync(lambda: list(read_journal(self._path, call_id=call_id)))
+        return await anyio.to_thread.run_sync(lambda: list(read_journal(self._database, call_id=call_id)))
 
     async def _asked_since(self, since: datetime, tenant: str | None, last: int) -> list[Approval]:
         ids = await anyio.to_thread.run_sync(
-            lambda: calls_with(self._path, Kind.ASKED, since, tenant=tenant, last=last)
+            lambda: calls_with(self._database, Kind.ASKED, since, tenant=tenant, last=last)
         )
         found = [await self.find(each) for each in ids]
         return [approval for approval in found if approval]

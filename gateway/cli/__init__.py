@@ -1,12 +1,13 @@
 """The `remit` command. Every subcommand is a function in a module of this folder."""
 
 import os
-import sqlite3
 import sys
 from importlib.metadata import entry_points
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
+from connectors.embedded.engine import reason
 from connectors.errors import ConnectorError
 from gateway.cli import approvals, check, data, decide, diff, journal, policy_test, prove, serve, tokens, tools
 from gateway.journal import JournalUnavailable
@@ -49,6 +50,9 @@ def main() -> None:
     except (BadSettings, PolicyError, JournalUnavailable, ConnectorError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
-    except (OSError, sqlite3.Error) as error:
+    except SQLAlchemyError as error:
+        typer.echo(f"the database cannot be used: {reason(error)}; are --home or REMIT_DATABASE_URL right?", err=True)
+        sys.exit(1)
+    except OSError as error:
         typer.echo(f"a file cannot be used: {error}; do --home and its files exist, and may you write there?", err=True)
         sys.exit(1)

@@ -97,7 +97,7 @@ def make_sample(
 @contextmanager
 def _embedded(settings: Settings) -> Iterator[EmbeddedBackEnds]:
     make_home(settings)
-    database = Database(settings.company_url)
+    database = Database(settings.company_database)
     try:
         yield embedded(database, settings.outbox)
     finally:

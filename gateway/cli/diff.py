@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from connectors.registry import TOOLS
 from gateway.cli.options import Policies
+from gateway.database import Database
 from gateway.policy.comparing.diff import Difference, differences
 from gateway.policy.comparing.matrix import Cell, changed_access
 from gateway.policy.comparing.revisions import NoSuchPolicy, texts_at
@@ -48,7 +49,8 @@ def diff(
     lines, cells = differences(before, after), changed_access(before, after, [tool.name for tool in TOOLS])
     replayed = None
     if journal:
-        replayed = _replay(settings.database, before, after, timedelta(seconds=settings.run_window))
+        with settings.open_database() as database:
+            replayed = _replay(database, before, after, timedelta(seconds=settings.run_window))
     if as_json:
         typer.echo(json.dumps(_as_data(before, after, lines, cells, replayed), indent=2, ensure_ascii=False))
     else:
@@ -80,7 +82,7 @@ def _policies(old: str, new: str | None, folder: Path) -> tuple[Policy, Policy]:
     return policy_named(old or "HEAD", folder), policy_named(new or str(folder), folder)
 
 
-def _replay(database: Path, old: Policy, new: Policy, window: timedelta) -> Replay:
+def _replay(database: Database, old: Policy, new: Policy, window: timedelta) -> Replay:
     columns = (TextColumn("replaying the journal"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)

@@ -28,7 +28,8 @@ def list_entries(
     home: Home = None,
 ) -> None:
     """List the newest entries, oldest first."""
-    entries = read_journal(load_settings(home=home).database, last=last)
+    with load_settings(home=home).open_database() as database:
+        entries = list(read_journal(database, last=last))
     if as_json:
         for entry in entries:
             typer.echo(_json(entry))
@@ -47,7 +48,8 @@ def show(
     call_id: Annotated[str, typer.Argument(help="A call's id, as its answer gave it.")], home: Home = None
 ) -> None:
     """Show every entry of one call."""
-    entries = list(read_journal(load_settings(home=home).database, call_id=call_id))
+    with load_settings(home=home).open_database() as database:
+        entries = list(read_journal(database, call_id=call_id))
     if not entries:
         raise typer.BadParameter(f"the journal has no call `{call_id}`")
     for entry in entries:
@@ -61,13 +63,13 @@ def why(
     """Tell on one page why a call came out as it did: asked, decided, approved, done, seen."""
     from gateway.journal.telling import why as told
 
-    database = load_settings(home=home).database
-    entries = list(read_journal(database, call_id=call_id))
+    with load_settings(home=home).open_database() as database:
+        entries = list(read_journal(database, call_id=call_id))
+        # A call that waits for a person is carried out under the name of its approval.
+        approvals = {str(entry.body["approval"]) for entry in entries if entry.body.get("approval")} - {call_id}
+        entries += [entry for name in approvals for entry in read_journal(database, call_id=name)]
     if not entries:
         raise typer.BadParameter(f"the journal has no call `{call_id}`")
-    # A call that waits for a person is carried out under the name of its approval.
-    approvals = {str(entry.body["approval"]) for entry in entries if entry.body.get("approval")} - {call_id}
-    entries += [entry for name in approvals for entry in read_journal(database, call_id=name)]
     for line in told(sorted(entries, key=lambda entry: entry.position)):
         typer.echo(line)
 

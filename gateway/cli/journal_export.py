@@ -56,7 +56,7 @@ def _jsonl(settings: Settings) -> Iterator[str]:
         key = load_signer(settings.journal_key).public
     except (BadKey, OSError) as error:
         raise JournalUnavailable(f"the journal's key cannot be read: {error}") from error
-    with snapshot(settings.database, size) as journal:
+    with settings.open_database() as database, snapshot(database, size) as journal:
         entries, checkpoints = journal.count()
         items = _shown(journal.items(), entries + checkpoints)
         yield from to_lines(heading_of(key, entries, checkpoints), items)
@@ -67,14 +67,15 @@ def _seal(settings: Settings) -> int | None:
     from gateway.app import journal_sealer
     from gateway.journal.sealing import CannotSeal
 
-    if not settings.database.exists():
-        raise JournalUnavailable(f"no journal can be read at `{settings.database}`")
-    try:
-        newest = journal_sealer(settings).seal()
-    except CannotSeal as error:
-        typer.echo(f"no fresh checkpoint, so the export will not verify: {error}", err=True)
-        return None
-    return newest.size if newest else None
+    with settings.open_database() as database:
+        if not database.may_exist:
+            raise JournalUnavailable(f"no journal can be read at `{database.label}`")
+        try:
+            newest = journal_sealer(settings, database).seal()
+        except CannotSeal as error:
+            typer.echo(f"no fresh checkpoint, so the export will not verify: {error}", err=True)
+            return None
+        return newest.size if newest else None
 
 
 def _for_reading(settings: Settings, format_: Format) -> Iterator[str]:
@@ -82,7 +83,7 @@ def _for_reading(settings: Settings, format_: Format) -> Iterator[str]:
     from gateway.journal.snapshot import snapshot
     from gateway.journal.table import to_csv
 
-    with snapshot(settings.database) as journal:
+    with settings.open_database() as database, snapshot(database) as journal:
         entries = _shown(journal.entries(), journal.count()[0])
         yield from to_csv(entries) if format_ is Format.CSV else to_ocsf(entries)
 

@@ -66,7 +66,7 @@ def _report(settings: Settings, file: Path | None, key: "PublicKey", published: 
     if file:
         return check_file(from_lines(_lines(file)), key, published)
     console = Console(stderr=True)
-    with snapshot(settings.database) as journal:
+    with settings.open_database() as database, snapshot(database) as journal:
         shown = track(
             journal.items(),
             "verifying",

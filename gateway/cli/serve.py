@@ -56,11 +56,16 @@ def _refuse_open_door(settings: Settings, host: str, no_auth: bool) -> None:
         raise typer.BadParameter(f"--no-auth works on a loopback address only, and `{host}` is not one")
     if no_auth:
         principal_named(settings, "--no-auth")
-    elif not (settings.home.exists() and any(t.good_at(utc_now()) for t in Tokens(settings.database).all())):
+    elif not _has_token(settings):
         raise typer.BadParameter(
             "no token is in force, so nobody could call: make one with `remit token create`, "
             "or on a loopback address pass --no-auth and --as"
         )
+
+
+def _has_token(settings: Settings) -> bool:
+    with settings.open_database() as database:
+        return database.may_exist and any(token.good_at(utc_now()) for token in Tokens(database).all())
 
 
 async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -> None:
@@ -70,13 +75,14 @@ async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -
     from gateway.identity import StaticTokenVerifier
     from gateway.server import build_server
 
-    async with open_gateway(settings) as gateway:
-        named = principal_named(settings, "--no-auth") if no_auth else None
-        verifier = None if no_auth else StaticTokenVerifier(Tokens(settings.database), utc_now)
-        app = build_http_app(gateway, build_server(gateway, named), settings, host, port, verifier)
-        config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
-        _announce(gateway, f"http://{host}:{port}/mcp", str(named or "bearer tokens"))
-        await uvicorn.Server(config).serve()
+    with settings.open_database() as database:
+        async with open_gateway(settings) as gateway:
+            named = principal_named(settings, "--no-auth") if no_auth else None
+            verifier = None if no_auth else StaticTokenVerifier(Tokens(database), utc_now)
+            app = build_http_app(gateway, build_server(gateway, named), settings, host, port, verifier)
+            config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+            _announce(gateway, f"http://{host}:{port}/mcp", str(named or "bearer tokens"))
+            await uvicorn.Server(config).serve()
 
 
 async def _serve_stdio(settings: Settings) -> None:

@@ -31,7 +31,8 @@ def create(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     make_home(settings)
-    secret, token = Tokens(settings.database).create(principal, utc_now(), utc_now() + timedelta(days=days))
+    with settings.open_database() as database:
+        secret, token = Tokens(database).create(principal, utc_now(), utc_now() + timedelta(days=days))
     typer.echo(f"{token.id} for {principal}, until {token.expires_at:%Y-%m-%d}. It is shown only now:", err=True)
     typer.echo(secret)
 
@@ -39,7 +40,9 @@ def create(
 @app.command("list")
 def list_tokens(home: Home = None) -> None:
     """List tokens: id, who, until when, and whether in force."""
-    for token in Tokens(load_settings(home=home).database).all():
+    with load_settings(home=home).open_database() as database:
+        tokens = Tokens(database).all()
+    for token in tokens:
         state = "revoked" if token.revoked_at else "in force" if token.good_at(utc_now()) else "expired"
         typer.echo(f"{token.id}  {state:8}  until {token.expires_at:%Y-%m-%d}  {token.principal}")
 
@@ -47,6 +50,8 @@ def list_tokens(home: Home = None) -> None:
 @app.command()
 def revoke(token_id: str, home: Home = None) -> None:
     """Revoke a token by its id; a running gateway refuses it within five seconds."""
-    if not Tokens(load_settings(home=home).database).revoke(token_id, utc_now()):
+    with load_settings(home=home).open_database() as database:
+        revoked = Tokens(database).revoke(token_id, utc_now())
+    if not revoked:
         raise typer.BadParameter(f"no token `{token_id}` is in force; `remit token list` shows them")
     typer.echo(f"{token_id} is revoked")

@@ -97,11 +97,13 @@ def to_row(entry: Entry) -> Row:
     Raises:
         TypeError: If the body is not JSON data.
         UnicodeEncodeError: If a name is not Unicode text.
+        ValueError: If a name has a zero character.
     """
     body = _in_one_spelling(entry.body)
     row = Row(entry.call_id, entry.tenant, entry.principal, entry.at.isoformat(), entry.kind.value, entry.once, body)
-    # What SQLite could not take is refused here, where it harms no other entry of its batch.
-    "".join(part for part in row if part).encode()
+    # What a database could not take is refused here, where it harms no other entry of its batch.
+    if b"\0" in "".join(part for part in row if part).encode():
+        raise ValueError("an entry's names cannot have zero characters")
     return row
 
 

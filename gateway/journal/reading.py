@@ -1,69 +1,113 @@
 """Reading entries back."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
-from gateway.journal.database import connect_to_read
+from sqlalchemy import Connection, Select, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from connectors.embedded.engine import reason
+from gateway.database import Database
 from gateway.journal.entry import Entry, JournalUnavailable, Kind, Row, from_row
+from gateway.journal.schema import journal
 
-_NEWEST = """
-SELECT * FROM (
-    SELECT position, call_id, tenant, principal, at, kind, once, body FROM journal ORDER BY position DESC LIMIT ?
-) ORDER BY position
-"""
-_OF_ONE_CALL = """
-SELECT position, call_id, tenant, principal, at, kind, once, body FROM journal WHERE call_id = ? ORDER BY position
-"""
-
-_RECORDED = """
-SELECT call_id FROM journal WHERE kind = ? AND at >= ? AND (? IS NULL OR tenant = ?) AND (? IS NULL OR principal = ?)
-ORDER BY position DESC LIMIT ?
-"""
+_ENTRIES = select(journal.c.position, *(journal.c[name] for name in Row._fields))
 
 
-def calls_with(
-    path: Path, kind: Kind, since: datetime, *, tenant: str | None = None, principal: str | None = None, last: int
-) -> list[str]:
-    """The ids of the calls that have an entry of a kind, newest first.
-
-    Args:
-        path: The database file.
-        kind: The kind.
-        since: From when on.
-        tenant: Only this tenant's; None means every tenant's.
-        principal: Only this principal's.
-        last: At most so many.
-
-    Raises:
-        JournalUnavailable: If there is no journal to read.
-    """
-    try:
-        with closing(connect_to_read(path)) as connection:
-            values = (kind.value, since.isoformat(), tenant, tenant, principal, principal, last)
-            return [row[0] for row in connection.execute(_RECORDED, values)]
-    except sqlite3.Error as error:
-        raise JournalUnavailable(f"no journal can be read at `{path}`: {error}") from error
-
-
-def read_journal(path: Path, *, call_id: str | None = None, last: int | None = None) -> Iterator[Entry]:
+def read_journal(database: Database, *, call_id: str | None = None, last: int | None = None) -> Iterator[Entry]:
     """Yield entries, oldest first.
 
     Args:
-        path: The database file.
+        database: Where the journal is.
         call_id: Only the entries of this call.
         last: Otherwise only this many, the newest.
 
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
-    # A negative limit is none at all (SQLite, "The LIMIT clause").
-    query, values = (_OF_ONE_CALL, (call_id,)) if call_id else (_NEWEST, (-1 if last is None else last,))
+    if call_id:
+        yield from _entries(database, _ENTRIES.where(journal.c.call_id == call_id).order_by(journal.c.position))
+    elif last is not None:
+        newest = _ENTRIES.order_by(journal.c.position.desc()).limit(last).subquery()
+        yield from _entries(database, select(newest).order_by(newest.c.position))
+    else:
+        with readable(database), database.at_one_moment() as connection:
+            yield from _made(connection, _ENTRIES.order_by(journal.c.position))
+
+
+def calls_with(
+    database: Database,
+    kind: Kind,
+    since: datetime,
+    *,
+    tenant: str | None = None,
+    principal: str | None = None,
+    last: int,
+) -> list[str]:
+    """The ids of the calls that have an entry of a kind, newest first.
+
+    Args:
+        database: Where the journal is.
+        kind: The kind.
+        since: Earlier entries are left out.
+        tenant: Only this tenant's; None means every tenant's.
+        principal: Only this principal's, by name.
+        last: At most so many.
+
+    Raises:
+        JournalUnavailable: If there is no journal to read.
+    """
+    query = select(journal.c.call_id).where(journal.c.kind == kind, journal.c.at >= since.isoformat())
+    if tenant is not None:
+        query = query.where(journal.c.tenant == tenant)
+    if principal is not None:
+        query = query.where(journal.c.principal == principal)
+    with readable(database), database.looking() as connection:
+        return list(connection.execute(query.order_by(journal.c.position.desc()).limit(last)).scalars())
+
+
+def done_since(database: Database, tenant: str, principal: str, since: datetime) -> list[Entry]:
+    """The intents and outcomes of a principal's calls, oldest first.
+
+    Args:
+        database: Where the journal is.
+        tenant: In which tenant.
+        principal: Who called, by name.
+        since: Earlier entries are left out.
+
+    Raises:
+        JournalUnavailable: If there is no journal to read.
+    """
+    query = _ENTRIES.where(
+        journal.c.tenant == tenant,
+        journal.c.principal == principal,
+        journal.c.kind.in_([Kind.INTENT, Kind.OUTCOME]),
+        journal.c.at >= since.isoformat(),
+    )
+    return list(_entries(database, query.order_by(journal.c.position)))
+
+
+@contextmanager
+def readable(database: Database) -> Iterator[None]:
+    """Say of whatever fails in the database that the journal cannot be read.
+
+    Raises:
+        JournalUnavailable: If so.
+    """
     try:
-        with closing(connect_to_read(path)) as connection:
-            for position, *row in connection.execute(query, values):
-                yield from_row(position, Row(*row))
-    except sqlite3.Error as error:
-        raise JournalUnavailable(f"no journal can be read at `{path}`: {error}") from error
+        yield
+    except SQLAlchemyError as error:
+        raise JournalUnavailable(f"no journal can be read at `{database.label}`: {reason(error)}") from error
+
+
+def _entries(database: Database, query: Select[Any]) -> Iterator[Entry]:
+    with readable(database), database.looking() as connection:
+        yield from _made(connection, query)
+
+
+def _made(connection: Connection, query: Select[Any]) -> Iterator[Entry]:
+    with connection.execute(query) as rows:
+        for position, *row in rows:
+            yield from_row(position, Row(*row))

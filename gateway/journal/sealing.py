@@ -4,21 +4,30 @@ Nothing is signed that does not continue what was signed before: a journal that 
 gateway gets no further checkpoint.
 """
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from connectors.embedded.engine import reason
+from gateway.database import Database
 from gateway.journal.chain import Tree
 from gateway.journal.checkpoint import Checkpoint, newest_published, open_checkpoint, publish, sign
-from gateway.journal.database import connect
 from gateway.journal.note import BadNote, Signer
+from gateway.journal.schema import checkpoints, journal, metadata
+from gateway.journal.schema import tree as kept_tree
 
-_SIZE = "SELECT coalesce(max(position), 0) FROM journal"
-_NEWEST = "SELECT note FROM journal_checkpoints ORDER BY size DESC LIMIT 1"
-_TREE = "SELECT size, subtrees FROM journal_tree"
-_HASHES = "SELECT hash FROM journal WHERE position > ? AND position <= ? ORDER BY position"
+_SIZE = select(func.coalesce(func.max(journal.c.position), 0))
+_NEWEST = select(checkpoints.c.note).order_by(checkpoints.c.size.desc()).limit(1)
+_TREE = select(kept_tree.c.size, kept_tree.c.subtrees)
+_HASHES = select(journal.c.hash).order_by(journal.c.position)
+_KEEP_NOTE = text("INSERT INTO journal_checkpoints (size, note) VALUES (:size, :note) ON CONFLICT DO NOTHING")
+_KEEP_TREE = text("""
+INSERT INTO journal_tree (one, size, subtrees) VALUES (1, :size, :subtrees)
+ON CONFLICT (one) DO UPDATE SET size = excluded.size, subtrees = excluded.subtrees
+""")
 
 
 class CannotSeal(Exception):
@@ -29,21 +38,17 @@ class Sealer:
     """Makes checkpoints of one journal.
 
     Args:
-        database: The journal's file.
+        database: Where the journal is.
         folder: Where checkpoints are published.
         signer: The journal's key.
         now: The time; names the file that a checkpoint goes into.
-        patience: Seconds to wait for another writer.
     """
 
-    def __init__(
-        self, database: Path, folder: Path, signer: Signer, now: Callable[[], datetime], patience: float
-    ) -> None:
+    def __init__(self, database: Database, folder: Path, signer: Signer, now: Callable[[], datetime]) -> None:
         self._database = database
         self._folder = folder
         self._signer = signer
         self._now = now
-        self._patience = patience
         self._key = signer.public
         self._tree = Tree()
         self._newest: Checkpoint | None = None
@@ -60,32 +65,35 @@ class Sealer:
             CannotSeal: If the journal does not continue what was signed, or something cannot be read or written.
         """
         try:
-            with closing(connect(self._database, self._patience)) as connection:
-                newest = self._sign_new(connection)
+            newest = self._sign_new()
             if self._unpublished:
                 publish(self._folder, self._now().date(), self._unpublished)
                 self._unpublished = None
         except BadNote as error:
             raise CannotSeal(f"{error}; is `journal.key` the one that this journal began with?") from error
-        except (sqlite3.Error, OSError) as error:
+        except SQLAlchemyError as error:
+            raise CannotSeal(reason(error)) from error
+        except OSError as error:
             raise CannotSeal(str(error)) from error
         return newest
 
-    def _sign_new(self, connection: sqlite3.Connection) -> Checkpoint | None:
-        signed = self._signed_before(connection)
-        [size] = connection.execute(_SIZE).fetchone()
-        if signed and size < signed.size:
-            raise CannotSeal(f"the journal ends at {size}, but {signed.size} entries were signed: it was cut off")
-        self._tree = self._tree_of(connection, signed) if signed else Tree()
-        if size == (signed.size if signed else 0):
-            return signed
-        _extend(connection, self._tree, size)
+    def _sign_new(self) -> Checkpoint | None:
+        self._database.create(metadata)
+        with self._database.at_one_moment() as connection:
+            signed = self._signed_before(connection)
+            size: int = connection.execute(_SIZE).scalar_one()
+            if signed and size < signed.size:
+                raise CannotSeal(f"the journal ends at {size}, but {signed.size} entries were signed: it was cut off")
+            self._tree = self._tree_of(connection, signed) if signed else Tree()
+            if size == (signed.size if signed else 0):
+                return signed
+            _extend(connection, self._tree, size)
         checkpoint = sign(self._tree, self._signer)
-        _store(connection, checkpoint, self._tree)
+        _store(self._database, checkpoint, self._tree)
         self._newest = self._unpublished = checkpoint
         return checkpoint
 
-    def _signed_before(self, connection: sqlite3.Connection) -> Checkpoint | None:
+    def _signed_before(self, connection: Connection) -> Checkpoint | None:
         stored = self._newest_stored(connection)
         if not self._looked_back:
             published = newest_published(self._folder, self._key)
@@ -95,15 +103,15 @@ class Sealer:
             self._looked_back = True
         return max(filter(None, (stored, self._newest)), key=_size, default=None)
 
-    def _newest_stored(self, connection: sqlite3.Connection) -> Checkpoint | None:
-        row = connection.execute(_NEWEST).fetchone()
+    def _newest_stored(self, connection: Connection) -> Checkpoint | None:
+        note = connection.execute(_NEWEST).scalar()
         try:
-            return open_checkpoint(row[0], self._key) if row else None
+            return None if note is None else open_checkpoint(note, self._key)
         except BadNote as error:
             raise BadNote(f"the newest checkpoint in the database: {error}") from None
 
-    def _tree_of(self, connection: sqlite3.Connection, signed: Checkpoint) -> Tree:
-        row = connection.execute(_TREE).fetchone()
+    def _tree_of(self, connection: Connection, signed: Checkpoint) -> Tree:
+        row = connection.execute(_TREE).first()
         for tree in (self._tree, Tree(*row) if row else Tree()):
             if (tree.size, tree.root) == (signed.size, signed.root):
                 return tree
@@ -118,15 +126,15 @@ def _size(checkpoint: Checkpoint) -> int:
     return checkpoint.size
 
 
-def _extend(connection: sqlite3.Connection, tree: Tree, size: int) -> None:
-    for (leaf,) in connection.execute(_HASHES, (tree.size, size)):
+def _extend(connection: Connection, tree: Tree, size: int) -> None:
+    new = _HASHES.where(journal.c.position > tree.size, journal.c.position <= size)
+    for leaf in connection.execute(new).scalars():
         tree.append(leaf)
     if tree.size != size:
         raise CannotSeal(f"{size - tree.size} of the first {size} entries are missing")
 
 
-def _store(connection: sqlite3.Connection, checkpoint: Checkpoint, tree: Tree) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("INSERT OR IGNORE INTO journal_checkpoints VALUES (?, ?)", (checkpoint.size, checkpoint.note))
-    connection.execute("REPLACE INTO journal_tree VALUES (1, ?, ?)", (tree.size, tree.subtrees))
-    connection.execute("COMMIT")
+def _store(database: Database, checkpoint: Checkpoint, tree: Tree) -> None:
+    with database.changing() as connection:
+        connection.execute(_KEEP_NOTE, {"size": checkpoint.size, "note": checkpoint.note})
+        connection.execute(_KEEP_TREE, {"size": tree.size, "subtrees": tree.subtrees})

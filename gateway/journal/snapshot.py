@@ -1,20 +1,27 @@
 """The whole journal as it stood at one moment, while others go on writing."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
+from sqlalchemy import Connection, CursorResult, TextClause, text
+
+from gateway.database import Database
 from gateway.journal.chain import Stored
-from gateway.journal.database import connect_to_read
-from gateway.journal.entry import JournalUnavailable, Row
+from gateway.journal.entry import Row
 from gateway.journal.lines import Unreadable
+from gateway.journal.reading import readable
 
-_ENTRIES = """
+# As text: what is stored is shown as it is, not as the tables say that it should be.
+_ENTRIES = text("""
 SELECT position, previous, call_id, tenant, principal, at, kind, once, body, hash FROM journal
-WHERE position <= ? ORDER BY position
-"""
-_NOTES = "SELECT size, note FROM journal_checkpoints WHERE size <= ? ORDER BY size"
+WHERE position <= :size ORDER BY position
+""")
+_NOTES = text("SELECT size, note FROM journal_checkpoints WHERE size <= :size ORDER BY size")
+_COUNTS = text("""
+SELECT (SELECT count(*) FROM journal WHERE position <= :size),
+    (SELECT count(*) FROM journal_checkpoints WHERE size <= :size)
+""")
 _MOST = 2**63 - 1
 
 
@@ -22,21 +29,20 @@ class Snapshot:
     """What a journal held at one moment.
 
     Args:
-        connection: A connection within a read transaction.
+        connection: A connection that reads as of one moment.
         size: What came after this many entries is left out.
+        results: Closes what was not read to its end.
     """
 
-    def __init__(self, connection: sqlite3.Connection, size: int) -> None:
+    def __init__(self, connection: Connection, size: int, results: ExitStack) -> None:
         self._connection = connection
         self._size = size
+        self._results = results
 
     def count(self) -> tuple[int, int]:
         """The numbers of entries and of checkpoints."""
-        [entries] = self._connection.execute(
-            "SELECT count(*) FROM journal WHERE position <= ?", (self._size,)
-        ).fetchone()
-        notes = self._connection.execute("SELECT count(*) FROM journal_checkpoints WHERE size <= ?", (self._size,))
-        return entries, notes.fetchone()[0]
+        entries, notes = self._read(_COUNTS).one()
+        return entries, notes
 
     def entries(self) -> Iterator[Stored]:
         """Yield the entries in their order.
@@ -44,7 +50,7 @@ class Snapshot:
         Raises:
             Unreadable: At the first entry that is not as the journal writes it.
         """
-        for position, previous, *values, digest in self._connection.execute(_ENTRIES, (self._size,)):
+        for position, previous, *values, digest in self._read(_ENTRIES):
             row = Row(*values)
             texts = all(type(text) is str for text in row._replace(once=row.once or ""))
             if not texts or type(previous) is not bytes or type(digest) is not bytes:
@@ -53,7 +59,7 @@ class Snapshot:
 
     def items(self) -> Iterator[Stored | str]:
         """Yield the entries, and the note of each checkpoint after the entries that it covers."""
-        notes = self._connection.execute(_NOTES, (self._size,))
+        notes = self._read(_NOTES)
         size, note = notes.fetchone() or (None, "")
         for stored in self.entries():
             yield stored
@@ -64,17 +70,16 @@ class Snapshot:
             yield note
             yield from (note for _size, note in notes)
 
+    def _read(self, query: TextClause) -> CursorResult[*tuple[Any, ...]]:
+        return self._results.enter_context(self._connection.execute(query, {"size": self._size}))
+
 
 @contextmanager
-def snapshot(path: Path, size: int | None = None) -> Iterator[Snapshot]:
+def snapshot(database: Database, size: int | None = None) -> Iterator[Snapshot]:
     """Open a journal as it stands now, or as it stood when it had `size` entries.
 
     Raises:
         JournalUnavailable: If there is no journal to read; also while reading from it.
     """
-    try:
-        with closing(connect_to_read(path)) as connection:
-            connection.execute("BEGIN")
-            yield Snapshot(connection, _MOST if size is None else size)
-    except sqlite3.Error as error:
-        raise JournalUnavailable(f"no journal can be read at `{path}`: {error}") from error
+    with readable(database), database.at_one_moment() as connection, ExitStack() as results:
+        yield Snapshot(connection, _MOST if size is None else size, results)

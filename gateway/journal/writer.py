@@ -6,22 +6,22 @@ an entry that is not durable in time is an error, and whoever asked must not act
 """
 
 import asyncio
-import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
-from gateway.journal.chain import GENESIS, Stored, chained
-from gateway.journal.database import connect
-from gateway.journal.entry import AlreadyRecorded, Entry, JournalUnavailable, Row, to_row
+from connectors.embedded.engine import reason
+from gateway.database import Database
+from gateway.journal.entry import Entry, JournalUnavailable, Row, to_row
+from gateway.journal.schema import metadata
+from gateway.journal.store import open_store
 
 if TYPE_CHECKING:
     from gateway.journal.checkpoints import Checkpoints
@@ -30,9 +30,6 @@ log = get_logger("remit.journal")
 
 _BATCH = 256
 _QUEUE = 10_000
-_HEAD = "SELECT position, hash FROM journal ORDER BY position DESC LIMIT 1"
-_COLUMNS = "position, previous, call_id, tenant, principal, at, kind, once, body, hash"
-_RECORDED = "SELECT call_id FROM journal WHERE tenant = ? AND once = ?"
 
 
 @dataclass
@@ -52,29 +49,28 @@ class _Pending:
 
 
 class Journal:
-    """The append-only record in one SQLite file.
+    """The append-only record in one database.
 
     Args:
-        path: The database file; made if absent.
+        database: Where it is; its tables are made if absent.
         timeout: Seconds an entry may take to become durable.
         checkpoints: Made of what is written; started and closed with the journal.
 
     Raises:
-        JournalUnavailable: If the file cannot be opened and written.
+        JournalUnavailable: If the database cannot be opened and written.
     """
 
-    def __init__(self, path: Path, timeout: float, checkpoints: "Checkpoints | None" = None) -> None:
-        self._path = path
+    def __init__(self, database: Database, timeout: float, checkpoints: "Checkpoints | None" = None) -> None:
         self._timeout = timeout
         self._checkpoints = checkpoints
         self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
-        self._connection: sqlite3.Connection | None = None
+        self._store = open_store(database, timeout / 2)
         self.failing: str = ""
         """Why the last write failed; empty while the journal works."""
         try:
-            connect(path, timeout / 2).close()
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"the journal `{path}` cannot be written: {error}") from error
+            database.create(metadata)
+        except SQLAlchemyError as error:
+            raise JournalUnavailable(f"the journal `{database.label}` cannot be written: {reason(error)}") from error
         self._thread = threading.Thread(target=self._write_until_closed, name="journal", daemon=True)
         self._thread.start()
         if checkpoints:
@@ -109,6 +105,7 @@ class Journal:
         if not pending.done.done():
             self.failing = f"no answer within {self._timeout:g} s"
             pending.settle(JournalUnavailable("the journal does not answer in time"))
+            self._store.abort()
 
     def close(self) -> None:
         """Write what is queued, make a last checkpoint and stop."""
@@ -124,8 +121,7 @@ class Journal:
             wanted = [pending for pending in batch if not pending.abandoned]
             if wanted:
                 self._write(wanted)
-        if self._connection:
-            self._connection.close()
+        self._store.close()
 
     def _next_batch(self) -> tuple[list[_Pending], bool]:
         batch: list[_Pending] = []
@@ -139,10 +135,9 @@ class Journal:
 
     def _write(self, batch: list[_Pending]) -> None:
         try:
-            refusals = self._commit([pending.row for pending in batch])
+            refusals = self._store.append([pending.row for pending in batch])
         except Exception as error:  # noqa: BLE001 - whatever happens, the one writer lives and says that it failed
             log.error("journal_write_failed", error=str(error), entries=len(batch))
-            self._drop_connection()
             self.failing = str(error)
             _settle(batch, [JournalUnavailable("the journal cannot be written") for _ in batch])
         else:
@@ -150,45 +145,6 @@ class Journal:
             _settle(batch, refusals)
             if self._checkpoints:
                 self._checkpoints.written(len(batch))
-
-    def _commit(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
-        """Write the rows that may be written and say for each of them why not."""
-        if self._connection is None:
-            self._connection = connect(self._path, self._timeout / 2)
-        # The lock is taken before the head is read: no other process writes in between, so the chain cannot fork.
-        self._connection.execute("BEGIN IMMEDIATE")
-        refusals = _refusals(self._connection, rows)
-        head = self._connection.execute(_HEAD).fetchone() or (0, GENESIS)
-        accepted = (row for row, refusal in zip(rows, refusals, strict=True) if refusal is None)
-        _insert(self._connection, list(chained(accepted, *head)))
-        self._connection.execute("COMMIT")
-        return refusals
-
-    def _drop_connection(self) -> None:
-        # A connection that failed half way is not trusted again: closing it rolls back what it held.
-        connection, self._connection = self._connection, None
-        if connection:
-            try:
-                connection.close()
-            except sqlite3.Error:
-                log.warning("journal_close_failed")
-
-
-def _insert(connection: sqlite3.Connection, entries: Sequence[Stored]) -> None:
-    # Many in one statement: after each statement this thread would wait again for its turn of the interpreter.
-    start = 0
-    while start < len(entries):
-        # By powers of two, so that few statements are ever prepared.
-        size = 1 << (len(entries) - start).bit_length() - 1
-        some = entries[start : start + size]
-        values = [value for place, before, row, digest in some for value in (place, before, *row, digest)]
-        connection.execute(_insert_statement(size), values)
-        start += size
-
-
-@cache
-def _insert_statement(size: int) -> str:
-    return f"INSERT INTO journal ({_COLUMNS}) VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * size)  # noqa: S608
 
 
 def _settle(batch: Sequence[_Pending], errors: Sequence[Exception | None]) -> None:
@@ -205,19 +161,3 @@ def _settle(batch: Sequence[_Pending], errors: Sequence[Exception | None]) -> No
 def _tell(answers: Sequence[tuple[_Pending, Exception | None]]) -> None:
     for pending, error in answers:
         pending.settle(error)
-
-
-def _refusals(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
-    refusals: list[AlreadyRecorded | None] = []
-    in_this_batch: dict[tuple[str, str], str] = {}
-    for row in rows:
-        refusal = None
-        if row.once is not None:
-            found = connection.execute(_RECORDED, (row.tenant, row.once)).fetchone()
-            recorded_by = found[0] if found else in_this_batch.get((row.tenant, row.once))
-            if recorded_by is not None:
-                refusal = AlreadyRecorded(row.once, recorded_by)
-            else:
-                in_this_batch[row.tenant, row.once] = row.call_id
-        refusals.append(refusal)
-    return refusals

@@ -1,15 +1,18 @@
 """A gateway of its own for each test: real journal, real policy, real embedded back ends, in a temporary home."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.app import open_gateway
 from gateway.call import Gateway
+from gateway.database import Database
 from gateway.journal import Entry, read_journal
 from gateway.settings import SHIPPED_POLICIES, Settings
+from tests.gateway.journals import Kept
 
 ROLES = """\
 g, person:ana@larkspur.example, role:agent, larkspur
@@ -46,15 +49,30 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(home: Path, policies: Path) -> OpenGateway:
+def database(home: Path, database_url: str) -> Iterator[Database]:
+    with Settings(home=home, database_url=SecretStr(database_url)).open_database() as database:
+        yield database
+
+
+@pytest.fixture
+def kept(home: Path, database_url: str) -> Iterator[Kept]:
+    kept = Kept(home, database_url)
+    yield kept
+    kept.database.close()
+
+
+@pytest.fixture
+def opened(home: Path, policies: Path, database_url: str) -> OpenGateway:
+    given = {"home": home, "policies": policies, "database_url": database_url}
+
     @asynccontextmanager
     async def open_(**settings: object) -> AsyncIterator[Gateway]:
-        async with open_gateway(Settings(home=home, policies=policies, **settings)) as gateway:  # type: ignore[arg-type]
+        async with open_gateway(Settings(**given, **settings)) as gateway:  # type: ignore[arg-type]
             yield gateway
 
     return open_
 
 
 @pytest.fixture
-def entries(home: Path) -> Callable[[], list[Entry]]:
-    return lambda: list(read_journal(home / "remit.db"))
+def entries(database: Database) -> Callable[[], list[Entry]]:
+    return lambda: list(read_journal(database))

@@ -1,15 +1,19 @@
 """Journals for tests: appended to by the real writer, sealed by a real key."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from random import Random
 
+from gateway.database import Database
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.note import PublicKey, load_or_make_signer
 from gateway.journal.sealing import Sealer
+from gateway.settings import load_settings
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ENTRY = Entry("call_1", "larkspur", "agent:triage", NOW, Kind.INTENT, {"tool": "crm_get_contact", "note": "größer"})
@@ -17,13 +21,24 @@ ENTRY = Entry("call_1", "larkspur", "agent:triage", NOW, Kind.INTENT, {"tool": "
 
 @dataclass(frozen=True)
 class Kept:
-    """A home folder with a journal, its key and its published checkpoints."""
+    """A home folder with a journal, its key and its published checkpoints.
+
+    Args:
+        home: The folder; made if absent.
+        database_url: A PostgreSQL database for the journal, empty for a file in the folder.
+    """
 
     home: Path
+    database_url: str = ""
 
-    @property
-    def database(self) -> Path:
-        return self.home / "remit.db"
+    def __post_init__(self) -> None:
+        self.home.mkdir(exist_ok=True)
+        if self.database_url:
+            (self.home / "remit.toml").write_text(f'database_url = "{self.database_url}"\n')
+
+    @cached_property
+    def database(self) -> Database:
+        return load_settings(home=self.home).open_database()
 
     @property
     def folder(self) -> Path:
@@ -34,7 +49,7 @@ class Kept:
         return load_or_make_signer(self.home / "journal.key").public
 
     def sealer(self) -> Sealer:
-        return Sealer(self.database, self.folder, load_or_make_signer(self.home / "journal.key"), lambda: NOW, 5)
+        return Sealer(self.database, self.folder, load_or_make_signer(self.home / "journal.key"), lambda: NOW)
 
     def append(self, entries: Iterable[Entry]) -> None:
         async def run() -> None:
@@ -49,6 +64,27 @@ class Kept:
         for size in sizes:
             self.append(replace(ENTRY, call_id=f"call_{number}") for number in range(size))
             self.sealer().seal()
+
+
+def tamper(database: Database, *statements: str) -> None:
+    """Change a database as somebody can who owns it, whatever its triggers say."""
+    with database.changing() as connection:
+        if database.is_postgresql:
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        else:
+            for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+@contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Keep every other writer of the journal waiting."""
+    with database.changing() as connection:
+        if database.is_postgresql:
+            connection.exec_driver_sql("LOCK TABLE journal")
+        yield
 
 
 def change_a_byte(lines: list[bytes], random_: Random) -> list[bytes]:

@@ -1,10 +1,8 @@
 """The way of one call: decided, recorded, carried out, recorded; and what happens where it breaks."""
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,10 +14,12 @@ from connectors.crm.tools import Contact, CreateContact, GetContact
 from gateway.answer import Answer, ErrorKind
 from gateway.call import Gateway, ToolCall, call_tool
 from gateway.catalog import UnknownTool
+from gateway.database import Database
 from gateway.declared import Declared
 from gateway.journal import Entry, JournalUnavailable, Kind
 from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway
+from tests.gateway.journals import locked
 
 ANA = Principal("larkspur", person="ana@larkspur.example")
 INES = Principal("larkspur", person="ines@larkspur.example")
@@ -232,19 +232,16 @@ async def test_a_write_is_finished_and_recorded_when_its_caller_goes_away(
 
 
 async def test_without_a_writable_journal_no_tool_runs_and_service_resumes_with_it(
-    opened: OpenGateway, entries: Entries, home: Path
+    opened: OpenGateway, entries: Entries, database: Database
 ) -> None:
     crm = StandInCrm(at_once)
     async with opened(journal_timeout=0.3) as gateway:
-        lock = sqlite3.connect(home / "remit.db", isolation_level=None)
-        lock.execute("BEGIN EXCLUSIVE")
-        answers = [
-            await ask(with_crm(gateway, crm), ANA, "crm_create_contact", KIM),
-            await ask(with_crm(gateway, crm), ANA, "crm_get_contact", {"contact_id": "con_abcd"}),
-            await ask(with_crm(gateway, crm), ANA, "crm_issue_refund", {**REFUND, "amount": 900}),
-        ]
-        lock.execute("ROLLBACK")
-        lock.close()
+        with locked(database):
+            answers = [
+                await ask(with_crm(gateway, crm), ANA, "crm_create_contact", KIM),
+                await ask(with_crm(gateway, crm), ANA, "crm_get_contact", {"contact_id": "con_abcd"}),
+                await ask(with_crm(gateway, crm), ANA, "crm_issue_refund", {**REFUND, "amount": 900}),
+            ]
         assert {answer.error.kind for answer in answers if answer.error} == {ErrorKind.JOURNAL_UNAVAILABLE}
         assert [answer.status for answer in answers] == ["failed"] * 3
         assert crm.asked == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.database import Database
 from gateway.journal import Kind, read_journal
 from gateway.settings import SHIPPED_POLICIES
 from tests.processes import REMIT, clean, make_token, remit
@@ -143,7 +144,7 @@ def test_the_journal_shows_what_outsiders_wrote_without_its_control_characters(t
     line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**call, "_meta": meta}})
     arguments = [REMIT, "serve", "--stdio", "--home", str(tmp_path), "--as", "agent:triage"]
     subprocess.run(arguments, input=line.encode() + b"\n", capture_output=True, env=clean(), timeout=60, check=True)
-    [entry] = read_journal(tmp_path / "remit.db")
+    [entry] = read_journal(Database.in_file(tmp_path / "remit.db"))
     assert entry.kind is Kind.UNKNOWN_TOOL
     for command in (["list"], ["list", "--json"], ["show", entry.call_id]):
         shown = remit("journal", *command, "--home", str(tmp_path)).stdout

@@ -1,28 +1,24 @@
 """Checkpoints: made of everything, published outside the database, and never in a call's way."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio.lowlevel
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from gateway.journal import Journal, read_journal
 from gateway.journal.chain import Tree
 from gateway.journal.checkpoint import Checkpoint, publish, read_published, sign
 from gateway.journal.checkpoints import Checkpoints
-from gateway.journal.database import connect
 from gateway.journal.note import BadKey, BadNote, load_or_make_signer, load_signer
+from gateway.journal.schema import checkpoints, tree
 from gateway.journal.sealing import CannotSeal
 from gateway.journal.snapshot import snapshot
 from gateway.journal.verify import check
-from tests.gateway.journals import ENTRY, NOW, Kept
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path)
+from tests.gateway.journals import ENTRY, NOW, Kept, tamper
 
 
 def published_sizes(kept: Kept) -> list[int]:
@@ -30,20 +26,8 @@ def published_sizes(kept: Kept) -> list[int]:
 
 
 def stored_sizes(kept: Kept) -> list[int]:
-    with sqlite3.connect(kept.database) as connection:
-        sizes = [size for (size,) in connection.execute("SELECT size FROM journal_checkpoints ORDER BY size")]
-    connection.close()
-    return sizes
-
-
-def tamper(kept: Kept, *statements: str) -> None:
-    """Change the database as somebody with the file can, triggers or not."""
-    with sqlite3.connect(kept.database) as connection:
-        for (name,) in list(connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
-            connection.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            connection.execute(statement)
-    connection.close()
+    with kept.database.looking() as connection:
+        return list(connection.execute(select(checkpoints.c.size).order_by(checkpoints.c.size)).scalars())
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -75,9 +59,10 @@ def test_nothing_is_signed_while_there_is_nothing_or_nothing_new(kept: Kept) -> 
 
 def test_checkpoints_go_on_from_those_before_whether_or_not_the_tree_was_kept(kept: Kept) -> None:
     kept.grow(5, 2)
-    tamper(kept, "DELETE FROM journal_tree")
+    tamper(kept.database, "DELETE FROM journal_tree")
     kept.grow(4)
-    tamper(kept, "UPDATE journal_tree SET subtrees = zeroblob(length(subtrees))")
+    with kept.database.changing() as connection:
+        connection.execute(tree.update().values(subtrees=bytes(32)))
     kept.grow(1)
     assert published_sizes(kept) == [5, 7, 11, 12]
     with snapshot(kept.database) as journal:
@@ -98,7 +83,7 @@ def test_two_who_seal_one_journal_in_turns_tell_one_story(kept: Kept) -> None:
     [
         (["DELETE FROM journal WHERE position > 8"], "cut off"),
         (["DELETE FROM journal WHERE position = 4"], "missing"),
-        (["UPDATE journal SET hash = zeroblob(32) WHERE position = 4"], "altered"),
+        (["UPDATE journal SET hash = previous WHERE position = 4"], "altered"),
         (["DELETE FROM journal WHERE position > 8", "DELETE FROM journal_checkpoints"], "cut off"),
         (["UPDATE journal_checkpoints SET note = 'x'"], "newest checkpoint"),
     ],
@@ -107,19 +92,20 @@ def test_a_journal_that_does_not_continue_what_was_signed_gets_no_checkpoint(
     kept: Kept, changes: list[str], told: str
 ) -> None:
     kept.grow(10)
-    tamper(kept, "DELETE FROM journal_tree", *changes)
+    tamper(kept.database, "DELETE FROM journal_tree", *changes)
     with pytest.raises(CannotSeal, match=told):
         kept.sealer().seal()
     assert published_sizes(kept) == [10]
 
 
-def test_a_journal_restored_from_an_older_copy_gets_no_checkpoint_even_after_it_has_grown(kept: Kept) -> None:
+def test_a_journal_restored_from_an_older_copy_gets_no_checkpoint_even_after_it_has_grown(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
     kept.grow(5)
-    copy = kept.database.read_bytes()
+    copy = kept.database.path.read_bytes()
     kept.grow(5)
     for path in kept.home.glob("remit.db*"):
         path.unlink()
-    kept.database.write_bytes(copy)
+    kept.database.path.write_bytes(copy)
     kept.append([ENTRY] * 9)
     with pytest.raises(CannotSeal, match="altered"):
         kept.sealer().seal()
@@ -156,10 +142,10 @@ def test_what_could_not_be_published_before_the_gateway_stopped_is_published_by_
 
 
 def checkpoint(kept: Kept, size: int) -> Checkpoint:
-    tree = Tree()
+    made = Tree()
     for _ in range(size):
-        tree.append(bytes(32))
-    return sign(tree, load_or_make_signer(kept.home / "journal.key"))
+        made.append(bytes(32))
+    return sign(made, load_or_make_signer(kept.home / "journal.key"))
 
 
 def test_a_torn_write_is_left_as_it_is_and_hides_nothing_before_or_after_it(kept: Kept) -> None:
@@ -240,8 +226,6 @@ async def test_a_checkpoint_that_breaks_in_an_unforeseen_way_is_told_too(
 
 def test_checkpoints_cannot_be_changed_or_removed_by_accident(kept: Kept) -> None:
     kept.grow(1)
-    connection = connect(kept.database, 1)
     for statement in ("UPDATE journal_checkpoints SET note = ''", "DELETE FROM journal_checkpoints"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-    connection.close()
+        with pytest.raises(IntegrityError, match="append-only"), kept.database.changing() as connection:
+            connection.exec_driver_sql(statement)

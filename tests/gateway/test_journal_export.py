@@ -24,13 +24,7 @@ from tests.processes import remit
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path / "home")
-
-
-@pytest.fixture
 def grown(kept: Kept) -> Kept:
-    kept.home.mkdir()
     kept.grow(4, 3)
     return kept
 
@@ -106,7 +100,6 @@ def csv_of(kept: Kept) -> list[dict[str, str]]:
 
 
 def test_a_spreadsheet_shows_who_what_and_why_and_runs_nothing(kept: Kept) -> None:
-    kept.home.mkdir()
     said = {"tool": "=cmd|'/c calc'!A1", "client": "a\x1b[2J\u202eb", "rules": ["A1", "A2"], "reason": 'so, "yes"'}
     kept.append([replace(ENTRY, body=said, kind=Kind.DENIED)])
     [row] = csv_of(kept)
@@ -157,7 +150,6 @@ EVENT = {
 
 
 def event(kept: Kept, kind: Kind, **body: Any) -> dict[str, Any]:
-    kept.home.mkdir(exist_ok=True)
     kept.append([replace(ENTRY, kind=kind, body=body)])
     with snapshot(kept.database) as journal:
         *_others, line = to_ocsf(journal.entries())
@@ -220,7 +212,7 @@ async def write(kept, turn):
             print(call, flush=True)
     await asyncio.gather(*(caller(number) for number in range(4)))
 
-asyncio.run(write(Kept(Path(sys.argv[1])), sys.argv[2]))
+asyncio.run(write(Kept(Path(sys.argv[1]), sys.argv[3]), sys.argv[2]))
 """
 
 
@@ -228,10 +220,9 @@ asyncio.run(write(Kept(Path(sys.argv[1])), sys.argv[2]))
 def test_processes_killed_while_they_write_leave_every_acknowledged_entry_in_a_journal_that_verifies(
     kept: Kept,
 ) -> None:
-    kept.home.mkdir()
     random, acknowledged = Random(20), list[str]()
     for turn in range(20):
-        command = [sys.executable, "-c", WRITER, str(kept.home), str(turn)]
+        command = [sys.executable, "-c", WRITER, str(kept.home), str(turn), kept.database_url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout
             told = [process.stdout.readline() for _ in range(random.randrange(1, 60))]

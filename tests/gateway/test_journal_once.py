@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.database import Database
 from gateway.journal import AlreadyRecorded, Entry, Journal, Kind, read_journal
+from gateway.journal.snapshot import snapshot
+from gateway.journal.verify import Report, check
+from gateway.settings import load_settings
+from tests.gateway.journals import Kept
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -29,18 +40,18 @@ async def append(journal: Journal, one: Entry) -> str:
     return "written"
 
 
-async def test_a_second_entry_with_the_same_once_is_refused_and_told_by_whom(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "remit.db", timeout=5)
+async def test_a_second_entry_with_the_same_once_is_refused_and_told_by_whom(database: Database) -> None:
+    journal = Journal(database, timeout=5)
     assert await append(journal, entry("call_1", "approval:a")) == "written"
     assert await append(journal, entry("call_2", "approval:a")) == "call_1"
     assert await append(journal, entry("call_1", "approval:a")) == "call_1"
     journal.close()
-    [kept] = read_journal(tmp_path / "remit.db")
+    [kept] = read_journal(database)
     assert (kept.call_id, kept.once) == ("call_1", "approval:a")
 
 
-async def test_another_tenants_entry_does_not_count(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "remit.db", timeout=5)
+async def test_another_tenants_entry_does_not_count(database: Database) -> None:
+    journal = Journal(database, timeout=5)
     assert await append(journal, entry("call_1", "a", "larkspur")) == "written"
     assert await append(journal, entry("call_2", "a", "other")) == "written"
     journal.close()
@@ -52,17 +63,17 @@ def test_of_entries_appended_at_once_each_once_is_kept_once_and_all_others_are_k
     wanted: list[tuple[str, str | None]],
 ) -> None:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "remit.db"
+        database = Database.in_file(Path(folder) / "remit.db")
 
         async def append_all() -> list[str]:
-            journal = Journal(path, timeout=5)
+            journal = Journal(database, timeout=5)
             calls = [entry(f"call_{n}", once, tenant) for n, (tenant, once) in enumerate(wanted)]
             answers = await asyncio.gather(*(append(journal, call) for call in calls))
             journal.close()
             return answers
 
         answers = asyncio.run(append_all())
-        kept = list(read_journal(path))
+        kept = list(read_journal(database))
     written = [f"call_{n}" for n, answer in enumerate(answers) if answer == "written"]
     assert [one.call_id for one in kept] == written
     assert all(count == 1 for count in Counter((one.tenant, one.once) for one in kept if one.once).values())
@@ -71,23 +82,25 @@ def test_of_entries_appended_at_once_each_once_is_kept_once_and_all_others_are_k
         assert once is None or any((one.tenant, one.once) == (tenant, once) for one in kept)
 
 
-def _append_hundred(path: Path, worker: int) -> int:
+def _append_hundred(home: Path, worker: int) -> int:
     async def run() -> int:
-        journal = Journal(path, timeout=30)
-        calls = [entry(f"call_{worker}_{n}", f"effect:{n}" if n % 2 else None) for n in range(100)]
-        answers = await asyncio.gather(*(append(journal, call) for call in calls))
-        journal.close()
+        with load_settings(home=home).open_database() as database:
+            journal = Journal(database, timeout=30)
+            calls = [entry(f"call_{worker}_{n}", f"effect:{n}" if n % 2 else None) for n in range(100)]
+            answers = await asyncio.gather(*(append(journal, call) for call in calls))
+            journal.close()
         return answers.count("written")
 
     return asyncio.run(run())
 
 
 @pytest.mark.process
-def test_processes_that_write_at_the_same_time_share_each_once_between_them(tmp_path: Path) -> None:
-    path = tmp_path / "remit.db"
+def test_processes_that_write_at_the_same_time_write_one_chain_and_share_each_once_between_them(kept: Kept) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        written = pool.starmap(_append_hundred, [(path, worker) for worker in range(3)])
-    entries = list(read_journal(path))
+        written = pool.starmap(_append_hundred, [(kept.home, worker) for worker in range(3)])
+    kept.sealer().seal()
+    entries = list(read_journal(kept.database))
     assert sum(written) == len(entries) == 3 * 50 + 50
     assert sorted(one.once for one in entries if one.once) == sorted(f"effect:{n}" for n in range(1, 100, 2))
-    assert [one.position for one in entries] == list(range(1, 201))
+    with snapshot(kept.database) as journal:
+        assert check(journal.items(), kept.key) == Report(200, 1, 200, None)

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from gateway.journal.lines import from_lines, heading_of, to_lines
 from gateway.journal.note import PublicKey, Signer
 from gateway.journal.snapshot import snapshot
 from gateway.journal.verify import Report, check, check_file
-from tests.gateway.journals import ENTRY, Kept, change_a_byte, change_a_row
+from tests.gateway.journals import ENTRY, Kept, change_a_byte, change_a_row, tamper
 
 SIZES = (10, 5, 15)
 
@@ -29,9 +28,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 
 
 @pytest.fixture
-def kept(made: Kept, tmp_path: Path) -> Kept:
-    shutil.copytree(made.home, tmp_path / "home")
-    return Kept(tmp_path / "home")
+def grown(kept: Kept) -> Kept:
+    kept.grow(*SIZES)
+    return kept
 
 
 def exported(kept: Kept) -> list[bytes]:
@@ -48,16 +47,14 @@ def test_an_untouched_export_is_good_with_nothing_but_the_public_key(made: Kept)
     assert checked(exported(made), made.key) == Report(30, 3, 30, None)
 
 
-def test_an_empty_journal_is_good(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+def test_an_empty_journal_is_good(kept: Kept) -> None:
     kept.append([])
     assert checked(exported(kept), kept.key) == Report(0, 0, 0, None)
 
 
-def test_entries_with_any_text_are_read_back_as_they_were_written(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
-    odd = ['","body":{"x":1}}', "\u2028\x00\x1b[2J", "ä\U0001f600", "\\", "a\nb"]
-    kept.append(replace(ENTRY, call_id=text, once=text, body={text: [text, 1.0, 10**30, 1e-7]}) for text in odd)
+def test_entries_with_any_text_are_read_back_as_they_were_written(kept: Kept) -> None:
+    odd = ['","body":{"x":1}}', "\u2028\x1b[2J", "ä\U0001f600", "\\", "a\nb"]
+    kept.append(replace(ENTRY, call_id=text, once=text, body={text: [text, "\0", 1.0, 10**30, 1e-7]}) for text in odd)
     kept.sealer().seal()
     assert checked(exported(kept), kept.key).finding is None
 
@@ -196,9 +193,8 @@ def test_an_end_without_a_checkpoint_is_told(made: Kept) -> None:
     assert (report.finding.problem, report.finding.position) == (Problem.UNSIGNED, 16)
 
 
-def test_a_journal_that_went_on_in_two_ways_is_told_from_either_side(kept: Kept, tmp_path: Path) -> None:
-    twin = Kept(tmp_path / "twin")
-    shutil.copytree(kept.home, twin.home)
+def test_a_journal_that_went_on_in_two_ways_is_told_from_either_side(made: Kept, tmp_path: Path) -> None:
+    kept, twin = (Kept(shutil.copytree(made.home, tmp_path / name)) for name in ("one", "twin"))
     kept.append([ENTRY, ENTRY])
     twin.append([replace(ENTRY, call_id="call_other"), ENTRY])
     for one in (kept, twin):
@@ -216,22 +212,26 @@ def test_a_journal_that_went_on_in_two_ways_is_told_from_either_side(kept: Kept,
         ("UPDATE journal SET body = '{}' WHERE position = 9", Problem.ALTERED, 9),
         ("UPDATE journal SET once = '' WHERE position = 9", Problem.ALTERED, 9),
         ("UPDATE journal SET at = at || '0' WHERE position = 9", Problem.ALTERED, 9),
-        ("UPDATE journal SET body = CAST(body AS BLOB) WHERE position = 9", Problem.UNREADABLE, 9),
         ("DELETE FROM journal WHERE position = 9", Problem.MISSING, 9),
         ("DELETE FROM journal WHERE position > 20", Problem.TRUNCATED, 21),
         ("UPDATE journal_checkpoints SET note = replace(note, '—', '-')", Problem.UNSIGNED, 10),
     ],
 )
-def test_a_change_in_the_database_itself_is_found(kept: Kept, statement: str, problem: Problem, position: int) -> None:
-    with sqlite3.connect(kept.database) as connection:
-        for (name,) in list(connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
-            connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(statement)
-    connection.close()
+def test_a_change_in_the_database_itself_is_found(grown: Kept, statement: str, problem: Problem, position: int) -> None:
+    tamper(grown.database, statement)
+    with snapshot(grown.database) as journal:
+        report = check(journal.items(), grown.key)
+    assert report.finding
+    assert (report.finding.problem, report.finding.position) == (problem, position), report.finding.detail
+
+
+def test_a_value_of_another_type_than_the_journal_writes_is_found(made: Kept, tmp_path: Path) -> None:
+    kept = Kept(shutil.copytree(made.home, tmp_path / "home"))
+    tamper(kept.database, "UPDATE journal SET body = CAST(body AS BLOB) WHERE position = 9")
     with snapshot(kept.database) as journal:
         report = check(journal.items(), kept.key)
     assert report.finding
-    assert (report.finding.problem, report.finding.position) == (problem, position), report.finding.detail
+    assert (report.finding.problem, report.finding.position) == (Problem.UNREADABLE, 9)
 
 
 @pytest.mark.parametrize("lines", [[], [b"{}\n"], [b"\n"], [b'{"checkpoint":1}\n'], [b"[1]\n"], [b"\xff\n"]])

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,8 +133,7 @@ def test_what_outsiders_wrote_is_made_visible_and_cut() -> None:
 
 
 @pytest.mark.process
-def test_the_command_tells_a_call_with_the_approval_that_it_asked_for(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+def test_the_command_tells_a_call_with_the_approval_that_it_asked_for(kept: Kept) -> None:
     kept.append(
         told(
             (APPROVAL, Kind.ASKED, ASKED),
@@ -144,9 +142,9 @@ def test_the_command_tells_a_call_with_the_approval_that_it_asked_for(tmp_path: 
             (APPROVAL, Kind.OUTCOME, {**ASKED, "status": "ok"}),
         )
     )
-    page = remit("journal", "why", CALL, "--home", str(tmp_path)).stdout
+    page = remit("journal", "why", CALL, "--home", str(kept.home)).stdout
     assert "result       done" in page
     assert "denied" not in page
     assert page.count("2026-11-20") == 1 + 3
-    refused = remit("journal", "why", "call_never", "--home", str(tmp_path), check=False)
+    refused = remit("journal", "why", "call_never", "--home", str(kept.home), check=False)
     assert "has no call" in refused.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.database import Database
 from gateway.journal import read_journal
 from gateway.settings import SHIPPED_POLICIES
 from tests.gateway.test_http import META
@@ -57,7 +58,7 @@ def create_contact(served: Served, number: int) -> dict[str, Any]:
 
 
 def contacts(home: Path) -> int:
-    return sum(entry.body.get("status") == "ok" for entry in read_journal(home / "remit.db"))
+    return sum(entry.body.get("status") == "ok" for entry in read_journal(Database.in_file(home / "remit.db")))
 
 
 def test_when_the_disk_takes_no_more_nothing_runs_and_service_resumes_when_it_does(served: Served, home: Path) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from connectors.registry import TOOLS
 from gateway.call import ToolCall, call_tool
 from gateway.cli import app
+from gateway.database import Database
 from gateway.journal import Entry, Journal, Kind
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
@@ -49,24 +50,24 @@ def recorded(
     return Entry(call_id=f"call_{number}", tenant=who.tenant, principal=who.name, at=at, kind=KINDS[verdict], body=body)
 
 
-def written(path: Path, entries: Iterable[Entry]) -> Path:
+def written(database: Database, entries: Iterable[Entry]) -> Database:
     async def write() -> None:
-        journal = Journal(path, timeout=30)
+        journal = Journal(database, timeout=30)
         for entry in entries:
             await journal.append(entry)
         journal.close()
 
     asyncio.run(write())
-    return path
+    return database
 
 
-def replayed(path: Path, entries: Iterable[Entry], old: Policy, new: Policy, window: timedelta = DAY) -> Replay:
-    return replay(written(path, entries), old, new, TOOLS, window)
+def replayed(database: Database, entries: Iterable[Entry], old: Policy, new: Policy, window: timedelta = DAY) -> Replay:
+    return replay(written(database, entries), old, new, TOOLS, window)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "remit.db"
+def home(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 def refund(amount: str) -> Mapping[str, object]:
@@ -93,7 +94,7 @@ def many(old: Policy, count: int) -> list[Entry]:
     return entries
 
 
-def test_replay_finds_exactly_the_planted_flips(tmp_path: Path, path: Path) -> None:
+def test_replay_finds_exactly_the_planted_flips(tmp_path: Path, database: Database) -> None:
     old, new, _ = changed_shipped(tmp_path)
     entries = many(old, 300)
     planted = {
@@ -101,7 +102,7 @@ def test_replay_finds_exactly_the_planted_flips(tmp_path: Path, path: Path) -> N
         for entry in entries
         if entry.body["person"].startswith(("ana", "jonas")) and 40 < Decimal(entry.body["arguments"]["amount"]) <= 50
     }
-    found = replayed(path, entries, old, new)
+    found = replayed(database, entries, old, new)
     assert planted
     assert (found.decisions, found.flipped, found.aged) == (300, len(planted), 0)
     assert {(flip.before, flip.after, flip.rules_before, flip.rules_after, flip.tool) for flip in found.flips} == {
@@ -111,24 +112,24 @@ def test_replay_finds_exactly_the_planted_flips(tmp_path: Path, path: Path) -> N
     assert not any(flip.is_looser for flip in found.flips)
 
 
-def test_the_same_policy_flips_nothing(tmp_path: Path, path: Path) -> None:
+def test_the_same_policy_flips_nothing(tmp_path: Path, database: Database) -> None:
     old, _, _ = changed_shipped(tmp_path)
-    found = replayed(path, many(old, 50), old, old)
+    found = replayed(database, many(old, 50), old, old)
     assert (found.decisions, found.flips, found.aged) == (50, {}, 0)
 
 
-def test_what_an_older_policy_decided_otherwise_is_no_flip_of_this_change(tmp_path: Path, path: Path) -> None:
+def test_what_an_older_policy_decided_otherwise_is_no_flip_of_this_change(tmp_path: Path, database: Database) -> None:
     old, new, _ = changed_shipped(tmp_path)
     ana = Principal("larkspur", "ana.ruiz@larkspur.example")
     entries = [
         recorded(1, ana, "crm_issue_refund", refund("10"), Verdict.DENY),
         recorded(2, ana, "crm_issue_refund", refund("45"), Verdict.DENY),
     ]
-    found = replayed(path, entries, old, new)
+    found = replayed(database, entries, old, new)
     assert (found.decisions, found.flipped, found.aged) == (2, 1, 2)
 
 
-def test_amounts_and_dates_are_compared_as_such(path: Path) -> None:
+def test_amounts_and_dates_are_compared_as_such(database: Database) -> None:
     old = policy(team_rules("crm_update_deal | args.amount is None or args.amount < 10.5 | allow"))
     new = policy(team_rules("crm_update_deal | args.close_date is None or args.close_date < '2026-06-01' | allow"))
     deal = {"deal_id": "dea_0001", "version": 1}
@@ -137,7 +138,7 @@ def test_amounts_and_dates_are_compared_as_such(path: Path) -> None:
         recorded(2, ANA, "crm_update_deal", {**deal, "amount": "10.50", "close_date": "2026-05-31"}, old),
         recorded(3, ANA, "crm_update_deal", {**deal, "amount": "9", "close_date": "2026-06-01"}, old),
     ]
-    found = replayed(path, entries, old, new)
+    found = replayed(database, entries, old, new)
     assert {(flip.before, flip.after): flipped.calls for flip, flipped in found.flips.items()} == {
         (Verdict.DENY, Verdict.ALLOW): ["call_2"],
         (Verdict.ALLOW, Verdict.DENY): ["call_3"],
@@ -145,7 +146,7 @@ def test_amounts_and_dates_are_compared_as_such(path: Path) -> None:
     assert [flip.is_looser for flip in found.flips if flip.before is Verdict.DENY] == [True]
 
 
-def test_what_a_run_did_before_is_taken_from_the_journal(path: Path) -> None:
+def test_what_a_run_did_before_is_taken_from_the_journal(database: Database) -> None:
     old = policy(team_rules("crm_issue_refund |  | allow"))
     new = policy(
         team_rules(
@@ -159,20 +160,20 @@ def test_what_a_run_did_before_is_taken_from_the_journal(path: Path) -> None:
         body={"tool": "crm_issue_refund", "person": "ana", "agent": None, "status": "failed"},
     )  # fmt: skip
     elsewhere = recorded(9, Principal("acme", person="eve"), "crm_issue_refund", refund("10"), old)
-    found = replayed(path, [*entries[:2], failed, *entries[2:], elsewhere], old, new)
+    found = replayed(database, [*entries[:2], failed, *entries[2:], elsewhere], old, new)
     # Calls 0, 2 and 3 use up the 30; call 1 failed, so it does not count.
     assert [flipped.calls for flipped in found.flips.values()] == [["call_4", "call_5"]]
 
 
-def test_a_run_is_forgotten_after_its_window(path: Path) -> None:
+def test_a_run_is_forgotten_after_its_window(database: Database) -> None:
     old = policy(team_rules("crm_issue_refund |  | allow"))
     new = policy(team_rules("crm_issue_refund | calls('crm_*') == 0 | allow"))
     entries = [recorded(number, ANA, "crm_issue_refund", refund("10"), old) for number in (0, 5, 30)]
-    found = replayed(path, entries, old, new, window=timedelta(minutes=10))
+    found = replayed(database, entries, old, new, window=timedelta(minutes=10))
     assert [flipped.calls for flipped in found.flips.values()] == [["call_5"]]
 
 
-def test_what_cannot_be_decided_again_is_counted_with_the_reason(path: Path) -> None:
+def test_what_cannot_be_decided_again_is_counted_with_the_reason(database: Database) -> None:
     old = policy(team_rules("crm_get_contact |  | allow"))
     kept = recorded(1, ANA, "crm_get_contact", {"contact_id": "con_0001"}, old)
     gone = Entry(**{**kept.__dict__, "body": {**kept.body, "tool": "crm_drop_table"}})
@@ -185,7 +186,7 @@ def test_what_cannot_be_decided_again_is_counted_with_the_reason(path: Path) -> 
         }
     )
     new = policy(team_rules("crm_get_* |  | allow"))
-    found = replayed(path, [kept, gone, other, hidden], old, new)
+    found = replayed(database, [kept, gone, other, hidden], old, new)
     assert (found.decisions, found.flips) == (1, {})
     assert found.undecidable == {
         "there is no tool `crm_drop_table` any more": 1,
@@ -231,7 +232,7 @@ def test_the_command_tells_flips_and_fails_only_if_asked_to(tmp_path: Path) -> N
     old, _, folder = changed_shipped(tmp_path)
     home = tmp_path / "home"
     home.mkdir()
-    written(home / "remit.db", many(old, 60))
+    written(Database.in_file(home / "remit.db"), many(old, 60))
     said = CliRunner().invoke(app, ["diff", str(SHIPPED_POLICIES), str(folder), "--journal", str(home)])
     assert said.exit_code == 0
     assert "Recorded decisions: 60 decided again" in said.output
@@ -248,7 +249,7 @@ def test_the_command_tells_flips_and_fails_only_if_asked_to(tmp_path: Path) -> N
     assert json.loads(same.stdout)["replay"]["flips"] == []
 
 
-async def test_what_the_gateway_itself_recorded_comes_out_the_same(opened: OpenGateway, home: Path) -> None:
+async def test_what_the_gateway_itself_recorded_comes_out_the_same(opened: OpenGateway, database: Database) -> None:
     ana = Principal("larkspur", person="ana@larkspur.example")
     calls: list[tuple[str, dict[str, Any]]] = [
         ("crm_create_contact", {"name": "Kim Doe", "email": "kim@customer.example"}),
@@ -261,5 +262,5 @@ async def test_what_the_gateway_itself_recorded_comes_out_the_same(opened: OpenG
         for tool, arguments in calls:
             await call_tool(gateway, ToolCall(ana, tool, {**arguments}))
         policy_in_force = gateway.policy.current
-    found = replay(home / "remit.db", policy_in_force, policy_in_force, TOOLS, DAY)
+    found = replay(database, policy_in_force, policy_in_force, TOOLS, DAY)
     assert (found.decisions, found.flips, found.aged, found.undecidable) == (len(calls), {}, 0, {})

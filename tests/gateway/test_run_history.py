@@ -14,6 +14,7 @@ from connectors.crm.tools import IssueRefund, Refund
 from connectors.errors import Conflict
 from gateway.answer import Answer
 from gateway.call import Gateway, ToolCall, call_tool
+from gateway.database import Database
 from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway
 
@@ -116,7 +117,7 @@ async def test_what_is_older_than_the_window_does_not_count(opened: OpenGateway,
 
 async def test_a_history_that_cannot_be_read_denies(opened: OpenGateway, till: Any, tmp_path: Path) -> None:
     async with opened() as gateway:
-        gateway.history._path = tmp_path / "gone.db"
+        gateway.history._database = Database.in_file(tmp_path / "gone.db")
         answer = await refund(paying(gateway, till), 1)
     assert answer.status == "denied"
     assert "could not be evaluated" in (answer.reason or "")

@@ -1,0 +1,109 @@
+"""How SQLAlchemy reaches SQLite and PostgreSQL: full durability, explicit transactions, and a limit to every wait."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+BUSY_SECONDS = 5
+"""How long to wait for another writer, for a free connection and for a server to answer at all."""
+
+_STATEMENT_SECONDS = 60
+# Any number will do as long as all processes agree on it.
+_CREATING = 0x72656D69_00000001
+
+
+def database_url(text: str) -> URL:
+    """Read the URL of a database: `sqlite:///FILE`, or `postgresql://…` for psycopg 3.
+
+    Raises:
+        ValueError: If it is none; says what was expected, without the URL, which may hold a password.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        url = URL.create("nothing")
+    if url.drivername in {"postgresql", "postgresql+psycopg"}:
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername == "sqlite":
+        return url
+    raise ValueError("expected `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`")
+
+
+def is_postgresql(connection: Connection) -> bool:
+    """Say on what a connection is."""
+    return connection.dialect.name == "postgresql"
+
+
+def make_engine(url: URL, *, pooled: bool = True, creator: Callable[[], Any] | None = None) -> Engine:
+    """Make an engine.
+
+    Args:
+        url: What `database_url` gave.
+        pooled: Keep connections for the next use; a file's connection must not outlive the file.
+        creator: Opens a connection, if not as the URL says.
+    """
+    if url.get_backend_name() == "postgresql":
+        return _postgresql(url)
+    arguments: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
+    if creator:
+        arguments["creator"] = creator
+    # A failed statement is logged; its parameters are customers' data.
+    engine = create_engine(url, hide_parameters=True, **arguments)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _configure(connection: Any, _record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - of the driver
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1_000}")
+    # A read-only connection has no mode to change.
+    if not connection.execute("PRAGMA query_only").fetchone()[0]:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that will write takes the lock at once: upgrading later could fail half way.
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _postgresql(url: URL) -> Engine:
+    limits = {
+        "lock_timeout": BUSY_SECONDS,
+        "statement_timeout": _STATEMENT_SECONDS,
+        "idle_in_transaction_session_timeout": 2 * _STATEMENT_SECONDS,
+    }
+    options = " ".join(f"-c {name}={seconds * 1_000}" for name, seconds in limits.items())
+    # What the operator says in the URL comes last and counts.
+    options = f"{options} {url.query.get('options', '')}".strip()
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_timeout=BUSY_SECONDS,
+        connect_args={"connect_timeout": BUSY_SECONDS, "options": options},
+    )
+
+
+def create_tables(engine: Engine, metadata: MetaData) -> None:
+    """Create the tables that do not exist yet, also when several processes do so at once.
+
+    Raises:
+        SQLAlchemyError: If that fails.
+    """
+    with engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        if is_postgresql(connection):
+            connection.execute(select(func.pg_advisory_xact_lock(_CREATING)))
+        metadata.create_all(connection)
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """What the database said, in one line without statement and values."""
+    said = getattr(error, "orig", None) or error
+    return (str(said).splitlines() or [type(said).__name__])[0]

@@ -1,0 +1,123 @@
+"""The database that holds what the gateway keeps: one SQLite file or one PostgreSQL database, by one URL."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import URL, Connection, MetaData
+
+from connectors.embedded.engine import BUSY_SECONDS, create_tables, database_url, make_engine
+
+_ROWS_AT_ONCE = 1_000
+
+
+class Database:
+    """Where journal, tokens and settled answers are. Used off the event loop.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://…`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        self.url = database_url(url) if isinstance(url, str) else url
+        # A file may be replaced by another one of the same name, as after a restore: then the old one is not read.
+        self._engine = make_engine(self.url, pooled=self.is_postgresql)
+        self._to_read = (
+            self._engine if self.is_postgresql else make_engine(self.url, pooled=False, creator=self._read_file)
+        )
+
+    @classmethod
+    def in_file(cls, path: Path) -> "Database":
+        """The database in a SQLite file, which need not exist yet."""
+        return cls(URL.create("sqlite", database=str(path)))
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether it is on a PostgreSQL server; otherwise it is a file."""
+        return self.url.get_backend_name() == "postgresql"
+
+    @property
+    def path(self) -> Path:
+        """The file, if it is one."""
+        return Path(self.url.database or "")
+
+    @property
+    def may_exist(self) -> bool:
+        """False if it is a file that is not there."""
+        return self.is_postgresql or self.path.exists()
+
+    @property
+    def label(self) -> str:
+        """How messages name it: without user, password and options."""
+        if not self.is_postgresql:
+            return str(self.path)
+        host = self.url.host or self.url.query.get("host") or ""
+        return f"postgresql://{host if isinstance(host, str) else ','.join(host)}/{self.url.database or ''}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Database({self.label!r})"
+
+    def create(self, metadata: MetaData) -> None:
+        """Create the tables that do not exist yet.
+
+        Raises:
+            SQLAlchemyError: If that fails.
+        """
+        create_tables(self._engine, metadata)
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """A connection for a look-up: each statement sees what is there when it runs.
+
+        Raises:
+            SQLAlchemyError: If there is no database to read; also while reading from it.
+        """
+        with self._to_read.connect() as connection:
+            if self.is_postgresql:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[Connection]:
+        """A connection for reading much: everything is as it stood at one moment, and rows come as they are read.
+
+        Raises:
+            SQLAlchemyError: If there is no database to read; also while reading from it.
+        """
+        with self._to_read.connect() as connection:
+            if self.is_postgresql:
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield connection.execution_options(yield_per=_ROWS_AT_ONCE)
+
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """A connection in a transaction that ends with the block.
+
+        Raises:
+            SQLAlchemyError: If something cannot be read or written; then nothing is.
+        """
+        with self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+        self._to_read.dispose()
+
+    def _read_file(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only=ON")
+        return connection

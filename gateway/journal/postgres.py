@@ -1,0 +1,135 @@
+"""Writing the journal into PostgreSQL, by psycopg alone: a batch is one transaction of two or three round trips."""
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from math import ceil
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL
+from sqlalchemy.dialects.postgresql.psycopg import dialect
+from structlog import get_logger
+
+from gateway.journal.chain import GENESIS, Stored, chained
+from gateway.journal.entry import AlreadyRecorded, Row
+from gateway.journal.store import refusals
+
+log = get_logger("remit.journal")
+
+# Any number will do as long as all writers agree on it; the table's own tells journals of several schemas apart.
+_LOCK = 0x72656D69_00000000
+# Each statement of one message sees what is committed when it begins. So the head is read as it is once the lock is
+# held, and until it is released by the end of the transaction no other process reads it: the chain cannot fork.
+_BEGIN = f"""
+BEGIN;
+SELECT pg_advisory_xact_lock({_LOCK} + 'journal'::regclass::oid::bigint);
+SELECT position, hash FROM journal ORDER BY position DESC LIMIT 1
+"""  # noqa: S608 - a number
+_RECORDED = "SELECT tenant, once, call_id FROM journal WHERE tenant = ANY(%s) AND once = ANY(%s) AND once IS NOT NULL"
+_INSERT = """
+INSERT INTO journal (position, previous, call_id, tenant, principal, at, kind, once, body, hash)
+SELECT * FROM unnest(
+    %b::bigint[], %b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+    %b::bytea[]
+)
+"""
+# An operator who wants more than a flush to the disk is not given less.
+_DURABLE = """
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
+"""
+
+
+class PostgresStore:
+    """The end of the chain in one PostgreSQL database; a `Store`.
+
+    Args:
+        url: Where it is.
+        patience: Seconds to wait for another writer, and for each answer.
+    """
+
+    def __init__(self, url: URL, patience: float) -> None:
+        [_none, self._where] = dialect().create_connect_args(url)  # type: ignore[no-untyped-call]
+        self._patience = patience
+        self._connection: psycopg.Connection[Any] | None = None
+        self._closing = threading.Lock()
+
+    def append(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
+        """Write what may be written; says for each row why not."""
+        try:
+            return _append(self._connected(), rows)
+        except BaseException:
+            # A connection that failed half way is not trusted again: closing it rolls back what it held.
+            self.close()
+            raise
+
+    def abort(self) -> None:
+        """Cut the connection: a server that does not answer at all enforces no limit of its own."""
+        with self._closing, suppress(OSError, psycopg.Error):
+            if self._connection:
+                with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._closing:
+            connection, self._connection = self._connection, None
+            if connection:
+                try:
+                    connection.close()
+                except psycopg.Error:
+                    log.warning("journal_close_failed")
+
+    def _connected(self) -> "psycopg.Connection[Any]":
+        if self._connection is None:
+            connection = psycopg.connect(**self._where | self._limits(), autocommit=True)
+            connection.execute(_DURABLE)
+            self._connection = connection
+        return self._connection
+
+    def _limits(self) -> dict[str, Any]:
+        # The last one: a process that stops while it holds the lock would stop every other one.
+        names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        milliseconds = ceil(self._patience * 1_000)
+        options = " ".join(f"-c {name}={milliseconds}" for name in names)
+        return {
+            "options": f"{self._where.get('options', '')} {options}".strip(),
+            "connect_timeout": max(ceil(self._patience), 1),
+            "tcp_user_timeout": milliseconds,
+            "application_name": "remit journal",
+        }
+
+
+def _append(connection: "psycopg.Connection[Any]", rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN)
+        while cursor.nextset():
+            pass
+        head = cursor.fetchone() or (0, GENESIS)
+        refused = refusals(rows, _recorded(cursor, rows))
+        accepted = (row for row, refusal in zip(rows, refused, strict=True) if refusal is None)
+        entries = list(chained(accepted, *head))
+        with connection.pipeline():
+            if entries:
+                cursor.execute(_INSERT, _columns(entries))
+            # A commit that was called off while it waits for a standby would look like one that has arrived there.
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("COMMIT")
+    return refused
+
+
+def _recorded(cursor: "psycopg.Cursor[Any]", rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    wanted = [(row.tenant, row.once) for row in rows if row.once is not None]
+    if not wanted:
+        return {}
+    tenants, onces = ([*values] for values in zip(*wanted, strict=True))
+    cursor.execute(_RECORDED, (list(dict.fromkeys(tenants)), onces))
+    return {(tenant, once): call_id for tenant, once, call_id in cursor}
+
+
+def _columns(entries: Sequence[Stored]) -> list[list[Any]]:
+    rows = ((place, before, *row, digest) for place, before, row, digest in entries)
+    return [list(column) for column in zip(*rows, strict=True)]

