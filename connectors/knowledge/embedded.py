@@ -12,9 +12,11 @@ from connectors.embedded.loading import LoadReport
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.embedded.sources import select_among
 from connectors.errors import InvalidInput, NotFound
+from connectors.knowledge import fulltext
 from connectors.knowledge.chunks import split
+from connectors.knowledge.fulltext import index
 from connectors.knowledge.ranking import rank
-from connectors.knowledge.tables import documents, index, metadata, passages, readers
+from connectors.knowledge.tables import documents, metadata, passages, readers
 from connectors.knowledge.tools import (
     MAX_DOCUMENT_READ,
     Document,
@@ -35,7 +37,7 @@ class EmbeddedKnowledge:
     any set reads nothing. What a caller may not read has no part in any answer, not even in the order of results.
 
     Args:
-        database: Where the documents are kept; SQLite.
+        database: Where the documents are kept.
     """
 
     def __init__(self, database: Database) -> None:
@@ -155,7 +157,7 @@ def _load(connection: Connection, tenant: str, records: Sequence[DocumentRecord]
 
 def _remove(connection: Connection, tenant: str, id_: str) -> None:
     mine = select(passages.c.id).where(passages.c.tenant == tenant, passages.c.document_id == id_)
-    connection.execute(delete(index).where(index.c.rowid.in_(mine)))
+    fulltext.remove(connection, mine)
     for table in (passages, readers):
         connection.execute(delete(table).where(table.c.tenant == tenant, table.c.document_id == id_))
     connection.execute(delete(documents).where(documents.c.tenant == tenant, documents.c.id == id_))
@@ -168,5 +170,5 @@ def _add(connection: Connection, tenant: str, id_: str, record: DocumentRecord, 
     connection.execute(insert(readers), groups)
     for position, chunk in enumerate(split(record.text)):
         passage = insert(passages).values(tenant=tenant, document_id=id_, position=position).returning(passages.c.id)
-        shown = {"title": record.title, "heading": chunk.heading, "text": chunk.text}
-        connection.execute(insert(index).values(rowid=connection.execute(passage).scalar_one(), **shown))
+        passage_id = connection.execute(passage).scalar_one()
+        fulltext.put(connection, passage_id, record.title, chunk.heading, chunk.text)

@@ -13,24 +13,23 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, Connection, Select, literal_column, select, text
+from sqlalchemy import Connection, Select, select
 
-from connectors.knowledge.tables import documents, index, passages
+from connectors.knowledge.fulltext import Term, fits
+from connectors.knowledge.tables import documents, passages
 from connectors.knowledge.tools import Trust
 
 MAX_WORDS = 24
 
 _WORD = re.compile(r"\w+")
 _MIN_PREFIX = 5  # from this length on a word also finds longer ones, such as plurals and compounds
-# The weights are those of title, heading and text; the better the fit, the lower the number.
-_FIT: ColumnElement[float] = literal_column("bm25(knowledge_index, 4.0, 3.0, 1.0)")
 _PREFERENCE: Mapping[Trust, float] = {"official": 1.0, "internal": 0.95, "external": 0.85}
 
 
-def terms(question: str) -> list[str]:
-    """The question's words as full-text expressions: each a quoted string, so nothing in it is syntax."""
+def terms(question: str) -> list[Term]:
+    """The question's words, each once."""
     words = dict.fromkeys(_WORD.findall(unicodedata.normalize("NFKC", question).lower()))
-    return [f'"{word}"*' if len(word) >= _MIN_PREFIX else f'"{word}"' for word in list(words)[:MAX_WORDS]]
+    return [Term(word, len(word) >= _MIN_PREFIX) for word in list(words)[:MAX_WORDS]]
 
 
 def rank(connection: Connection, readable: Select[tuple[str]], tenant: str, question: str) -> dict[int, float]:
@@ -48,14 +47,13 @@ def rank(connection: Connection, readable: Select[tuple[str]], tenant: str, ques
     mine = select(passages.c.id, documents.c.origin).join(documents, documents.c.id == passages.c.document_id)
     mine = mine.where(passages.c.tenant == tenant, documents.c.tenant == tenant, documents.c.id.in_(readable))
     origins: dict[int, Trust] = dict(connection.execute(mine).all())
-    hits = select(index.c.rowid, _FIT).where(text("knowledge_index MATCH :term"))
     scores: defaultdict[int, float] = defaultdict(float)
     whole = 0.0
     for term in terms(question):
-        fits = {id_: fit for id_, fit in connection.execute(hits, {"term": term}) if id_ in origins}
-        weight = math.log(1 + (len(origins) - len(fits) + 0.5) / (len(fits) + 0.5))
+        found = {id_: fit for id_, fit in fits(connection, term).items() if id_ in origins}
+        weight = math.log(1 + (len(origins) - len(found) + 0.5) / (len(found) + 0.5))
         whole += weight
-        best = min(fits.values(), default=-1.0)
-        for id_, fit in fits.items():
+        best = max(found.values(), default=1.0)
+        for id_, fit in found.items():
             scores[id_] += _PREFERENCE[origins[id_]] * weight * (fit / best)
     return {id_: round(score / whole, 4) or 0.0001 for id_, score in scores.items()}

@@ -1,11 +1,9 @@
-"""The embedded knowledge's tables: documents, who may read them, their passages and SQLite's full-text index on these.
+"""The embedded knowledge's tables: documents, who may read them, their passages, and the full-text index on these."""
 
-The index folds case and accents and knows English word stems. Its `rowid` is the passage's id.
-"""
-
-from sqlalchemy import JSON, Column, Connection, Index, Integer, MetaData, String, Table, Text, column, event, table
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, Text
 
 from connectors.embedded.columns import Moment
+from connectors.knowledge import fulltext
 
 metadata = MetaData()
 
@@ -38,12 +36,4 @@ passages = Table(
     Index("knowledge_passages_document", "tenant", "document_id"),
 )
 
-index = table("knowledge_index", *map(column, ("rowid", "title", "heading", "text")))
-
-
-@event.listens_for(metadata, "after_create")
-def _create_index(_target: MetaData, connection: Connection, **_: object) -> None:
-    connection.exec_driver_sql(
-        "CREATE VIRTUAL TABLE IF NOT EXISTS knowledge_index"
-        " USING fts5(title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2')"
-    )
+fulltext.listen(metadata)

@@ -93,16 +93,16 @@ COMPANY: list[CrmRecord] = [an_order(), a_deal(), a_contact(), an_account()]
 
 
 @contextmanager
-def a_new_crm() -> Iterator[EmbeddedCrm]:
+def a_new_crm(url: str = "") -> Iterator[EmbeddedCrm]:
     with TemporaryDirectory() as folder:
-        database = Database(f"sqlite:///{folder}/company.db")
+        database = Database(url or f"sqlite:///{folder}/company.db")
         yield EmbeddedCrm(database)
         database.close()
 
 
 @pytest.fixture
-def empty() -> Iterator[EmbeddedCrm]:
-    with a_new_crm() as crm:
+def empty(database_url: str) -> Iterator[EmbeddedCrm]:
+    with a_new_crm(database_url) as crm:
         yield crm
 
 

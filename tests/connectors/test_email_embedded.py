@@ -1,6 +1,5 @@
 """The embedded mailbox keeps real messages, sends nothing into the world, and does every effect once."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -61,8 +60,8 @@ def record(data: bytes, mailbox: str = SUPPORT, **more: object) -> MessageRecord
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+def database(company_url: str) -> Iterator[Database]:
+    database = Database(company_url)
     yield database
     database.close()
 
@@ -371,9 +370,8 @@ async def test_one_key_sends_one_message(email: EmbeddedEmail, tmp_path: Path, d
     assert first == again
     assert first.id != other.id
     assert len(await found(email, folder="sent")) == len(files(tmp_path)) == 2
-    with sqlite3.connect(str(database.engine.url.database)) as connection:
-        assert connection.execute("select count(*) from email_outbox").fetchone() == (2,)
-    connection.close()
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from email_outbox").scalar() == 2
 
 
 async def test_what_cannot_be_put_into_the_outbox_is_not_sent(email: EmbeddedEmail, tmp_path: Path) -> None:

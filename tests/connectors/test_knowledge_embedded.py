@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,8 +31,8 @@ def record(source: str, text: str, **more: object) -> DocumentRecord:
 
 
 @pytest.fixture
-def knowledge(tmp_path: Path) -> Iterator[EmbeddedKnowledge]:
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+def knowledge(company_url: str) -> Iterator[EmbeddedKnowledge]:
+    database = Database(company_url)
     yield EmbeddedKnowledge(database)
     database.close()
 

@@ -61,16 +61,16 @@ def a_ticket(source: str = "t1", **changed: object) -> TicketRecord:
 
 
 @contextmanager
-def a_new_desk() -> Iterator[EmbeddedTicketing]:
+def a_new_desk(url: str = "") -> Iterator[EmbeddedTicketing]:
     with TemporaryDirectory() as folder:
-        database = Database(f"sqlite:///{folder}/company.db")
+        database = Database(url or f"sqlite:///{folder}/company.db")
         yield EmbeddedTicketing(database)
         database.close()
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[EmbeddedTicketing]:
-    with a_new_desk() as desk:
+async def desk(database_url: str) -> AsyncIterator[EmbeddedTicketing]:
+    with a_new_desk(database_url) as desk:
         await desk.load(HERE, [a_ticket()])
         yield desk
 
