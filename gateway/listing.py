@@ -6,7 +6,6 @@ the policy stays in force.
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 import mcp.types as wire
@@ -34,7 +33,7 @@ class Listing:
         self.policy = policy
         self._plain = plain
         self._narrower = Narrower(policy, tools)
-        self._narrowed: WeakKeyDictionary[Narrowing, wire.Tool] = WeakKeyDictionary()
+        self._narrowed: dict[Narrowing, wire.Tool] = {}
         self._seen: dict[Principal, list[wire.Tool]] = {}
         self._most = max(1, _MOST_REMEMBERED // max(1, len(tools)))
         self._narrower.prepare(self._most)
@@ -53,7 +52,9 @@ class Listing:
 
     def _shown(self, name: str, narrowing: Narrowing) -> wire.Tool:
         if (shown := self._narrowed.get(narrowing)) is None:
-            shown = self._narrowed[narrowing] = narrowed(self._plain[name], narrowing)
+            shown = narrowed(self._plain[name], narrowing)
+            if narrowing.shared:
+                self._narrowed[narrowing] = shown
         return shown
 
 

@@ -1,17 +1,19 @@
 """What a principal's schema becomes under the shipped policy, and under single rules."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
 
 from connectors.contract import Effect, Idempotency, Input, Output, Tool
+from connectors.fields import Address
 from gateway.policy.load import load_policy, policy_from_texts
-from gateway.policy.narrowing.narrow import Narrowing, narrow
-from gateway.principal import parse_principal
+from gateway.policy.narrowing.narrow import Narrower, Narrowing, narrow
+from gateway.principal import Principal, parse_principal
 from tests.policy.generated import BY_NAME
-from tests.policy.making import ANA, BOT_FOR_ANA, SHIPPED, TOOLS, policy, team_rules
+from tests.policy.making import ANA, BOT_FOR_ANA, MODEL, SHIPPED, TOOLS, policy, team_rules
 from tests.policy.schemas import accepts, check
 
 # What the shipped policy shows
@@ -323,3 +325,29 @@ def test_defaults_are_kept_only_while_they_are_permitted(
     assert told(found, name, ODD) == expected
     assert found.schema["required"] == required
     assert ("default" in prop(found, name)) is (name not in required)
+
+
+# Conditions that are read again for each caller
+
+SENDERS: tuple[Any, ...] = (str, str | None, Address, Literal["ana", "eve"])
+
+
+def test_a_condition_means_for_each_tool_what_its_own_arguments_are_whatever_else_is_listed() -> None:
+    tools = [
+        replace(
+            ODD, name=f"odd_do_thing{number}", input=create_model(f"Odd{number}", __base__=Input, sender=(kind, ...))
+        )
+        for number, kind in enumerate(SENDERS)
+    ]
+    rules = """p, R1, role:team, odd_*, "lower(args.sender) == person.id", allow,
+p, R2, role:team, odd_*, "args.sender != person.id and person.id != 'eve'", deny,
+"""
+    roles = "g, person:ana, role:team, acme\ng, person:eve, role:team, acme\n"
+    texts = {"model.conf": MODEL, "roles.csv": roles, "rules.csv": rules}
+    several = policy_from_texts(texts, tools)
+    narrower = Narrower(several, tools)
+    for who in (ANA, Principal("acme", person="eve"), Principal("acme", person="ana")):
+        found = narrower.narrow(who)
+        for tool in tools:
+            alone = narrow(several, who, tool)
+            assert (found[tool.name].schema, found[tool.name].words) == (alone.schema, alone.words)

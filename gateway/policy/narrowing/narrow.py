@@ -8,8 +8,8 @@ stays right for as long as the policy does.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.compiled import Facts
 from gateway.policy.narrowing.express import Form, Impossible, Schema, form_of, narrowed
-from gateway.policy.narrowing.readings import IsSo, Part, Reading, finished, looked_at, read_again, read_for_anyone
+from gateway.policy.narrowing.readings import Asks, IsSo, Part, Reading, Rereader, finished, looked_at, read_for_anyone
 from gateway.policy.narrowing.regions import EVERYTHING, NOTHING, Region, Seen, hull, join, may_hold, meet, surely_holds
 from gateway.principal import Principal
 
@@ -40,12 +40,31 @@ class Narrowing:
         words: Sentences for what the schema does not say: what is asked for, and what is denied all the same.
         exact: Whether every call that the schema accepts is allowed or asked for.
         possible: Whether there is any call that is not denied; if not, the schema is the plain one.
+        shared: Whether it is kept, for all to whom the rules say the same.
     """
 
     schema: Schema
     words: tuple[str, ...] = ()
     exact: bool = False
     possible: bool = True
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """What one role's rules say about each tool, by when that is known.
+
+    Args:
+        by_asks: The parts for all callers of whom the same is known; nothing must be known for the parts under `()`.
+        late: The parts that are read again for each caller.
+    """
+
+    by_asks: dict[Asks, dict[str, Part]] = field(default_factory=dict)
+    late: dict[str, Part] = field(default_factory=dict)
+
+    def add(self, name: str, part: Part) -> None:
+        """Put a part about a tool where it belongs."""
+        (self.late if part.late else self.by_asks.setdefault(part.asks, {}))[name] = part
 
 
 def narrow(policy: Policy, principal: Principal, tool: Tool) -> Narrowing:
@@ -64,11 +83,11 @@ class Narrower:
     def __init__(self, policy: Policy, tools: Iterable[Tool]) -> None:
         self._policy = policy
         self._forms = {tool.name: form_of(tool.input) for tool in tools}
-        self._parts: dict[str, dict[str, Part]] = defaultdict(dict)
+        self._roles: dict[str, _Role] = defaultdict(_Role)
         for (role, name), rules in policy.index.items():
             if name in self._forms:
-                self._parts[role][name] = read_for_anyone(rules, self._forms[name].type)
-        self._finished: dict[tuple[Part, tuple[bool | None, ...]], Part] = {}
+                self._roles[role.removeprefix("role:")].add(name, read_for_anyone(rules, self._forms[name].type))
+        self._finished: dict[tuple[str, Asks, tuple[bool | None, ...]], dict[str, Part]] = {}
         self._kept: dict[tuple[str, _Parties], Narrowing] = {}
 
     def prepare(self, most: int) -> None:
@@ -97,47 +116,51 @@ class Narrower:
     def _narrow(self, principal: Principal, *, late: bool) -> dict[str, Narrowing]:
         """Narrow for a principal; unless `late`, leave out what must be read again for each caller."""
         caller = Facts({}, principal.person, principal.agent, principal.tenant, _NO_TIME)
-        own: set[str] = set()
-        spoken = [self._spoken(group, caller, own, late=late) for group in self._policy.groups(principal)]
+        groups = self._policy.groups(principal)
+        own = {name for roles in groups for role in roles if role in self._roles for name in self._roles[role].late}
+        reader = Rereader(caller) if late else None
+        spoken = [self._spoken(roles, looked_at(caller), reader) for roles in groups]
         found = {}
         for name, form in self._forms.items():
-            if name in own and not late:
-                continue
-            key = name, tuple([by_tool.get(name, ()) for by_tool in spoken])
-            if (narrowing := self._kept.get(key)) is None:
-                narrowing = _narrowing(form, key[1])
-                if name not in own and len(self._kept) < _MOST_KEPT:
-                    self._kept[key] = narrowing
-            found[name] = narrowing
+            parties = tuple([by_tool.get(name, ()) for by_tool in spoken])
+            if name not in own:
+                found[name] = self._kept.get((name, parties)) or self._shared(form, (name, parties))
+            elif late:
+                found[name] = _narrowing(form, parties)
         return found
 
-    def _spoken(self, roles: Iterable[str], caller: Facts, own: set[str], *, late: bool) -> dict[str, tuple[Part, ...]]:
-        """What roles say to a caller about each tool; `own` gets the tools about which they say it to nobody else."""
-        is_so = looked_at(caller)
+    def _shared(self, form: Form, key: tuple[str, _Parties]) -> Narrowing:
+        narrowing = _narrowing(form, key[1])
+        if len(self._kept) < _MOST_KEPT:
+            narrowing = self._kept[key] = replace(narrowing, shared=True)
+        return narrowing
+
+    def _spoken(self, roles: Iterable[str], is_so: IsSo, reader: Rereader | None) -> dict[str, tuple[Part, ...]]:
+        """What roles say to a caller about each tool; without a reader, only what they say to others as well."""
         by_tool: dict[str, tuple[Part, ...]] = {}
-        for role in sorted(roles):
-            for name, for_all in self._parts.get(f"role:{role}", {}).items():
-                part = for_all
-                if part.late:
-                    own.add(name)
-                    part = read_again(part, caller) if late else part
-                elif part.asks:
-                    part = self._finish(part, is_so)
-                by_tool[name] = (*by_tool[name], part) if name in by_tool else (part,)
+        for name in sorted(roles):
+            if (role := self._roles.get(name)) is None:
+                continue
+            said = [self._finish(name, asks, parts, is_so) if asks else parts for asks, parts in role.by_asks.items()]
+            if reader:
+                said.append({tool: reader.part(part) for tool, part in role.late.items()})
+            for parts in said:
+                for tool, part in parts.items():
+                    by_tool[tool] = (*by_tool[tool], part) if tool in by_tool else (part,)
         return by_tool
 
-    def _finish(self, part: Part, is_so: IsSo) -> Part:
-        key = part, tuple([is_so(look, values) for look, values in part.asks])
+    def _finish(self, role: str, asks: Asks, parts: Mapping[str, Part], is_so: IsSo) -> Mapping[str, Part]:
+        key = role, asks, tuple([is_so(look, values) for look, values in asks])
         if key not in self._finished:
-            self._finished[key] = finished(part, is_so)
+            self._finished[key] = {tool: finished(part, is_so) for tool, part in parts.items()}
         return self._finished[key]
 
 
 def _narrowing(form: Form, parties: _Parties) -> Narrowing:
+    granted = [reduce(join, [part.granted for part in spoken], NOTHING) for spoken in parties]
     region = EVERYTHING
-    for spoken in parties:
-        granted = reduce(join, [part.granted for part in spoken], NOTHING)
-        region = reduce(meet, [part.left for part in spoken], meet(region, granted))
+    for spoken, to_party in zip(parties, granted, strict=True):
+        region = reduce(meet, [part.left for part in spoken], meet(region, to_party))
     try:
         if not region:
             raise Impossible
@@ -146,10 +169,12 @@ def _narrowing(form: Form, parties: _Parties) -> Narrowing:
     except Impossible:
         return Narrowing(form.schema, ("No call of this tool is permitted to you.",), exact=False, possible=False)
     exact = surely_holds(region, shown)
-    return Narrowing(schema, _sentences(parties, region, shown, exact=exact), exact)
+    words = _sentences(parties, region, shown, exact=exact)
+    only = [] if exact else [_only(*each, shown) for each in zip(parties, granted, strict=True)]
+    return Narrowing(schema, _at_most([*dict.fromkeys(filter(None, only)), *words]), exact)
 
 
-def _sentences(parties: _Parties, region: Region, shown: Seen, *, exact: bool) -> tuple[str, ...]:
+def _sentences(parties: _Parties, region: Region, shown: Seen, *, exact: bool) -> list[str]:
     """What will be asked for, and what is denied although the schema shows it."""
     told: dict[int, str] = {}
     for reading in (reading for spoken in parties for part in spoken for reading in part.readings):
@@ -158,8 +183,10 @@ def _sentences(parties: _Parties, region: Region, shown: Seen, *, exact: bool) -
             told[rule.position] = _told(reading, shown, "a person is asked for approval")
         elif rule.effect is Verdict.DENY and not exact and may_hold(applies, shown):
             told[rule.position] = _told(reading, shown, "it is denied")
-    only = [] if exact else [_only(spoken, shown) for spoken in parties]
-    sentences = [*dict.fromkeys(filter(None, only)), *(told[position] for position in sorted(told))]
+    return [told[position] for position in sorted(told)]
+
+
+def _at_most(sentences: Sequence[str]) -> tuple[str, ...]:
     more = len(sentences) - _MAX_SENTENCES
     return (*sentences[:_MAX_SENTENCES], *([f"{more} more rules apply."] if more > 0 else []))
 
@@ -170,9 +197,9 @@ def _told(reading: Reading, shown: Seen, what: str) -> str:
     return f"{begins}: {rule.note} (rule {rule.id})." if rule.note else f"{begins} (rule {rule.id})."
 
 
-def _only(spoken: Sequence[Part], shown: Seen) -> str:
+def _only(spoken: Sequence[Part], granted: Region, shown: Seen) -> str:
     """In which cases one party is permitted anything; empty if that is always so."""
-    if surely_holds(reduce(join, [part.granted for part in spoken]), shown):
+    if surely_holds(granted, shown):
         return ""
     granting = [reading for part in spoken for reading in part.readings if reading.rule.effect is not Verdict.DENY]
     cases = {reading.rule.position: reading for reading in granting if reading.outcome.true}

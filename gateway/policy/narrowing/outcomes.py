@@ -1,6 +1,6 @@
 """For which calls a condition is true, for which it is false, and for which it can be evaluated at all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -123,6 +123,28 @@ def outcome(node: Node, arguments: Type) -> Outcome:
     return _Reader(arguments).read(node)
 
 
+def all_of(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcome of conditions joined by `and`, in this order; without any, it is always true."""
+    return reduce(_and, outcomes) if outcomes else ALWAYS
+
+
+def alike(node: Node, arguments: Type) -> Hashable:
+    """What the outcome of a condition for a caller depends on besides the caller: where this is equal, so is that.
+
+    Args:
+        node: The condition, with facts about who calls.
+        arguments: The type of the tool's input.
+    """
+    paths = {part.path[:end] for part in parts(node) if isinstance(part, Field) for end in range(1, len(part.path) + 1)}
+    reader = _Reader(arguments)
+    return repr(node), tuple((path, *_traits(reader.type_at(path))) for path in sorted(paths))
+
+
+def _traits(found: Type) -> tuple[object, ...]:
+    """All of a type that reading looks at."""
+    return found.kind, found.optional, found.folds_case, found.item and _traits(found.item)
+
+
 class _Reader:
     def __init__(self, arguments: Type) -> None:
         self.arguments = arguments
@@ -132,7 +154,7 @@ class _Reader:
             return _KNOWN[_settled(node)]
         match node:
             case Logic(word=word, operands=operands):
-                return reduce(_and if word == "and" else _or, (self.read(operand) for operand in operands))
+                return reduce(_and if word == "and" else _or, [self.read(operand) for operand in operands])
             case Not(operand=operand):
                 return _not(self.read(operand))
             case Compare(operands=operands, operators=operators):

@@ -1,9 +1,9 @@
 """Rules as regions of calls: what they grant, what they leave possible, and each condition in words."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Rule
@@ -12,12 +12,25 @@ from gateway.policy.language.english import said
 from gateway.policy.language.expression import Fact, Logic, Node, parts
 from gateway.policy.language.kinds import Type
 from gateway.policy.narrowing.looks import Look, fits
-from gateway.policy.narrowing.outcomes import ALWAYS, CALLER, Outcome, for_anyone, for_caller, needs_caller, outcome
+from gateway.policy.narrowing.outcomes import (
+    ALWAYS,
+    CALLER,
+    Outcome,
+    alike,
+    all_of,
+    for_anyone,
+    for_caller,
+    needs_caller,
+    outcome,
+)
 from gateway.policy.narrowing.regions import EVERYTHING, NOTHING, Region, Seen, join, known, meet, surely_holds
 from gateway.policy.narrowing.sets import Set
 
 IsSo: TypeAlias = Callable[[Look, Set], bool | None]
 """Whether what is seen of the caller lies within a set; None for a look at something else."""
+
+Asks: TypeAlias = tuple[tuple[Look, Set], ...]
+"""What must be known of the caller: whether what is seen of it lies within these sets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,18 +40,20 @@ class Reading:
     Args:
         rule: The rule.
         arguments: The type of the tool's input.
-        node: Its condition with who calls replaced (`for_anyone`, `for_caller`); None when it always applies.
         words: The words of each part of its condition that must hold.
-        outcome: The calls that it speaks of.
+        outcomes: The calls for which each of these parts holds.
+        outcome: The calls that the rule speaks of: those for which all parts hold.
         is_so: What is known of the caller, if the rule was read for one.
+        again: The parts that must be read again for each caller, None for the others; empty when there are none.
     """
 
     rule: Rule
     arguments: Type
-    node: Node | None = None
     words: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
     outcome: Outcome = ALWAYS
     is_so: IsSo | None = None
+    again: tuple["Again | None", ...] = ()
 
     def when(self, shown: Seen) -> str:
         """The condition in words, without what all calls show anyway."""
@@ -47,10 +62,20 @@ class Reading:
     @cached_property
     def _parts(self) -> tuple[tuple[Region, str], ...]:
         """The parts of the condition that must all hold: the calls for which each does, and its words."""
-        if not (isinstance(self.node, Logic) and self.node.word == "and"):
-            return tuple((self.outcome.true, words) for words in self.words)
-        read = _needed(self.node, self.words, self.arguments)
-        return tuple((known(region, self.is_so), words) for region, words in read) if self.is_so else tuple(read)
+        needed = _needed([each.true for each in self.outcomes], self.words)
+        return tuple((known(region, self.is_so), words) for region, words in needed) if self.is_so else tuple(needed)
+
+
+class Again(NamedTuple):
+    """A part of a condition that must be read again for each caller.
+
+    Args:
+        node: The part, with facts about who calls.
+        alike: Equal for parts that have the same outcome for the same caller.
+    """
+
+    node: Node
+    alike: Hashable
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +93,7 @@ class Part:
     readings: tuple[Reading, ...]
     granted: Region
     left: Region
-    asks: tuple[tuple[Look, Set], ...] = ()
+    asks: Asks = ()
     late: bool = False
 
 
@@ -80,20 +105,33 @@ def read_for_anyone(rules: Sequence[Rule], arguments: Type) -> Part:
         arguments: The type of the tool's input.
     """
     late = any(rule.condition is not None and needs_caller(rule.condition) for rule in rules)
-    readings = [
-        Reading(rule, arguments, rule.condition, _words(rule.condition)) if rule.condition else Reading(rule, arguments)
-        for rule in rules
-    ]
-    return _asked(_part([_read(each, for_anyone) for each in readings], late=late))
+    return _asked(_part([_read_for_anyone(rule, arguments, late=late) for rule in rules], late=late))
 
 
-def read_again(part: Part, caller: Facts) -> Part:
-    """What the rules of a part that is late say to one caller."""
+class Rereader:
+    """Reads what is late again for one caller, conditions that say the same only once.
 
-    def replaced(node: Node) -> Node:
-        return for_caller(node, caller)
+    Args:
+        caller: Who calls.
+    """
 
-    return _part([each if each.node is each.rule.condition else _read(each, replaced) for each in part.readings])
+    def __init__(self, caller: Facts) -> None:
+        self._caller = caller
+        self._found: dict[Hashable, Outcome] = {}
+
+    def part(self, late: Part) -> Part:
+        """What the rules of a part say to the caller."""
+        return _part([self._reading(each) if each.again else each for each in late.readings])
+
+    def _reading(self, for_all: Reading) -> Reading:
+        both = zip(for_all.again, for_all.outcomes, strict=True)
+        outcomes = tuple([self._outcome(again, for_all.arguments) if again else found for again, found in both])
+        return Reading(for_all.rule, for_all.arguments, for_all.words, outcomes, all_of(outcomes))
+
+    def _outcome(self, again: Again, arguments: Type) -> Outcome:
+        if (found := self._found.get(again.alike)) is None:
+            found = self._found[again.alike] = outcome(for_caller(again.node, self._caller), arguments)
+        return found
 
 
 def finished(part: Part, is_so: IsSo) -> Part:
@@ -117,12 +155,16 @@ def looked_at(caller: Facts) -> IsSo:
     return is_so
 
 
-def _read(reading: Reading, replaced: Callable[[Node], Node]) -> Reading:
-    condition = reading.rule.condition
-    if condition is None:
-        return reading
-    node = replaced(condition) if any(isinstance(part, Fact) for part in parts(condition)) else condition
-    return replace(reading, node=node, outcome=outcome(node, reading.arguments))
+def _read_for_anyone(rule: Rule, arguments: Type, *, late: bool) -> Reading:
+    must_hold = _must_hold(rule.condition) if rule.condition else ()
+    outcomes = tuple(outcome(for_anyone(each), arguments) for each in must_hold)
+    again = tuple(Again(each, alike(each, arguments)) if late and _has_facts(each) else None for each in must_hold)
+    words = tuple(_words(each, among=len(must_hold)) for each in must_hold)
+    return Reading(rule, arguments, words, outcomes, all_of(outcomes), again=again if any(again) else ())
+
+
+def _has_facts(node: Node) -> bool:
+    return any(isinstance(part, Fact) for part in parts(node))
 
 
 def _part(readings: Sequence[Reading], *, late: bool = False) -> Part:
@@ -140,17 +182,19 @@ def _asked(part: Part) -> Part:
     return replace(part, asks=tuple(dict.fromkeys(each for each in looks if each[0].path[0] == CALLER)))
 
 
-def _words(condition: Node) -> tuple[str, ...]:
-    """The words of each part of a condition that must hold."""
-    if isinstance(condition, Logic) and condition.word == "and":
-        return tuple(f"({said(part)})" if isinstance(part, Logic) else said(part) for part in condition.operands)
-    return (said(condition),)
+def _must_hold(condition: Node) -> tuple[Node, ...]:
+    """The parts of a condition that must all hold."""
+    return condition.operands if isinstance(condition, Logic) and condition.word == "and" else (condition,)
 
 
-def _needed(node: Logic, words: Sequence[str], arguments: Type) -> Iterator[tuple[Region, str]]:
+def _words(part: Node, *, among: int) -> str:
+    return f"({said(part)})" if among > 1 and isinstance(part, Logic) else said(part)
+
+
+def _needed(regions: Sequence[Region], words: Sequence[str]) -> Iterator[tuple[Region, str]]:
     """The parts of a condition that no other part says as well: the calls for which each holds, and its words."""
-    needed = {place: outcome(part, arguments).true for place, part in enumerate(node.operands)}
-    for place, region in list(needed.items()):
+    needed = dict(enumerate(regions))
+    for place, region in enumerate(regions):
         others = (other for each, other in needed.items() if each != place)
         if any(all(surely_holds(region, each.seen) for each in other) for other in others):
             del needed[place]

@@ -5,7 +5,7 @@ about an argument does not bind a call that leaves this argument out, except for
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import product
+from itertools import islice, product
 from typing import Final, NamedTuple, TypeAlias
 
 from gateway.policy.narrowing.looks import FAILS, GIVEN, HOLDS, LEFT_OUT, Look, of_items
@@ -204,7 +204,7 @@ def _added(region: Region, new: Box) -> Region:
 
 def _melted(left: Seen, right: Seen) -> Seen | None:
     """One box for two that differ in a single look; None when they cannot be one."""
-    different = list(_differing(left, right))
+    different = list(islice(_differing(left, right), 3))
     presence = next((look for look in different if look.name == "absent"), None)
     if len(different) == 2 and presence and presence.path == different[0].path == different[1].path:
         # One lets the argument be left out; then it is enough that the other adds what may be given.
