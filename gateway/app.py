@@ -1,6 +1,6 @@
 """The one place where the gateway's parts are put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,7 @@ from gateway.journal import Journal, JournalUnavailable
 from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.note import BadKey, load_or_make_signer
 from gateway.journal.sealing import Sealer
+from gateway.metrics import Metrics, State
 from gateway.policy_source import PolicySource
 from gateway.run_history import RunHistory
 from gateway.settings import Settings
@@ -44,11 +45,11 @@ def journal_sealer(settings: Settings, database: Database) -> Sealer:
     return Sealer(database, settings.checkpoints, signer, utc_now)
 
 
-def _open_journal(settings: Settings, database: Database) -> Journal:
+def _open_journal(settings: Settings, database: Database, took: Callable[[float], None] | None = None) -> Journal:
     checkpoints = Checkpoints(
         journal_sealer(settings, database), settings.checkpoint_entries, settings.checkpoint_seconds
     )
-    return Journal(database, settings.journal_timeout, checkpoints)
+    return Journal(database, settings.journal_timeout, checkpoints, took)
 
 
 @asynccontextmanager
@@ -83,12 +84,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """
     make_home(settings)
     policy = PolicySource(settings.policies, TOOLS)
+    metrics = Metrics(tool.name for tool in TOOLS)
     with (
         settings.open_database() as database,
-        closing(_open_journal(settings, database)) as journal,
+        closing(_open_journal(settings, database, metrics.appended)) as journal,
         closing(CompanyDatabase(settings.company_database)) as company,
     ):
         catalog, history = Catalog(TOOLS), _run_history(settings, database)
+        slots = Slots(settings.max_calls, settings.max_waiting)
+        metrics.registry.register(State(policy, journal, slots))
         yield Gateway(
             catalog=catalog,
             policy=policy,
@@ -97,7 +101,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             settled=SettledAnswers(database),
             history=history,
             back_ends=embedded(company, settings.outbox),
-            slots=Slots(settings.max_calls, settings.max_waiting),
+            slots=slots,
+            metrics=metrics,
             timeout=settings.call_timeout,
             now=utc_now,
         )

@@ -29,6 +29,7 @@ from gateway.catalog import Catalog, InvalidArguments, UnknownTool, validate
 from gateway.declared import Declared
 from gateway.flow import seen_ids, untrusted_paths
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind
+from gateway.metrics import Metrics, counted
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import History
@@ -53,6 +54,7 @@ class Gateway:
     settled: SettledAnswers
     back_ends: BackEnds
     slots: Slots
+    metrics: Metrics
     timeout: float
     now: Callable[[], datetime]
 
@@ -77,6 +79,7 @@ class ToolCall:
     """The name of the approval that released it: then its entries are recorded once."""
 
 
+@counted
 async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     """Decide one call, carry it out if policy allows it, and record both.
 

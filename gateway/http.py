@@ -1,23 +1,27 @@
-"""The HTTP app: the MCP endpoint behind authentication and Host and Origin checks, and two probes for operators."""
+"""The HTTP app: the MCP endpoint behind authentication and Host and Origin checks; probes and metrics for operators."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hmac import compare_digest
 from typing import Any
 
+import anyio.to_thread
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from gateway.background import background
 from gateway.call import Gateway
+from gateway.metrics import CONTENT_TYPE
 from gateway.settings import Settings, is_loopback
 
 
@@ -27,7 +31,7 @@ def build_http_app(
     """Make the ASGI app.
 
     Args:
-        gateway: For the readiness probe.
+        gateway: For the readiness probe and the metrics.
         server: The MCP server.
         settings: Limits and accepted hosts.
         host: The address it will be served on; decides which Host headers are accepted.
@@ -61,11 +65,26 @@ def build_http_app(
     if verifier:
         bearer = Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
         middleware = [bearer, Middleware(AuthContextMiddleware)]
+    metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
     return Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", ready), Mount("/", app=inner)],
+        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, Mount("/", app=inner)],
         middleware=middleware,
         lifespan=lifespan,
     )
+
+
+def _metrics(gateway: Gateway, token: SecretStr) -> Route:
+    wanted = token.get_secret_value().encode()
+
+    async def metrics(request: Request) -> Response:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not compare_digest(given.strip().encode(), wanted):
+            told = "send the bearer token that the setting `metrics_token` names\n"
+            return PlainTextResponse(told, 401, {"WWW-Authenticate": "Bearer"})
+        text = await anyio.to_thread.run_sync(gateway.metrics.written)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+    return Route("/metrics", metrics)
 
 
 def _accepted(settings: Settings, host: str, port: int) -> TransportSecuritySettings:

@@ -40,6 +40,8 @@ class PolicySource:
         self.current: Policy = load_policy(directory, tools)
         self.problem: str = ""
         """Why the folder's present state is not in force; empty while it is."""
+        self.refusals = 0
+        """How many states of the folder were refused."""
 
     async def watch(self, every: float, changed: Changed = _nobody_cares) -> None:
         """Look at the folder every so many seconds and load it when it changed. Runs until cancelled.
@@ -66,7 +68,7 @@ class PolicySource:
         try:
             loaded = await anyio.to_thread.run_sync(load_policy, self._directory, self._tools)
         except PolicyError as error:
-            self._state, self.problem = state, str(error)
+            self._state, self.problem, self.refusals = state, str(error), self.refusals + 1
             log.error("policy_refused", problems=str(error).splitlines(), still_in_force=self.current.version)
         else:
             if await anyio.to_thread.run_sync(_look, self._directory) != state:

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
     """How far back the earlier calls reach that rules count and sum."""
 
+    metrics_token: Annotated[SecretStr | None, Field(min_length=_SHORTEST_SECRET)] = None
+    """The bearer token of whoever may read `/metrics`; without one, nobody may."""
+
     policy_poll: Annotated[float, Field(gt=0, le=60)] = 0.4
     """How often the policy folder is looked at; a change counts once two looks in a row see the same."""
 

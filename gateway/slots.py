@@ -19,9 +19,20 @@ class Slots:
     """
 
     def __init__(self, running: int, waiting: int) -> None:
+        self._most = running
         self._running = anyio.Semaphore(running)
         self._room = running + waiting
         self._inside = 0
+
+    @property
+    def running(self) -> int:
+        """How many calls hold a slot."""
+        return self._most - self._running.value
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for one."""
+        return self._inside - self.running
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:

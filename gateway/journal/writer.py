@@ -8,7 +8,7 @@ an entry that is not durable in time is an error, and whoever asked must not act
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -55,14 +55,22 @@ class Journal:
         database: Where it is; its tables are made if absent.
         timeout: Seconds an entry may take to become durable.
         checkpoints: Made of what is written; started and closed with the journal.
+        took: Is told how many seconds each entry took to become durable, or to be refused.
 
     Raises:
         JournalUnavailable: If the database cannot be opened and written.
     """
 
-    def __init__(self, database: Database, timeout: float, checkpoints: "Checkpoints | None" = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        timeout: float,
+        checkpoints: "Checkpoints | None" = None,
+        took: Callable[[float], None] | None = None,
+    ) -> None:
         self._timeout = timeout
         self._checkpoints = checkpoints
+        self._took = took
         self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
         self._store = open_store(database, timeout / 2)
         self.failing: str = ""
@@ -90,6 +98,7 @@ class Journal:
                 intent without an outcome, which is the safe side.
         """
         loop = asyncio.get_running_loop()
+        started = loop.time()
         pending = _Pending(to_row(entry), loop.create_future(), loop)
         if self._queue.qsize() >= _QUEUE:
             raise JournalUnavailable("the journal cannot keep up")
@@ -100,6 +109,8 @@ class Journal:
         finally:
             deadline.cancel()
             pending.abandoned = True
+            if self._took:
+                self._took(loop.time() - started)
 
     def _give_up(self, pending: _Pending) -> None:
         if not pending.done.done():

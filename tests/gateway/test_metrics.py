@@ -1,0 +1,228 @@
+"""What operators see at `/metrics`: each call once, what is wrong just now, and nothing that callers can blow up."""
+
+import re
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from connectors.registry import TOOLS
+from gateway.call import Gateway
+from gateway.catalog import UnknownTool
+from gateway.metrics import Metrics
+from gateway.settings import SHIPPED_POLICIES, BadSettings, load_settings
+from tests.gateway.conftest import OpenGateway
+from tests.gateway.test_call import ANA, INES, KIM, REFUND, StandInCrm, ask, at_once, with_crm
+from tests.gateway.test_outage import create_contact
+from tests.processes import PATIENCE_SECONDS, Served, serving
+
+Labels = frozenset[tuple[str, str]]
+TOKEN = "a-token-for-metrics-alone"
+
+
+def samples(text: str) -> dict[tuple[str, Labels], float]:
+    families = text_string_to_metric_families(text)
+    return {(each.name, frozenset(each.labels.items())): each.value for family in families for each in family.samples}
+
+
+def value(text: str, name: str, **labels: str) -> float | None:
+    return samples(text).get((name, frozenset(labels.items())))
+
+
+def calls(gateway: Gateway) -> list[tuple[str, str, str, str, float]]:
+    """Tenant, tool, status, error and number of what was counted."""
+    found = samples(gateway.metrics.written().decode())
+    counted = [(dict(labels), number) for (name, labels), number in found.items() if name == "remit_calls_total"]
+    return sorted((each["tenant"], each["tool"], each["status"], each["error"], n) for each, n in counted)
+
+
+async def test_each_call_is_counted_once_with_what_became_of_it(opened: OpenGateway) -> None:
+    async with opened() as gateway:
+        await ask(gateway, ANA, "crm_create_contact", KIM)
+        await ask(gateway, ANA, "crm_search_contacts", {})
+        await ask(gateway, ANA, "crm_search_contacts", {})
+        await ask(gateway, ANA, "crm_search_contacts", {"limit": "many"})
+        await ask(gateway, ANA, "crm_issue_refund", {**REFUND, "amount": 600})
+        await ask(gateway, ANA, "crm_issue_refund", {**REFUND, "amount": 60})
+        await ask(gateway, ANA, "crm_issue_refund", {**REFUND, "amount": 6})
+        for hidden_or_not_there in ("crm_create_contact", "crm_drop_tables"):
+            with pytest.raises(UnknownTool):
+                await ask(gateway, INES, hidden_or_not_there, {})
+        assert calls(gateway) == [
+            ("larkspur", "crm_create_contact", "failed", "unknown_tool", 1),
+            ("larkspur", "crm_create_contact", "ok", "", 1),
+            ("larkspur", "crm_issue_refund", "denied", "", 1),
+            ("larkspur", "crm_issue_refund", "failed", "not_found", 1),
+            ("larkspur", "crm_issue_refund", "pending_approval", "", 1),
+            ("larkspur", "crm_search_contacts", "failed", "invalid_input", 1),
+            ("larkspur", "crm_search_contacts", "ok", "", 2),
+            ("larkspur", "unknown", "failed", "unknown_tool", 1),
+        ]
+        told = gateway.metrics.written().decode()
+        assert value(told, "remit_call_seconds_count", tool="crm_search_contacts") == 3
+        assert (value(told, "remit_journal_append_seconds_count") or 0) >= 9
+
+
+async def test_calls_that_nobody_waits_for_or_that_find_no_slot_are_counted_too(opened: OpenGateway) -> None:
+    async with opened(max_calls=1, max_waiting=1) as real, anyio.create_task_group() as tasks:
+        gateway = with_crm(real, StandInCrm(anyio.sleep_forever))
+        for _ in range(2):
+            tasks.start_soon(ask, gateway, ANA, "crm_get_contact", {"contact_id": "con_abcd2345"})
+        await anyio.wait_all_tasks_blocked()
+        told = gateway.metrics.written().decode()
+        assert (value(told, "remit_calls_running"), value(told, "remit_calls_waiting")) == (1, 1)
+        await ask(gateway, ANA, "crm_get_contact", {"contact_id": "con_abcd2345"})
+        tasks.cancel_scope.cancel()
+    assert calls(gateway) == [
+        ("larkspur", "crm_get_contact", "failed", "busy", 1),
+        ("larkspur", "crm_get_contact", "failed", "cancelled", 2),
+    ]
+    told = gateway.metrics.written().decode()
+    assert (value(told, "remit_calls_running"), value(told, "remit_calls_waiting")) == (0, 0)
+
+
+async def test_a_call_whose_back_end_breaks_is_counted_as_failed_within(opened: OpenGateway) -> None:
+    async def explode() -> None:
+        await at_once()
+        raise ZeroDivisionError
+
+    async with opened() as real:
+        gateway = with_crm(real, StandInCrm(explode))
+        answer = await ask(gateway, ANA, "crm_get_contact", {"contact_id": "con_abcd2345"})
+        assert answer.error is not None
+        assert calls(gateway) == [("larkspur", "crm_get_contact", "failed", answer.error.kind.value, 1)]
+
+
+ANY_TEXT = st.text(st.characters(), max_size=30)  # half surrogate pairs and line ends included
+
+
+@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT | st.sampled_from([tool.name for tool in TOOLS])), max_size=40))
+def test_no_name_that_a_caller_sends_becomes_a_label(named: list[tuple[str, str]]) -> None:
+    metrics = Metrics(tool.name for tool in TOOLS)
+    for tenant, tool in named:
+        metrics.called(tenant, tool, "ok", "", 0.1)
+    found = samples(metrics.written().decode())
+    counted = [dict(labels) for (name, labels) in found if name == "remit_calls_total"]
+    assert {each["tool"] for each in counted} <= {*(tool.name for tool in TOOLS), "unknown"}
+    assert sum(number for (name, _), number in found.items() if name == "remit_calls_total") == len(named)
+
+
+def test_the_number_of_tenants_with_their_own_name_is_bounded() -> None:
+    metrics = Metrics([])
+    for number in range(1_000):
+        metrics.called(f"tenant {number}", "crm_get_contact", "ok", "", 0.1)
+    found = samples(metrics.written().decode())
+    counted = {
+        dict(labels)["tenant"]: number for (name, labels), number in found.items() if name == "remit_calls_total"
+    }
+    assert len(counted) == 201
+    assert counted["other"] == 800
+
+
+async def test_every_metric_is_documented(opened: OpenGateway) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    documented = set(re.findall(r"`(remit_\w+)`", text))
+    async with opened() as gateway:
+        await ask(gateway, ANA, "crm_search_contacts", {})
+        told = gateway.metrics.written().decode()
+    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in samples(told)}
+    assert documented == {name for name in names if not name.startswith("process_")}
+
+
+# Over HTTP
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    for path in SHIPPED_POLICIES.glob("*.c*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def served(tmp_path: Path, shipped: Path) -> Iterator[Served]:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "remit.toml").write_text(f'metrics_token = "{TOKEN}"\n')
+    who = "person:tom.lindqvist@larkspur.example"
+    with serving(home, "--policies", str(shipped), "--no-auth", "--as", who) as up:
+        yield up
+
+
+def told(served: Served) -> str:
+    answer = httpx.get(f"{served.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    return answer.text
+
+
+@pytest.mark.process
+def test_metrics_are_told_to_whoever_holds_the_token_and_to_nobody_else(served: Served) -> None:
+    for given_ in ({}, {"Authorization": "Bearer guessed"}, {"Authorization": f"Basic {TOKEN}"}):
+        refused = httpx.get(f"{served.url}/metrics", headers=given_)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert "remit_calls" not in refused.text
+    assert value(told(served), "remit_policy_refused") == 0
+    assert TOKEN not in served.log.read_text()
+
+
+@pytest.mark.process
+def test_without_a_token_set_there_are_no_metrics_even_for_this_machine(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", "--no-auth", "--as", "agent:triage") as up:
+        assert httpx.get(f"{up.url}/metrics").status_code == 404
+        assert httpx.get(f"{up.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
+
+
+def test_a_token_that_can_be_guessed_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="`metrics_token`") as refused:
+        load_settings(home=tmp_path, metrics_token="hunter2")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.process
+def test_a_refused_policy_is_shown_within_a_poll_as_readiness_shows_it_and_stays_counted(
+    served: Served, shipped: Path
+) -> None:
+    rules = shipped / "rules.csv"
+    good = rules.read_text()
+    version = next(dict(labels)["version"] for name, labels in samples(told(served)) if name == "remit_policy_info")
+    rules.write_text(good + "p, Z1, role:sales, crm_create_contact, args.nonsense, deny, typo\n")
+    wait_for_policy(served, refused=True)
+    assert value(told(served), "remit_policy_refusals_total") == 1
+    assert value(told(served), "remit_policy_info", version=version) == 1, "the previous policy stays in force"
+    rules.write_text(good + "# mended\n")
+    wait_for_policy(served, refused=False)
+    assert value(told(served), "remit_policy_refusals_total") == 1
+    assert value(told(served), "remit_policy_info", version=version) is None
+
+
+def wait_for_policy(served: Served, *, refused: bool) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (httpx.get(f"{served.url}/readyz").json()["policy"] != "ok") is not refused:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert value(told(served), "remit_policy_refused") == refused
+
+
+@pytest.mark.process
+def test_a_journal_that_fails_is_shown_until_it_works_again(served: Served) -> None:
+    unlimited = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+    assert create_contact(served, 1)["status"] == "failed"
+    assert value(told(served), "remit_journal_failing") == 1
+    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    assert create_contact(served, 1)["status"] == "ok"
+    now = told(served)
+    assert value(now, "remit_journal_failing") == 0
+    labels = {"tenant": "larkspur", "tool": "crm_create_contact"}
+    assert value(now, "remit_calls_total", status="failed", error="journal_unavailable", **labels) == 1
+    assert value(now, "remit_calls_total", status="ok", error="", **labels) == 1
