@@ -19,6 +19,7 @@ from structlog import get_logger
 
 from connectors.embedded.engine import reason
 from gateway.database import Database
+from gateway.journal.deadlines import Deadlines, Waited
 from gateway.journal.entry import Entry, JournalUnavailable, Row, to_row
 from gateway.journal.schema import metadata
 from gateway.journal.store import open_store
@@ -32,10 +33,10 @@ _BATCH = 256
 _QUEUE = 10_000
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pending:
     row: Row
-    done: asyncio.Future[None]
+    done: Waited
     loop: asyncio.AbstractEventLoop
     abandoned: bool = False
 
@@ -71,6 +72,7 @@ class Journal:
         self._timeout = timeout
         self._checkpoints = checkpoints
         self._took = took
+        self._deadlines: Deadlines | None = None
         self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
         self._store = open_store(database, timeout / 2)
         self.failing: str = ""
@@ -103,20 +105,24 @@ class Journal:
         if self._queue.qsize() >= _QUEUE:
             raise JournalUnavailable("the journal cannot keep up")
         self._queue.put(pending)
-        deadline = loop.call_later(self._timeout, self._give_up, pending)
+        self._deadlines_of(loop).watch(pending.done)
         try:
             await pending.done
         finally:
-            deadline.cancel()
             pending.abandoned = True
             if self._took:
                 self._took(loop.time() - started)
 
-    def _give_up(self, pending: _Pending) -> None:
-        if not pending.done.done():
-            self.failing = f"no answer within {self._timeout:g} s"
-            pending.settle(JournalUnavailable("the journal does not answer in time"))
-            self._store.abort()
+    def _deadlines_of(self, loop: asyncio.AbstractEventLoop) -> Deadlines:
+        deadlines = self._deadlines
+        if deadlines is None or deadlines.loop is not loop:
+            deadlines = self._deadlines = Deadlines(loop, self._timeout, self._give_up)
+        return deadlines
+
+    def _give_up(self, done: Waited) -> None:
+        self.failing = f"no answer within {self._timeout:g} s"
+        done.set_exception(JournalUnavailable("the journal does not answer in time"))
+        self._store.abort()
 
     def close(self) -> None:
         """Write what is queued, make a last checkpoint and stop."""
