@@ -4,12 +4,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import TOOLS, embedded
 from gateway.approvals.book import ApprovalBook
 from gateway.call import Gateway
 from gateway.catalog import Catalog
 from gateway.database import Database
+from gateway.held import HeldRequests, Patience
 from gateway.journal import Journal, JournalUnavailable
 from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.note import BadKey, load_or_make_signer
@@ -20,6 +24,8 @@ from gateway.run_history import RunHistory
 from gateway.settings import Settings
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
+
+_HELD_POLL_SECONDS = 0.5
 
 
 def utc_now() -> datetime:
@@ -43,6 +49,26 @@ def journal_sealer(settings: Settings, database: Database) -> Sealer:
     except (BadKey, OSError) as error:
         raise JournalUnavailable(f"the journal cannot be signed: {error}") from error
     return Sealer(database, settings.checkpoints, signer, utc_now)
+
+
+def _patience(settings: Settings, approvals: ApprovalBook) -> Patience:
+    held = HeldRequests(approvals.find, utc_now, settings.max_held, _HELD_POLL_SECONDS)
+    approvals.listeners.append(held.heard)
+    return Patience(
+        console_url=settings.console_url,
+        seconds=settings.approval_hold,
+        held=held,
+        state_key=_state_key(settings),
+        state_ttl=2 * settings.approval_ttl,  # as long as the question's end is remembered
+    )
+
+
+def _state_key(settings: Settings) -> bytes:
+    """The same in every process of a home, and of no use for signing the journal."""
+    if settings.state_key:
+        return settings.state_key.get_secret_value().encode()
+    seed = load_or_make_signer(settings.journal_key).seed
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"remit request state").derive(seed)
 
 
 def _open_journal(settings: Settings, database: Database, took: Callable[[float], None] | None = None) -> Journal:
@@ -93,16 +119,18 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         catalog, history = Catalog(TOOLS), _run_history(settings, database)
         slots = Slots(settings.max_calls, settings.max_waiting)
         metrics.registry.register(State(policy, journal, slots))
+        approvals = _approval_book(settings, journal, database, catalog, history)
         yield Gateway(
             catalog=catalog,
             policy=policy,
             journal=journal,
-            approvals=_approval_book(settings, journal, database, catalog, history),
+            approvals=approvals,
             settled=SettledAnswers(database),
             history=history,
             back_ends=embedded(company, settings.outbox),
             slots=slots,
             metrics=metrics,
+            patience=_patience(settings, approvals),
             timeout=settings.call_timeout,
             now=utc_now,
         )

@@ -28,6 +28,7 @@ from gateway.canonical import digest, effect_key
 from gateway.catalog import Catalog, InvalidArguments, UnknownTool, validate
 from gateway.declared import Declared
 from gateway.flow import seen_ids, untrusted_paths
+from gateway.held import Patience
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind
 from gateway.metrics import Metrics, counted
 from gateway.policy.decision import Decision, Verdict
@@ -55,11 +56,13 @@ class Gateway:
     back_ends: BackEnds
     slots: Slots
     metrics: Metrics
+    patience: Patience
     timeout: float
     now: Callable[[], datetime]
 
 
-def _new_call_id() -> str:
+def new_call_id() -> str:
+    """Make a name for a call."""
     # The time first: the journal's index then grows at its end alone, which halves what a commit writes.
     return f"call_{time_ns():016x}{token_hex(8)}"
 
@@ -74,7 +77,7 @@ class ToolCall:
     declared: Declared = field(default_factory=Declared)
     client: str = ""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
-    id: str = field(default_factory=_new_call_id)
+    id: str = field(default_factory=new_call_id)
     key: str = ""
     """The name of the approval that released it: then its entries are recorded once."""
 

@@ -6,8 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.fields import Line
 
+MAX_HOLD_SECONDS = 50  # Clients give up after a minute.
 Text = Annotated[str, Field(min_length=1, max_length=2_000)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=20)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=MAX_HOLD_SECONDS, allow_inf_nan=False)]
 
 
 class _Declared(BaseModel):
@@ -62,6 +64,7 @@ class Declared(_Declared):
         reply: Answers what an approver asked back.
         context: Ids of the documents and records that the model was shown.
         cost: Of the step.
+        wait: Seconds that the request may be held for an approver; not recorded.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -74,6 +77,7 @@ class Declared(_Declared):
     reply: Annotated[Text | None, Field(alias="remit/reply")] = None
     context: Annotated[tuple[Line, ...], Field(alias="remit/context", max_length=100)] = ()
     cost: Annotated[Cost | None, Field(alias="remit/cost")] = None
+    wait: Annotated[Seconds | None, Field(alias="remit/wait", exclude=True)] = None
 
     def told(self) -> dict[str, Any]:
         """What was said, as JSON data without what was not."""

@@ -1,6 +1,9 @@
 """The MCP surface: `tools/list` and `tools/call` on the official SDK's low-level server, for every protocol era."""
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -9,16 +12,19 @@ import mcp.types as wire
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 from structlog import get_logger
 
 from gateway.answer import Answer
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import Gateway, ToolCall, call_tool, new_call_id
 from gateway.catalog import UnknownTool, unicode
 from gateway.declared import Declared
+from gateway.held import Patience
 from gateway.identity import principal_of
 from gateway.listing import Listings
+from gateway.pending import PendingCall, left_waiting, wait_or_answer, with_way_to_answer
 from gateway.principal import Principal
 
 log = get_logger("remit.server")
@@ -32,6 +38,7 @@ _INSTRUCTIONS = (
 )
 
 Context = ServerRequestContext[Any, Any]
+Result = wire.CallToolResult | wire.InputRequiredResult
 R = TypeVar("R")
 
 
@@ -55,18 +62,29 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
 
         return await _sanitized(run)
 
-    async def on_call_tool(context: Context, params: wire.CallToolRequestParams) -> wire.CallToolResult:
-        async def run() -> wire.CallToolResult:
+    async def on_call_tool(context: Context, params: wire.CallToolRequestParams) -> Result:
+        async def run() -> Result:
             call = _tool_call(context, params, _principal(context, operator_named))
-            try:
-                answer = await call_tool(gateway, call)
-            except UnknownTool:
-                raise MCPError(wire.INVALID_PARAMS, f"unknown tool: `{unicode(params.name[:64])}`") from None
-            return _result(answer)
+            if left := await left_waiting(gateway, params, call.principal):
+                return _result(left)
+            answer = await _answered(gateway, call)
+            if answer.status != "pending_approval" or answer.approval is None:
+                return _result(answer)
+
+            async def again() -> Answer[Any]:
+                # What the caller replied was recorded; a question asked back since then is another one.
+                declared = call.declared.model_copy(update={"reply": None})
+                return await _answered(gateway, replace(call, id=new_call_id(), declared=declared))
+
+            pending = PendingCall(context, params, call, answer, answer.approval, again)
+            told = await wait_or_answer(gateway.patience, pending)
+            if isinstance(told, wire.InputRequiredResult):
+                return told
+            return _result(with_way_to_answer(told, gateway.patience))
 
         return await _sanitized(run)
 
-    return Server(
+    server = Server(
         "remit",
         version=version("remit"),
         title="Remit",
@@ -77,7 +95,39 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
         get_tool_input_schema=lambda _name: None,
         on_list_tools=on_list_tools,
         on_call_tool=on_call_tool,
+        lifespan=_watching(gateway.patience),
     )
+    server.middleware.append(_state_sealed(gateway.patience, operator_named))
+    return server
+
+
+def _state_sealed(patience: Patience, operator_named: Principal | None) -> RequestStateBoundary:
+    """What a 2026-07-28 client brings back is sealed, and good for the same caller, tool and arguments only."""
+
+    def bound(context: Context) -> str:
+        principal = _principal(context, operator_named)
+        return json.dumps([principal.tenant, principal.parties])
+
+    security = RequestStateSecurity(keys=[patience.state_key], ttl=patience.state_ttl, bind_principal=bound)
+    return RequestStateBoundary(security, default_audience="remit")
+
+
+def _watching(patience: Patience) -> Callable[[Server[None]], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_server: Server[None]) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(patience.held.watch)
+            yield
+            tasks.cancel_scope.cancel()
+
+    return lifespan
+
+
+async def _answered(gateway: Gateway, call: ToolCall) -> Answer[Any]:
+    try:
+        return await call_tool(gateway, call)
+    except UnknownTool:
+        raise MCPError(wire.INVALID_PARAMS, f"unknown tool: `{unicode(call.tool[:64])}`") from None
 
 
 def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: Principal) -> ToolCall:

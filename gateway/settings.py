@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from connectors.embedded.engine import database_url
 from gateway.database import Database
+from gateway.declared import MAX_HOLD_SECONDS
 
 CONFIG_FILE = "remit.toml"
 _SHORTEST_SECRET = 24
@@ -96,6 +97,18 @@ class Settings(BaseSettings):
     notify_secret: SecretStr = SecretStr("")
     """The secret that signs what is posted, at least 24 characters; needed with `notify_webhook`."""
 
+    approval_hold: Annotated[float, Field(ge=0, le=MAX_HOLD_SECONDS)] = 45.0
+    """How long a request is held for a person's answer; 0 answers that it waits at once."""
+
+    max_held: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """How many requests are held at the same time; further ones are told at once that they wait."""
+
+    console_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?)?$")] = ""
+    """The base of the console's public address; empty means the address served on, if it names this machine."""
+
+    state_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """The secret that seals what clients bring back; empty means one that follows from the journal's key."""
+
     run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
     """How far back the earlier calls reach that rules count and sum."""
 
@@ -110,6 +123,13 @@ class Settings(BaseSettings):
         if self.notify_webhook and len(self.notify_secret.get_secret_value()) < _SHORTEST_SECRET:
             raise ValueError(f"`notify_webhook` needs a `notify_secret` of {_SHORTEST_SECRET} characters or more")
         return self
+
+    def served_at(self, host: str, port: int) -> "Settings":
+        """These settings of a gateway that listens at an address: without another, its console is reached there."""
+        if self.console_url or is_unspecified(host):
+            return self
+        name = f"[{host}]" if ":" in host else host
+        return self.model_copy(update={"console_url": f"http://{name}:{port}"})
 
     def open_database(self) -> Database:
         """The gateway's own database: journal, tokens and settled answers. Whoever opens it closes it."""
@@ -174,6 +194,14 @@ def _read_config(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise BadSettings(f"{path}: {error}") from None
+
+
+def is_unspecified(host: str) -> bool:
+    """Say whether an address to listen on stands for every address of this machine, and so leads nowhere."""
+    try:
+        return ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return not host
 
 
 def is_loopback(host: str) -> bool:

@@ -39,7 +39,7 @@ def serve(
     if http:
         host, port = _address(http)
         _refuse_open_door(settings, host, no_auth)
-        asyncio.run(_serve_http(settings, host, port, no_auth))
+        asyncio.run(_serve_http(settings.served_at(host, port), host, port, no_auth))
     else:
         asyncio.run(_serve_stdio(settings))
 

@@ -67,7 +67,7 @@ def opened(home: Path, policies: Path, database_url: str) -> OpenGateway:
 
     @asynccontextmanager
     async def open_(**settings: object) -> AsyncIterator[Gateway]:
-        async with open_gateway(Settings(**given, **settings)) as gateway:  # type: ignore[arg-type]
+        async with open_gateway(Settings(**{**given, **settings})) as gateway:  # type: ignore[arg-type]
             yield gateway
 
     return open_

@@ -29,6 +29,12 @@ def test_a_flag_beats_the_environment_which_beats_the_file(tmp_path: Path, monke
         ("tenant = ", "remit.toml"),
         ("notify_webhook = 'http://hooks.example/x'", "setting `notify_webhook`"),
         ("notify_webhook = 'https://hooks.example/x'\nnotify_secret = 'short'", "needs a `notify_secret` of 24"),
+        ("approval_hold = 51", "`approval_hold`"),
+        ("console_url = 'remit.example'", "`console_url`"),
+        ("console_url = 'https://remit.example/?a=b'", "`console_url`"),
+        ("console_url = 'https://remit.example/'", "`console_url`"),
+        ("console_url = 'https://maya:secret@remit.example'", "`console_url`"),
+        ("state_key = 'short'", "`state_key`"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, told: str) -> None:
@@ -45,3 +51,27 @@ def test_a_loopback_address_is_known(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gateway.example", "", "127.0.0.1.nip.example"])  # noqa: S104
 def test_anything_else_can_be_reached_from_outside(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "expected"),
+    [
+        ("", "127.0.0.1", "http://127.0.0.1:8900"),
+        ("", "::1", "http://[::1]:8900"),
+        ("", "gateway.example", "http://gateway.example:8900"),
+        ("", "0.0.0.0", ""),  # noqa: S104 - leads nowhere from another machine
+        ("", "::", ""),
+        ("https://remit.example/approve", "0.0.0.0", "https://remit.example/approve"),  # noqa: S104
+    ],
+)
+def test_the_console_is_where_it_is_said_to_be_or_at_the_address_served_on(
+    tmp_path: Path, given: str, host: str, expected: str
+) -> None:
+    assert load_settings(home=tmp_path, console_url=given).served_at(host, 8900).console_url == expected
+
+
+def test_a_secret_setting_is_not_shown(tmp_path: Path) -> None:
+    assert "k" * 32 not in repr(load_settings(home=tmp_path, state_key="k" * 32))
+    with pytest.raises(BadSettings) as told:
+        load_settings(home=tmp_path, state_key="hush")
+    assert "hush" not in str(told.value)
