@@ -134,6 +134,26 @@ async def test_behind_a_round_robin_each_process_serves_what_another_began(
     assert replies(pair[1], ana, reply) == [reply["body"]]
 
 
+async def test_replicas_with_homes_of_their_own_share_one_database_and_the_key_that_is_set(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for home in homes:
+        home.mkdir()
+        (home / "remit.toml").write_text(f'database_url = "{postgres_url}"\nstate_key = "{"k" * 32}"\n')
+    triage, ana = (
+        make_token(homes[0], "--agent", "triage"),
+        make_token(homes[1], "--person", "ana.ruiz@larkspur.example"),
+    )
+    with serving(homes[0]) as first, serving(homes[1]) as second:
+        made = call_once(first.mcp, ana, "ticket_create_ticket", TICKET)
+        reply = {"ticket_id": made["result"]["id"], "body": "It ships today."}
+        user = User(homes[1])
+        async with over_http([first, second], triage, "2026-07-28", user) as client:
+            answer = await user.call(client, reply)
+        assert (answer["status"], replies(second, ana, reply)) == ("ok", [reply["body"]])
+
+
 async def test_a_session_of_an_older_client_is_asked_on_its_open_request(
     pair: list[Served], home: Path, triage: str, ana: str, reply: dict[str, str]
 ) -> None:
