@@ -65,6 +65,19 @@ class PostgresServer:
         self.process.send_signal(how)
         self.process.wait(PATIENCE_SECONDS)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it neither answer nor hang up, as when its machine stands still."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        processes = [self.process.pid, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:

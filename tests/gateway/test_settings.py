@@ -1,10 +1,11 @@
 """Settings: flags over environment over the home's file over defaults, and nothing unknown."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from gateway.settings import BadSettings, is_loopback, load_settings
+from gateway.settings import BadSettings, Settings, is_loopback, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,54 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "remit.toml").write_text(text)
     with pytest.raises(BadSettings, match=told):
         load_settings(home=tmp_path)
+
+
+def test_every_setting_is_in_its_document_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE)
+    assert [name for name, _ in rows] == list(Settings.model_fields)
+    for name, told in rows:
+        default = Settings.model_fields[name].default
+        if isinstance(default, int | float):
+            assert float(told) == default, name
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("mysql://u:s3cret@h/x", "expected `sqlite"),
+        ("s3cret", "expected `sqlite"),
+        ("postgresql://u:s3cret@h:port/x", "expected `sqlite"),
+        ("postgresql+psycopg2://u:s3cret@h/x", "expected `sqlite"),
+        ("postgresql://u:s3cret@h", "names no database"),
+        ("sqlite://", "names no database"),
+    ],
+)
+def test_a_url_that_names_no_database_is_refused_without_being_shown(tmp_path: Path, url: str, told: str) -> None:
+    for name in ("database_url", "company_url"):
+        (tmp_path / "remit.toml").write_text(f'{name} = "{url}"')
+        with pytest.raises(BadSettings, match=rf"setting `{name}`: .*{told}") as refused:
+            load_settings(home=tmp_path)
+        assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg"])
+def test_one_url_moves_everything_to_postgresql(tmp_path: Path, driver: str) -> None:
+    settings = load_settings(home=tmp_path, database_url=f"{driver}://u:s3cret@h/x")
+    assert settings.company_database == settings.open_database().url
+    assert "s3cret" not in repr(settings) + repr(settings.open_database()) + settings.open_database().label
+
+
+def test_data_of_the_embedded_back_ends_can_stay_elsewhere(tmp_path: Path) -> None:
+    files = load_settings(home=tmp_path)
+    assert (files.open_database().path, files.company_database.database) == (
+        tmp_path / "remit.db",
+        str(tmp_path / "company.db"),
+    )
+    moved = load_settings(home=tmp_path, database_url=f"sqlite:///{tmp_path}/other.db")
+    assert (moved.open_database().path, moved.company_database) == (tmp_path / "other.db", files.company_database)
+    apart = load_settings(home=tmp_path, database_url="postgresql://h/x", company_url=f"sqlite:///{tmp_path}/c.db")
+    assert apart.company_database.database == f"{tmp_path}/c.db"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
