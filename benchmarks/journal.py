@@ -1,6 +1,6 @@
 """How fast the journal takes calls and how fast it is verified, and whether alterations of an export are found.
 
-    python benchmarks/journal.py
+    python benchmarks/journal.py [--postgres]
 
 A call is two durable entries, intent and outcome, of about 700 bytes each. One commit for each record is measured in
 the same run by the same writer with groups of one. Verifying is `remit journal verify` as a process of its own on an
@@ -17,13 +17,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from gateway.database import Database
 from gateway.journal import Entry, Journal, Kind, writer
 from gateway.journal.chain import GENESIS, Stored, Tree, chained
 from gateway.journal.checkpoint import sign
@@ -34,6 +39,7 @@ from gateway.journal.note import Signer, load_or_make_signer
 from gateway.journal.sealing import Sealer
 from gateway.journal.verify import check_file
 from tests.gateway.journals import change_a_byte, change_a_row
+from tests.postgres import PostgresServer, postgres_server
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 SIGNER = Signer("benchmark.example/journal", bytes(range(32)))
@@ -58,11 +64,11 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def calls_taken(folder: Path, callers: int, calls: int) -> tuple[float, list[float]]:
+async def calls_taken(database: Database, folder: Path, callers: int, calls: int) -> tuple[float, list[float]]:
     """Calls a second, and the seconds that each entry took, in rising order."""
     signer = load_or_make_signer(folder / "journal.key")
-    sealer = Sealer(folder / "remit.db", folder / "checkpoints", signer, lambda: NOW, 5)
-    journal = Journal(folder / "remit.db", 30, Checkpoints(sealer, 1_000, 30))
+    sealer = Sealer(database, folder / "checkpoints", signer, lambda: NOW)
+    journal = Journal(database, 30, Checkpoints(sealer, 1_000, 30))
     numbers, waits = iter(range(calls)), []
 
     async def caller() -> None:
@@ -79,33 +85,49 @@ async def calls_taken(folder: Path, callers: int, calls: int) -> tuple[float, li
     return calls / took, sorted(waits)
 
 
-def bare_commit() -> float:
+def bare_commit(database: Database) -> float:
     """Seconds that the median commit of one 700-byte row takes in a database with nothing else: the floor."""
-    waits = []
-    with TemporaryDirectory(dir=Path.cwd()) as folder:
-        connection = sqlite3.connect(Path(folder) / "bare.db", isolation_level=None)
+    waits, row = [], f"INSERT INTO bare VALUES ('{'x' * 700}')"  # noqa: S608
+    connection: sqlite3.Connection | psycopg.Connection[Any]
+    if database.is_postgresql:
+        connection = psycopg.connect(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
+        connection.autocommit = True
+    else:
+        connection = sqlite3.connect(database.path, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE bare (body TEXT)")
-        for _ in range(500):
-            start = time.perf_counter()
-            connection.execute("INSERT INTO bare VALUES (?)", ("x" * 700,))
-            waits.append(time.perf_counter() - start)
-        connection.close()
+    connection.execute("CREATE TABLE bare (body TEXT)")
+    for _ in range(500):
+        start = time.perf_counter()
+        connection.execute(row)
+        waits.append(time.perf_counter() - start)
+    connection.close()
     return sorted(waits)[len(waits) // 2]
 
 
-def measure_appending(calls: int) -> None:
+@contextmanager
+def an_empty_database(server: PostgresServer | None, folder: Path) -> Iterator[Database]:
+    """A file in a folder, or a database on a server."""
+    url = server.new_database() if server else ""
+    with Database(url) if url else Database.in_file(folder / "remit.db") as database:
+        yield database
+    if server:
+        server.drop_database(url)
+
+
+def measure_appending(calls: int, server: PostgresServer | None) -> None:
     """Print a line for each number of callers, with and without group commit."""
     group = writer._BATCH  # noqa: SLF001 - the one difference between what is compared
-    print(f"bare commit of one row, p50 {bare_commit() * 1e3:.2f} ms")
+    with TemporaryDirectory(dir=Path.cwd()) as folder, an_empty_database(server, Path(folder)) as database:
+        print(f"bare commit of one row, p50 {bare_commit(database) * 1e3:.2f} ms")
     print(f"{'callers':>8} {'commits':>12} {'calls/s':>9} {'entries/s':>10} {'p50 ms':>8} {'p99 ms':>8}")
     rates = {}
     for callers, size, share in ((1, group, 20), (64, group, 1), (1, 1, 20), (64, 1, 10)):
         tell(f"appending: {callers} callers, {'groups' if size > 1 else 'one commit each'}")
         writer._BATCH = size  # noqa: SLF001
-        with TemporaryDirectory(dir=Path.cwd()) as folder:
-            rate, waits = asyncio.run(calls_taken(Path(folder), callers, max(calls // share, 100)))
+        with TemporaryDirectory(dir=Path.cwd()) as folder, an_empty_database(server, Path(folder)) as database:
+            taken = calls_taken(database, Path(folder), callers, max(calls // share, 100))
+            rate, waits = asyncio.run(taken)
         p50, p99 = waits[len(waits) // 2] * 1e3, waits[len(waits) * 99 // 100] * 1e3
         rates[callers, size] = rate
         kind = "group" if size > 1 else "one each"
@@ -170,9 +192,13 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries to verify (default 1000000)")
     parser.add_argument("--alterations", type=int, default=1_000, help="random alterations (default 1000)")
     parser.add_argument("--seed", type=int, default=4, help="of the alterations (default 4)")
+    parser.add_argument("--postgres", action="store_true", help="the journal on a PostgreSQL server of its own")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} processors")
-    measure_appending(options.calls)
+    with postgres_server(fsync=True) if options.postgres else nullcontext() as server:
+        if server:
+            print(server.run("SELECT version()")[0][0])
+        measure_appending(options.calls, server)
     measure_verifying(options.entries)
     missed = count_missed(options.alterations, options.seed)
     print(f"{options.alterations} alterations of one byte or row: {missed} missed")

@@ -22,6 +22,7 @@ from typing import Any
 
 from connectors.contract import Tool
 from connectors.registry import TOOLS
+from gateway.database import Database
 from gateway.journal import Entry, Journal, Kind
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
@@ -98,8 +99,8 @@ def _python(args: dict[str, Any]) -> dict[str, Any]:
     return made | ({"close_date": datetime.fromisoformat(args["close_date"]).date()} if "close_date" in args else {})
 
 
-async def _write(path: Path, policy: Policy) -> int:
-    journal, planted, batch = Journal(path, timeout=60), 0, []
+async def _write(database: Database, policy: Policy) -> int:
+    journal, planted, batch = Journal(database, timeout=60), 0, []
     for entry, is_planted in _entries(policy, Random(1)):
         planted += is_planted
         batch.append(journal.append(entry))
@@ -116,10 +117,10 @@ def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     old, new = _policies()
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "remit.db"
-        planted = asyncio.run(_write(path, old))
+        database = Database.in_file(Path(folder) / "remit.db")
+        planted = asyncio.run(_write(database, old))
         start = time.perf_counter()
-        found = replay(path, old, new, TOOLS, timedelta(days=1))
+        found = replay(database, old, new, TOOLS, timedelta(days=1))
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"Python {platform.python_version()}, {platform.machine()}, {len(old.rules)} rules")

@@ -62,9 +62,7 @@ def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(
 
 
 @pytest.mark.process
-def test_three_gateways_on_one_database_write_one_chain_that_verifies(
-    postgres_url: str, tmp_path: Path
-) -> None:
+def test_three_gateways_on_one_database_write_one_chain_that_verifies(postgres_url: str, tmp_path: Path) -> None:
     homes = [home_on(postgres_url, tmp_path / f"home{n}", checkpoint_seconds=0.2) for n in range(3)]
     signer = load_or_make_signer(homes[0] / "journal.key")
     with ExitStack() as stack, ThreadPoolExecutor(12) as callers:
