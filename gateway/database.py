@@ -18,15 +18,16 @@ class Database:
 
     Args:
         url: `sqlite:///FILE` or `postgresql://…`.
+        patience: Seconds that a server may take for one answer.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If the URL is neither.
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str | URL, patience: float = 10) -> None:
         self.url = database_url(url) if isinstance(url, str) else url
         # A file may be replaced by another one of the same name, as after a restore: then the old one is not read.
-        self._engine = make_engine(self.url, pooled=self.is_postgresql)
+        self._engine = make_engine(self.url, pooled=self.is_postgresql, patience=patience)
         self._to_read = (
             self._engine if self.is_postgresql else make_engine(self.url, pooled=False, creator=self._read_file)
         )

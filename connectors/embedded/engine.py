@@ -1,16 +1,18 @@
 """How SQLAlchemy reaches SQLite and PostgreSQL: full durability, explicit transactions, and a limit to every wait."""
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-BUSY_SECONDS = 5
-"""How long to wait for another writer, for a free connection and for a server to answer at all."""
+from connectors.embedded.patience import PatientConnection
 
-_STATEMENT_SECONDS = 60
+BUSY_SECONDS = 5
+"""How long to wait for another writer, for a free connection and for a new one."""
+
 # Any number will do as long as all processes agree on it.
 _CREATING = 0x72656D69_00000001
 
@@ -37,16 +39,19 @@ def is_postgresql(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def make_engine(url: URL, *, pooled: bool = True, creator: Callable[[], Any] | None = None) -> Engine:
+def make_engine(
+    url: URL, *, pooled: bool = True, creator: Callable[[], Any] | None = None, patience: float = 30
+) -> Engine:
     """Make an engine.
 
     Args:
         url: What `database_url` gave.
         pooled: Keep connections for the next use; a file's connection must not outlive the file.
-        creator: Opens a connection, if not as the URL says.
+        creator: Opens a connection to a file, if not as the URL says.
+        patience: Seconds that a server may take for one answer.
     """
     if url.get_backend_name() == "postgresql":
-        return _postgresql(url)
+        return _postgresql(url, patience)
     arguments: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
     if creator:
         arguments["creator"] = creator
@@ -73,22 +78,41 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _postgresql(url: URL) -> Engine:
-    limits = {
-        "lock_timeout": BUSY_SECONDS,
-        "statement_timeout": _STATEMENT_SECONDS,
-        "idle_in_transaction_session_timeout": 2 * _STATEMENT_SECONDS,
-    }
-    options = " ".join(f"-c {name}={seconds * 1_000}" for name, seconds in limits.items())
-    # What the operator says in the URL comes last and counts.
-    options = f"{options} {url.query.get('options', '')}".strip()
-    return create_engine(
+def _postgresql(url: URL, patience: float) -> Engine:
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_timeout=BUSY_SECONDS,
-        connect_args={"connect_timeout": BUSY_SECONDS, "options": options},
+        connect_args=server_limits(url, BUSY_SECONDS, patience),
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, _none: object, where: dict[str, Any]) -> PatientConnection:
+        connection = PatientConnection.connect(**where)
+        connection.patience = patience
+        return connection
+
+    return engine
+
+
+def server_limits(url: URL, busy: float, patience: float) -> dict[str, Any]:
+    """What to tell a PostgreSQL server when connecting, so that it gives up itself what takes too long.
+
+    Args:
+        url: Where it is; what it says of `options` counts.
+        busy: Seconds to wait for another one's lock and for the connection.
+        patience: Seconds that a statement may take, or that a transaction may be left alone: whoever stands still
+            while others wait for it is cut off.
+    """
+    limits = {"lock_timeout": busy, "statement_timeout": patience, "idle_in_transaction_session_timeout": patience}
+    options = " ".join(f"-c {name}={ceil(seconds * 1_000)}" for name, seconds in limits.items())
+    return {
+        "options": f"{options} {url.query.get('options', '')}".strip(),
+        "connect_timeout": ceil(busy),
+        "tcp_user_timeout": ceil(patience * 1_000),
+        "application_name": "remit",
+    }
 
 
 def create_tables(engine: Engine, metadata: MetaData) -> None:

@@ -1,23 +1,17 @@
 """Writing the journal into PostgreSQL, by psycopg alone: a batch is one transaction of two or three round trips."""
 
-import os
-import socket
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
-from math import ceil
 from typing import Any
 
 import psycopg
 from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql.psycopg import dialect
-from structlog import get_logger
 
+from connectors.embedded.engine import server_limits
+from connectors.embedded.patience import PatientConnection
 from gateway.journal.chain import GENESIS, Stored, chained
 from gateway.journal.entry import AlreadyRecorded, Row
 from gateway.journal.store import refusals
-
-log = get_logger("remit.journal")
 
 # Any number will do as long as all writers agree on it; the table's own tells journals of several schemas apart.
 _LOCK = 0x72656D69_00000000
@@ -53,9 +47,9 @@ class PostgresStore:
 
     def __init__(self, url: URL, patience: float) -> None:
         [_none, self._where] = dialect().create_connect_args(url)  # type: ignore[no-untyped-call]
+        self._where |= server_limits(url, patience, patience) | {"application_name": "remit journal"}
         self._patience = patience
-        self._connection: psycopg.Connection[Any] | None = None
-        self._closing = threading.Lock()
+        self._connection: PatientConnection | None = None
 
     def append(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
         """Write what may be written; says for each row why not."""
@@ -66,44 +60,22 @@ class PostgresStore:
             self.close()
             raise
 
-    def abort(self) -> None:
-        """Cut the connection: a server that does not answer at all enforces no limit of its own."""
-        with self._closing, suppress(OSError, psycopg.Error):
-            if self._connection:
-                with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
-                    line.shutdown(socket.SHUT_RDWR)
-
     def close(self) -> None:
         """Close the connection."""
-        with self._closing:
-            connection, self._connection = self._connection, None
-            if connection:
-                try:
-                    connection.close()
-                except psycopg.Error:
-                    log.warning("journal_close_failed")
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
 
-    def _connected(self) -> "psycopg.Connection[Any]":
+    def _connected(self) -> PatientConnection:
         if self._connection is None:
-            connection = psycopg.connect(**self._where | self._limits(), autocommit=True)
-            connection.execute(_DURABLE)
-            self._connection = connection
+            self._connection = PatientConnection.connect(**self._where, autocommit=True)
+            # Longer than the server's own limits, which tell more.
+            self._connection.patience = 2 * self._patience
+            self._connection.execute(_DURABLE)
         return self._connection
 
-    def _limits(self) -> dict[str, Any]:
-        # The last one: a process that stops while it holds the lock would stop every other one.
-        names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-        milliseconds = ceil(self._patience * 1_000)
-        options = " ".join(f"-c {name}={milliseconds}" for name in names)
-        return {
-            "options": f"{self._where.get('options', '')} {options}".strip(),
-            "connect_timeout": max(ceil(self._patience), 1),
-            "tcp_user_timeout": milliseconds,
-            "application_name": "remit journal",
-        }
 
-
-def _append(connection: "psycopg.Connection[Any]", rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
+def _append(connection: PatientConnection, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN)
         while cursor.nextset():

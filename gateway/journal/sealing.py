@@ -78,7 +78,8 @@ class Sealer:
         return newest
 
     def _sign_new(self) -> Checkpoint | None:
-        self._database.create(metadata)
+        if not self._looked_back:
+            self._database.create(metadata)
         with self._database.at_one_moment() as connection:
             signed = self._signed_before(connection)
             size: int = connection.execute(_SIZE).scalar_one()

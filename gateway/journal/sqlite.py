@@ -40,9 +40,6 @@ class SqliteStore:
             self.close()
             raise
 
-    def abort(self) -> None:
-        """Nothing to do: waiting for the file's lock ends by itself."""
-
     def close(self) -> None:
         """Close the file."""
         connection, self._connection = self._connection, None

@@ -8,17 +8,13 @@ from gateway.journal.entry import AlreadyRecorded, Row
 
 
 class Store(Protocol):
-    """The end of the chain in one database. Used by one thread, but for `abort`."""
+    """The end of the chain in one database; used by one thread."""
 
     def append(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
         """Write the rows that may be written, in their order, and say for each of them why not.
 
         Whatever it raises, the next attempt starts afresh; what was not committed is not written.
         """
-        ...
-
-    def abort(self) -> None:
-        """Make an append fail that hangs; called from another thread."""
         ...
 
     def close(self) -> None:

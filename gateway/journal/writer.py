@@ -122,7 +122,6 @@ class Journal:
     def _give_up(self, done: Waited) -> None:
         self.failing = f"no answer within {self._timeout:g} s"
         done.set_exception(JournalUnavailable("the journal does not answer in time"))
-        self._store.abort()
 
     def close(self) -> None:
         """Write what is queued, make a last checkpoint and stop."""

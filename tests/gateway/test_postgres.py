@@ -114,6 +114,17 @@ async def test_a_server_that_stands_still_is_refused_in_time_and_used_again_when
         assert "call_after" in {entry.call_id for entry in read_journal(database)}
 
 
+async def test_reading_from_a_server_that_stands_still_ends_in_time(own_server: PostgresServer) -> None:
+    with Database(own_server.url(), patience=0.5) as database:
+        journal = Journal(database, timeout=5)
+        await journal.append(ENTRY)
+        journal.close()
+        assert len(list(read_journal(database, call_id=ENTRY.call_id))) == 1
+        with own_server.frozen(), pytest.raises(JournalUnavailable, match=r"no answer within 0\.5 s"):
+            list(read_journal(database, call_id=ENTRY.call_id))
+        assert len(list(read_journal(database, call_id=ENTRY.call_id))) == 1
+
+
 async def test_a_writer_that_stops_with_the_lock_in_its_hand_does_not_stop_the_others(postgres_url: str) -> None:
     with Database(postgres_url) as database:
         journal, stuck = Journal(database, timeout=5), Journal(database, timeout=0.4)
