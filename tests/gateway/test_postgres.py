@@ -120,7 +120,7 @@ async def test_reading_from_a_server_that_stands_still_ends_in_time(own_server: 
         await journal.append(ENTRY)
         journal.close()
         assert len(list(read_journal(database, call_id=ENTRY.call_id))) == 1
-        with own_server.frozen(), pytest.raises(JournalUnavailable, match="no answer|timeout"):
+        with own_server.frozen(), pytest.raises(JournalUnavailable, match=r"no answer|timeout"):
             list(read_journal(database, call_id=ENTRY.call_id))
         assert len(list(read_journal(database, call_id=ENTRY.call_id))) == 1
 
