@@ -99,6 +99,8 @@ class Database:
         with self._to_read.connect() as connection:
             if self.is_postgresql:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                # Whoever reads an export may pause; nobody waits for what only reads.
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             yield connection.execution_options(yield_per=_ROWS_AT_ONCE)
 
     @contextmanager

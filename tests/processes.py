@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 REMIT = str(Path(sys.executable).parent / "remit")
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 def remit(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":

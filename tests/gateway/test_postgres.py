@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from connectors.embedded.database import Database as CompanyDatabase
@@ -123,6 +124,23 @@ async def test_reading_from_a_server_that_stands_still_ends_in_time(own_server: 
         with own_server.frozen(), pytest.raises(JournalUnavailable, match=r"no answer|timeout"):
             list(read_journal(database, call_id=ENTRY.call_id))
         assert len(list(read_journal(database, call_id=ENTRY.call_id))) == 1
+
+
+async def test_whoever_reads_everything_may_pause_for_longer_than_a_writer(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    with Database(postgres_url, patience=0.3) as database:
+        journal = Journal(database, timeout=5)
+        await asyncio.gather(*(journal.append(ENTRY) for _ in range(2_500)))
+        journal.close()
+        entries = read_journal(database)
+        first = next(entries)
+        with psycopg.connect(postgres_url, options="-c idle_in_transaction_session_timeout=300") as idle:
+            idle.execute("SELECT 1")
+            while postgres.run(f"SELECT 1 FROM pg_stat_activity WHERE pid = {idle.info.backend_pid}"):  # noqa: S608
+                pass
+            idle.close()
+        assert len([first, *entries]) == 2_500
 
 
 async def test_a_writer_that_stops_with_the_lock_in_its_hand_does_not_stop_the_others(postgres_url: str) -> None:
