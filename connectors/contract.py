@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -124,11 +124,30 @@ class Tool:
     effect: Effect
     idempotency: Idempotency
     input: type[BaseModel]
-    output: type[BaseModel]
+    output: type[Output]
     sinks: dict[str, Sink] = field(default_factory=dict)
     authors: dict[str, Author] = field(default_factory=dict)
     personal_input: frozenset[str] = frozenset()
     personal_output: frozenset[str] = frozenset()
+
+
+@runtime_checkable
+class RemembersEffects(Protocol):
+    """A back end that can say afterwards what became of a key. Whoever cannot has not got the method."""
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        """Find what the effect under `call.key` gave, or see to it that it never happens.
+
+        None is a promise: it did not happen, and what may still be under way fails with `Conflict` and changes nothing.
+
+        Args:
+            call: The call as it was made; `readers` and `progress` mean nothing here.
+            tool: What it called.
+
+        Raises:
+            Unavailable: If the back end cannot say now.
+        """
+        ...
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])

@@ -29,3 +29,7 @@ class Conflict(ConnectorError):
 
 class Unavailable(ConnectorError):
     """The back end does not answer now. Nothing was done; the same call may be repeated later."""
+
+
+class InDoubt(ConnectorError):
+    """The back end was reached and did not say whether it acted. It is not done again before that is known."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, func, select
 
-from connectors.contract import CallContext
+from connectors.contract import CallContext, Output, Tool
 from connectors.crm import loading
 from connectors.crm.tables import accounts, activities, contacts, deals, metadata, orders, refunds
 from connectors.crm.tools import (
@@ -75,6 +75,9 @@ class EmbeddedCrm:
             InvalidInput: If a deal, an order or an activity refers to something that was never loaded.
         """
         return await self._database.change(lambda connection: loading.load(connection, tenant, records))
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        return await self._database.find_effect(call, tool)
 
     async def crm_search_contacts(self, call: CallContext, args: SearchContacts) -> ContactPage:
         query = _CONTACTS.where(

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio.to_thread
 from sqlalchemy import Connection
 
-from connectors.contract import CallContext
+from connectors.contract import CallContext, Output, Tool
 from connectors.email import drafts, reading
 from connectors.email.compose import Outgoing, compose, quoted, reply_subject
 from connectors.email.loading import load, message_row_id
@@ -58,6 +58,13 @@ class EmbeddedEmail:
             records: In any order; conversations come out the same.
         """
         return await self._database.change(lambda connection: load(connection, tenant, records))
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        found = await self._database.find_effect(call, tool)
+        if self._outbox and isinstance(found, SentMessage):
+            # Whoever sent it may have ended before its file got its name.
+            await anyio.to_thread.run_sync(self._outbox.publish, found)
+        return found
 
     async def email_search_messages(self, call: CallContext, args: SearchEmail) -> MessagePage:
         return await self._database.read(lambda connection: reading.search(connection, call.tenant, args))

@@ -16,9 +16,9 @@ from sqlalchemy import URL, Column, Connection, DateTime, MetaData, String, Tabl
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from connectors.contract import CallContext
+from connectors.contract import CallContext, Output, Tool
 from connectors.embedded.engine import create_tables, database_url, is_postgresql, make_engine
-from connectors.errors import Unavailable
+from connectors.errors import Conflict, InDoubt, Unavailable
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -36,6 +36,8 @@ _effects = Table(
     Column("result", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
 )
+_FENCE = ""
+"""Stands for the result of an effect that did not happen and never will."""
 
 
 class Database:
@@ -73,22 +75,40 @@ class Database:
         """Run an effect once: a repeated `call.key` returns the first result and changes nothing.
 
         Raises:
+            Conflict: If `find_effect` said that it did not happen; nothing was done.
+            InDoubt: If the database does not say whether it took it; `find_effect` tells.
             Unavailable: If the database does not answer; nothing was done.
         """
 
+        made: list[M] = []
+
         def run() -> M:
             with self._changing() as connection:
-                mine = (_effects.c.tenant == call.tenant) & (_effects.c.key == call.key)
-                earlier = connection.execute(select(_effects.c.result).where(mine)).scalar()
-                if earlier is not None:
-                    return output.model_validate_json(earlier)
-                result = work(connection)
-                connection.execute(
-                    _effects.insert().values(
-                        tenant=call.tenant, key=call.key, tool=tool, result=result.model_dump_json(), at=call.now
-                    )
-                )
-                return result
+                if (earlier := _recorded(connection, call)) is not None:
+                    return _replayed(earlier, output)
+                made.append(work(connection))
+                _record(connection, call, tool, made[-1].model_dump_json())
+            return made[-1]
+
+        try:
+            return await _off_loop(run)
+        except Unavailable as error:
+            # A commit that was not answered may have been carried out all the same.
+            raise (InDoubt("the embedded database did not confirm the change") if made else error) from error
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        """Find what `write` gave under `call.key`, or see to it that it never does anything under it.
+
+        Raises:
+            Unavailable: If the database does not answer; asked again, it says the same.
+        """
+
+        def run() -> Output | None:
+            with self._changing() as connection:
+                earlier = _recorded(connection, call)
+                if earlier is None:
+                    _record(connection, call, tool.name, _FENCE)
+                return tool.output.model_validate_json(earlier) if earlier else None
 
         return await _off_loop(run)
 
@@ -116,6 +136,22 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def _recorded(connection: Connection, call: CallContext) -> str | None:
+    mine = (_effects.c.tenant == call.tenant) & (_effects.c.key == call.key)
+    return connection.execute(select(_effects.c.result).where(mine)).scalar()
+
+
+def _record(connection: Connection, call: CallContext, tool: str, result: str) -> None:
+    row = {"tenant": call.tenant, "key": call.key, "tool": tool, "result": result, "at": call.now}
+    connection.execute(_effects.insert().values(row))
+
+
+def _replayed(earlier: str, output: type[M]) -> M:
+    if earlier == _FENCE:
+        raise Conflict("this call was given up before it took effect; nothing was done, and its key is used up")
+    return output.model_validate_json(earlier)
 
 
 def stable_id(prefix: str, *parts: str) -> str:

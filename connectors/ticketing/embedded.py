@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from connectors.contract import CallContext
+from connectors.contract import CallContext, Output, Tool
 from connectors.embedded import sources
 from connectors.embedded.database import Database, stable_id
 from connectors.embedded.loading import LoadReport
@@ -62,6 +62,9 @@ class EmbeddedTicketing:
         """
         target = Target(tickets, "tic", _ticket_row, Parts(comments, "ticket_id", "com", _comment_rows))
         return await self._database.change(lambda connection: load_records(connection, tenant, target, records))
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        return await self._database.find_effect(call, tool)
 
     async def ticket_search_tickets(self, call: CallContext, args: SearchTickets) -> TicketPage:
         wanted = {
