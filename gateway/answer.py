@@ -24,6 +24,7 @@ class ErrorKind(StrEnum):
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
     IN_DOUBT = "in_doubt"
+    NOT_DONE = "not_done"
     BUSY = "busy"
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     INTERNAL = "internal"
@@ -64,7 +65,10 @@ class Changed(_Part):
 
 
 class Answer(_Part, Generic[O]):
-    """The envelope. `result` is there when `status` is `ok`, `error` when it is `failed`."""
+    """The envelope. `error` is there when `status` is `failed`, `result` when it is `ok`.
+
+    Only a call whose doubt a person settled is `ok` without a `result`; its `reason` says so.
+    """
 
     status: Literal["ok", "denied", "pending_approval", "failed"]
     call_id: str = Field(description="Names this call in the journal; one turned away as `busy` is not in it.")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from connectors.contract import Output
-from connectors.errors import Conflict, ConnectorError, InvalidInput, NotFound, Unavailable
+from connectors.errors import Conflict, ConnectorError, InDoubt, InvalidInput, NotFound, Unavailable
 from gateway.answer import Answer, ApprovalNeeded, Changed, ErrorKind, Failure
 from gateway.approvals import Approval
 from gateway.approvals.approval import Edit
@@ -16,14 +16,17 @@ _NEXT = {
     ErrorKind.UNAVAILABLE: "Nothing was done. Try the same call again later.",
     ErrorKind.TIMEOUT: "Nothing was changed. Try again, or ask for less.",
     ErrorKind.IN_DOUBT: "Do not repeat the call. Look the record up to see whether it happened, or ask a person.",
+    ErrorKind.NOT_DONE: "Nothing was done. If it is still wanted, call again under another key.",
     ErrorKind.BUSY: "Try the same call again in a few seconds.",
     ErrorKind.JOURNAL_UNAVAILABLE: "Nothing was done. Try the same call again later.",
     ErrorKind.INTERNAL: "Do not repeat a write. Report the call id to the operator.",
 }
+_ASK_AGAIN = "Do not make a new call of it. Repeat it with the same key later to hear what became of it."
 _KINDS: tuple[tuple[type[ConnectorError], ErrorKind], ...] = (
     (NotFound, ErrorKind.NOT_FOUND),
     (InvalidInput, ErrorKind.INVALID_INPUT),
     (Conflict, ErrorKind.CONFLICT),
+    (InDoubt, ErrorKind.IN_DOUBT),
     (Unavailable, ErrorKind.UNAVAILABLE),
 )
 
@@ -101,12 +104,32 @@ def failed(call_id: str, kind: ErrorKind, message: str, field: str = "") -> Answ
     )
 
 
-def refused_by_back_end(call_id: str, error: ConnectorError) -> Answer[Any]:
-    """The back end said no, in words meant for the caller."""
+def refused_by_back_end(call_id: str, error: ConnectorError, *, settled: bool = False) -> Answer[Any]:
+    """The back end said no, in words meant for the caller; settled, the call stays refused when it is repeated."""
     kind = next((kind for cls, kind in _KINDS if isinstance(error, cls)), ErrorKind.INTERNAL)
-    return failed(call_id, kind, error.message, error.field)
+    refused = failed(call_id, kind, error.message, error.field)
+    if settled and kind is ErrorKind.UNAVAILABLE:
+        return refused.model_copy(update={"next": _NEXT[ErrorKind.NOT_DONE]})
+    return refused
 
 
-def in_doubt(call_id: str, why: str) -> Answer[Any]:
-    """Nobody can say for sure whether the effect happened."""
-    return failed(call_id, ErrorKind.IN_DOUBT, f"whether this happened is in doubt: {why}")
+def in_doubt(call_id: str, why: str, *, keyed: bool = False) -> Answer[Any]:
+    """Nobody can say for sure whether the effect happened; a call with a key may be repeated to hear it later."""
+    doubt = failed(call_id, ErrorKind.IN_DOUBT, f"whether this happened is in doubt: {why}")
+    return doubt.model_copy(update={"next": _ASK_AGAIN}) if keyed else doubt
+
+
+def in_progress(call_id: str, name: str) -> Answer[Any]:
+    """The same call is being carried out at this moment."""
+    busy = failed(call_id, ErrorKind.BUSY, f"`{name}` is in progress; repeat it for its outcome")
+    return busy.model_copy(update={"next": "Repeat exactly the same call, with the same key, in a few seconds."})
+
+
+def happened(call_id: str, why: str) -> Answer[Any]:
+    """A person settled that a call in doubt did happen; what it gave is not known."""
+    return Answer(
+        status="ok",
+        call_id=call_id,
+        reason=f"it happened, but its result is not known: {why}",
+        next="Do not repeat it. Read the record if you need what it gave.",
+    )

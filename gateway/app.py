@@ -15,12 +15,15 @@ from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.held import HeldRequests, Patience
 from gateway.journal import Journal, JournalUnavailable
+from gateway.journal.calls import RecordedCalls
 from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.note import BadKey, load_or_make_signer
 from gateway.journal.sealing import Sealer
 from gateway.metrics import Metrics, State
 from gateway.policy_source import PolicySource
+from gateway.resilience import Resilience
 from gateway.run_history import RunHistory
+from gateway.running import Running
 from gateway.settings import Settings
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
@@ -117,7 +120,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         closing(CompanyDatabase(settings.company_database)) as company,
     ):
         catalog, history = Catalog(TOOLS), _run_history(settings, database)
-        slots = Slots(settings.max_calls, settings.max_waiting)
+        slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area)
         metrics.registry.register(State(policy, journal, slots))
         approvals = _approval_book(settings, journal, database, catalog, history)
         yield Gateway(
@@ -131,6 +134,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             slots=slots,
             metrics=metrics,
             patience=_patience(settings, approvals),
+            resilience=Resilience(settings.call_tries, settings.breaker_failures, settings.breaker_pause),
+            running=Running(),
+            recorded=RecordedCalls(database),
             timeout=settings.call_timeout,
+            given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
             now=utc_now,
         )

@@ -12,6 +12,7 @@ from gateway.journal import JournalUnavailable
 from gateway.notices.channels import Channel, Mail, Webhook
 from gateway.notices.telling import Notices
 from gateway.policy.judge import Policy
+from gateway.recovery import Recovery
 from gateway.settings import Settings
 
 log = get_logger("remit.background")
@@ -19,9 +20,10 @@ log = get_logger("remit.background")
 
 @asynccontextmanager
 async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None]:
-    """Keep the policy current and approvers told, until the block ends."""
+    """Keep the policy current, approvers told and no call without an outcome, until the block ends."""
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         tasks.start_soon(_keep_policy, gateway, settings.policy_poll)
+        tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         if channels := await _channels(gateway, settings, stack):
             notices = Notices(gateway, channels, lambda _id: "")
             gateway.approvals.listeners.append(notices.hear)

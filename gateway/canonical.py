@@ -24,7 +24,7 @@ def effect_key(principal: Principal, tool: str, arguments_hash: str, key: str) -
         principal: Who calls.
         tool: The tool's name.
         arguments_hash: What `digest` gave.
-        key: The caller's idempotency key, or the call's id where it gave none.
+        key: What the call is known by to whoever repeats it, or its id where nobody can.
     """
     bound = (principal.tenant, *principal.parties, tool, arguments_hash, key)
     return hashlib.sha256("\x1f".join(bound).encode()).hexdigest()
@@ -41,3 +41,13 @@ def keyed_name(principal: Principal, key: str) -> str:
     """
     bound = "\x1f".join((principal.tenant, *principal.parties, key))
     return f"call_{hashlib.sha256(bound.encode()).hexdigest()[:24]}"
+
+
+def names_of_key(name: str) -> tuple[str, str]:
+    """The two names that may stand for one key: of a call that policy allows and of one that it asks about.
+
+    Args:
+        name: Either of them.
+    """
+    bare = name.partition("_")[2]
+    return f"call_{bare}", f"apr_{bare}"

@@ -22,7 +22,8 @@ from gateway.policy.language.kinds import Kind as FieldKind
 from gateway.policy.language.kinds import Type, type_of_model
 from gateway.principal import Principal
 
-_DECIDED = frozenset({Kind.DENIED, Kind.PENDING, Kind.REPEATED, Kind.INTENT})
+_ENDED = frozenset({Kind.OUTCOME, Kind.SETTLED})
+_DECIDED = frozenset({Kind.DENIED, Kind.PENDING, Kind.REPEATED, Kind.TURNED_AWAY, Kind.INTENT})
 """One of these is recorded of each call that was decided."""
 _STEP = 1_000
 _MOST_CALLS_NAMED = 3
@@ -199,6 +200,9 @@ class _Allowed:
             self.arguments.popleft()
             self.calls.popleft()
 
+    def without(self, call_id: str) -> list[Mapping[str, object]]:
+        return [made for made, (_, each) in zip(self.arguments, self.calls, strict=True) if each != call_id]
+
     def forget(self, call_id: str) -> None:
         for index, (_, each) in enumerate(self.calls):
             if each == call_id:
@@ -219,7 +223,7 @@ class _Runs:
         tool = entry.body.get("tool")
         if tool in self._tools and entry.kind is Kind.INTENT:
             self._runs[entry.tenant, entry.principal][tool].add(entry)
-        elif tool in self._tools and entry.kind is Kind.OUTCOME and entry.body.get("status") == "failed":
+        elif tool in self._tools and entry.kind in _ENDED and entry.body.get("status") == "failed":
             self._runs[entry.tenant, entry.principal][tool].forget(entry.call_id)
 
     def before(self, entry: Entry) -> History:
@@ -227,4 +231,6 @@ class _Runs:
         run = self._runs.get((entry.tenant, entry.principal), {})
         for allowed in run.values():
             allowed.forget_before(entry.at - self._window)
-        return History({tool: allowed.arguments for tool, allowed in run.items()})
+        # A repetition does not count itself.
+        own = entry.body.get("repeats")
+        return History({tool: allowed.without(own) if own else allowed.arguments for tool, allowed in run.items()})

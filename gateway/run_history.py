@@ -5,7 +5,7 @@ take turns within their run, so that two at once cannot both be the last one all
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
@@ -37,22 +37,25 @@ class RunHistory:
         self._turns: WeakValueDictionary[Principal, anyio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def turn(self, principal: Principal, tools: frozenset[str], now: datetime) -> AsyncIterator[History | None]:
+    async def turn(
+        self, principal: Principal, tools: frozenset[str], now: datetime, own: Collection[str] = ()
+    ) -> AsyncIterator[History | None]:
         """Hold the run's turn and give what it was allowed before; None if that cannot be read.
 
         Args:
             principal: Whose run.
             tools: The tools that rules look back at; none needs no turn.
             now: The time of the call.
+            own: Names under which the call itself may stand there already: a repetition does not count itself.
         """
         if not tools:
             yield EMPTY
             return
         lock = self._turns.setdefault(principal, anyio.Lock())
         async with lock:
-            yield await anyio.to_thread.run_sync(self._read, principal, tools, now)
+            yield await anyio.to_thread.run_sync(self._read, principal, tools, now, own)
 
-    def _read(self, principal: Principal, tools: frozenset[str], now: datetime) -> History | None:
+    def _read(self, principal: Principal, tools: frozenset[str], now: datetime, own: Collection[str]) -> History | None:
         calls: dict[str, list[dict[str, object]]] = defaultdict(list)
         try:
             done = done_since(self._database, principal.tenant, principal.name, now - self._window)
@@ -60,10 +63,10 @@ class RunHistory:
             log.error("history_unreadable", error=str(error))
             return None
         # What failed for sure did not happen; what is in doubt counts.
-        failed = {
-            entry.call_id for entry in done if entry.kind is Kind.OUTCOME and entry.body.get("status") == "failed"
-        }
+        left_out = {
+            entry.call_id for entry in done if entry.kind is not Kind.INTENT and entry.body.get("status") == "failed"
+        }.union(own)
         for entry in done:
-            if entry.kind is Kind.INTENT and entry.body["tool"] in tools and entry.call_id not in failed:
+            if entry.kind is Kind.INTENT and entry.body["tool"] in tools and entry.call_id not in left_out:
                 calls[entry.body["tool"]].append(entry.body["arguments"])
         return History(calls)

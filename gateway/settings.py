@@ -59,6 +59,18 @@ class Settings(BaseSettings):
     call_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
     """How long a back end may take for one call."""
 
+    call_tries: Annotated[int, Field(ge=1, le=10)] = 3
+    """How often a back end that is unavailable is tried for one call, within `call_timeout`."""
+
+    breaker_failures: Annotated[int, Field(ge=1, le=1_000)] = 10
+    """After how many failures in a row a back end is left alone."""
+
+    breaker_pause: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    """For how long."""
+
+    recovery_interval: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    """How often calls are looked for that were begun and have no outcome."""
+
     journal_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
     """How long the journal may take to make one entry durable before the call is refused."""
 
@@ -73,6 +85,9 @@ class Settings(BaseSettings):
 
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = 64
     """How many calls run at the same time; further ones wait."""
+
+    max_calls_of_area: Annotated[int, Field(ge=1, le=10_000)] = 48
+    """How many of them may be one tenant's calls to one area, so that a slow back end cannot take all slots."""
 
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 256
     """How many calls may wait; further ones are told to come back later."""

@@ -79,7 +79,6 @@ class Database:
             InDoubt: If the database does not say whether it took it; `find_effect` tells.
             Unavailable: If the database does not answer; nothing was done.
         """
-
         made: list[M] = []
 
         def run() -> M:

@@ -129,7 +129,7 @@ def delegated(approval: Approval, approver: Principal, policy: Policy, to: str, 
         raise NotAnswerable(f"{question.id}: {authority} passed it on to you; it cannot be passed on again")
     if not _is_known(policy, question.principal.tenant, to):
         raise NotAnswerable(f"{question.id}: roles.csv knows no person `{to}` in {question.principal.tenant}")
-    if problem := _concerned(approval, to, policy):
+    if problem := concerned(question.principal, to, policy):
         raise NotAnswerable(f"{question.id}: it cannot be passed on to {to}: {problem}")
     return _event(approval, approver, Kind.DELEGATED, now, {"to": to, "authority": authority})
 
@@ -206,7 +206,7 @@ def _obstacle(approval: Approval, approver: Principal, policy: Policy, now: date
         return "the policy has changed since it was asked: look at it again"
     if approver.agent is not None or approver.person is None:
         return "only a person answers, not through an agent"
-    if problem := _concerned(approval, approver.person, policy):
+    if problem := concerned(question.principal, approver.person, policy):
         return problem
     authority = authority_of(approval, approver, policy, now)
     if authority is None:
@@ -226,8 +226,8 @@ def _over(approval: Approval, state: State) -> str:
     return f"it is {state} already" + (f", by {' and '.join(vote.person for vote in votes)}" if votes else "")
 
 
-def _concerned(approval: Approval, person: str, policy: Policy) -> str:
-    principal = approval.question.principal
+def concerned(principal: Principal, person: str, policy: Policy) -> str:
+    """Why a person has no say in what a principal asks, since it is their own; empty when they may."""
     if person == principal.person:
         return "nobody answers a question of their own"
     runs = any(

@@ -281,4 +281,5 @@ _FOLLOW: dict[Kind, Callable[[Approval, Entry], Approval]] = {
     Kind.NOTIFIED: lambda approval, entry: replace(approval, notified=approval.notified | set(entry.body["people"])),
     Kind.INTENT: lambda approval, _entry: replace(approval, started=True),
     Kind.OUTCOME: _ended,
+    Kind.SETTLED: _ended,
 }

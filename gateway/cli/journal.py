@@ -65,9 +65,9 @@ def why(
 
     with load_settings(home=home).open_database() as database:
         entries = list(read_journal(database, call_id=call_id))
-        # A call that waits for a person is carried out under the name of its approval.
-        approvals = {str(entry.body["approval"]) for entry in entries if entry.body.get("approval")} - {call_id}
-        entries += [entry for name in approvals for entry in read_journal(database, call_id=name)]
+        # A call that waits for a person is carried out under the name of its approval, one with a key under the key's.
+        named = {str(entry.body[name]) for entry in entries for name in ("approval", "repeats") if entry.body.get(name)}
+        entries += [entry for name in named - {call_id} for entry in read_journal(database, call_id=name)]
     if not entries:
         raise typer.BadParameter(f"the journal has no call `{call_id}`")
     for line in told(sorted(entries, key=lambda entry: entry.position)):

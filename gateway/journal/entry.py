@@ -26,8 +26,10 @@ class Kind(StrEnum):
     STANDING_USED = "standing_used"
     STANDING_ENDED = "standing_ended"
     REPEATED = "repeated"
+    TURNED_AWAY = "turned_away"
     INTENT = "intent"
     OUTCOME = "outcome"
+    SETTLED = "settled"
 
 
 class JournalUnavailable(Exception):

@@ -12,7 +12,7 @@ from gateway.journal.chain import Stored
 _ACTIVITIES = {0: "Unknown", 1: "Create", 2: "Read", 3: "Update", 4: "Delete", 99: "Send"}
 _TOOLS = {tool.name: tool for tool in TOOLS}
 _STATUSES = {0: "Unknown", 1: "Success", 2: "Failure"}
-_FAILED = frozenset({"unknown_tool", "invalid", "denied"})
+_FAILED = frozenset({"unknown_tool", "invalid", "denied", "turned_away"})
 
 
 def to_ocsf(entries: Iterator[Stored]) -> Iterator[str]:
@@ -71,7 +71,7 @@ def _activity(tool: str) -> int:
 
 
 def _status(kind: str, status: str | None) -> int:
-    if status in {"failed", "timeout", "cancelled"} or kind in _FAILED:
+    if status in {"failed", "timeout", "cancelled", "interrupted"} or kind in _FAILED:
         return 2
     return 1 if status == "ok" else 0
 

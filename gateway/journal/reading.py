@@ -69,7 +69,7 @@ def calls_with(
 
 
 def done_since(database: Database, tenant: str, principal: str, since: datetime) -> list[Entry]:
-    """The intents and outcomes of a principal's calls, oldest first.
+    """The intents and ends of a principal's calls, oldest first.
 
     Args:
         database: Where the journal is.
@@ -83,7 +83,7 @@ def done_since(database: Database, tenant: str, principal: str, since: datetime)
     query = _ENTRIES.where(
         journal.c.tenant == tenant,
         journal.c.principal == principal,
-        journal.c.kind.in_([Kind.INTENT, Kind.OUTCOME]),
+        journal.c.kind.in_([Kind.INTENT, Kind.OUTCOME, Kind.SETTLED]),
         journal.c.at >= since.isoformat(),
     )
     return list(_entries(database, query.order_by(journal.c.position)))

@@ -14,6 +14,7 @@ _TOLD = frozenset(
     | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
+    | {"effect_key", "recovered", "repeats", "happened", "settled_by"}
 )
 _STATUSES = {
     "ok": "done",
@@ -21,6 +22,7 @@ _STATUSES = {
     "timeout": "given up: the back end did not answer in time; nothing was changed",
     "cancelled": "given up: the caller went away",
     "in_doubt": "in doubt: nobody knows whether it happened",
+    "interrupted": "interrupted: the gateway ended while it read; nothing was changed",
 }
 Body = Mapping[str, Any]
 
@@ -114,9 +116,24 @@ def _standing(body: Body) -> str:
     return f"{body.get('approver')} approved {what} with {', '.join(fixed)}"
 
 
+def _repeated(body: Body) -> str:
+    status = body.get("status")
+    if status == "in_progress":
+        return f"asked again while {body.get('repeats')} was being carried out: told to come back"
+    if status == "looked_into":
+        return f"asked again before the outcome of {body.get('repeats')} was known: it was looked into"
+    return "asked again after it was done: the first answer was given once more"
+
+
 def _ended(body: Body) -> str:
     status = str(body.get("status"))
-    return _STATUSES.get(status, status) + (f": {body['error']}" if body.get("error") else "")
+    found_out = ", as was found out afterwards" if body.get("recovered") else ""
+    return _STATUSES.get(status, status) + found_out + (f": {body['error']}" if body.get("error") else "")
+
+
+def _settled(body: Body) -> str:
+    what = "it happened" if body.get("happened") else "it did not happen"
+    return f"{what}, says {body.get('settled_by')}, who notes: {body.get('note')}"
 
 
 _SENTENCES: dict[Kind, Callable[[Body], str]] = {
@@ -135,9 +152,11 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.STANDING: _standing,
     Kind.STANDING_USED: lambda body: f"use {body.get('use')}, by call {body.get('call')}",
     Kind.STANDING_ENDED: lambda body: f"taken back by {body.get('approver')}",
-    Kind.REPEATED: lambda _body: "asked again after it was done: the first answer was given once more",
+    Kind.REPEATED: _repeated,
+    Kind.TURNED_AWAY: lambda body: f"turned away: {body.get('error')}",
     Kind.INTENT: _begun,
     Kind.OUTCOME: _ended,
+    Kind.SETTLED: _settled,
 }
 
 

@@ -380,12 +380,13 @@ async def test_an_effect_whose_outcome_was_lost_is_settled_by_the_repetition_and
         losing: Any = _JournalThatLoses(gateway)
         assert (await refund(replace(gateway, journal=losing))).status == "failed"
     async with opened() as plain:
-        assert (await refund(paying(plain, till))).status == "ok"
-        assert (await refund(paying(plain, till))).status == "ok"
+        assert (await refund(paying(plain, till))).status == "failed", "another process may still be at it"
+        for _ in range(2):
+            assert (await refund(later(paying(plain, till), minutes=1))).status == "ok"
     assert len(till.paid) == 1
 
 
-async def test_where_the_back_end_cannot_tell_a_lost_outcome_stays_in_doubt_and_is_not_repeated(
+async def test_where_the_back_end_cannot_tell_the_kept_answer_tells_and_nothing_is_repeated(
     opened: OpenGateway, till: Any
 ) -> None:
     async with opened() as plain:
@@ -395,6 +396,5 @@ async def test_where_the_back_end_cannot_tell_a_lost_outcome_stays_in_doubt_and_
         losing: Any = _JournalThatLoses(gateway)
         await call_tool(replace(gateway, journal=losing), ToolCall(ANA, "crm_update_contact", UPDATE))
         again = await call_tool(gateway, ToolCall(ANA, "crm_update_contact", UPDATE))
-    assert again.error is not None
-    assert again.error.kind == "in_doubt"
+    assert again.status == "ok"
     assert till.updated == 1
