@@ -14,6 +14,7 @@ from gateway.call import Gateway
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.held import HeldRequests, Patience
+from gateway.doubts import Doubts
 from gateway.journal import Journal, JournalUnavailable
 from gateway.journal.calls import RecordedCalls
 from gateway.journal.checkpoints import Checkpoints
@@ -101,6 +102,18 @@ def _approval_book(
     settings: Settings, journal: Journal, database: Database, catalog: Catalog, history: RunHistory
 ) -> ApprovalBook:
     return ApprovalBook(journal, database, catalog.tools, history, timedelta(seconds=settings.approval_ttl))
+
+
+@asynccontextmanager
+async def open_doubts(settings: Settings) -> AsyncIterator[Doubts]:
+    """Open the doubts alone, for a person who settles one beside a running gateway.
+
+    Raises:
+        JournalUnavailable: If the journal cannot be written.
+    """
+    make_home(settings)
+    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+        yield Doubts(journal, RecordedCalls(database))
 
 
 @asynccontextmanager

@@ -173,7 +173,7 @@ class Recovery:
         recorded, running = self._gateway.recorded, self._gateway.running
         if self._upto is None:
             self._upto = self._saved = await recorded.reached()
-        newest = await recorded.newest_before((self._gateway.now() - self._gateway.patience).isoformat())
+        newest = await recorded.newest_before((self._gateway.now() - self._gateway.given_up_after).isoformat())
         if newest > self._upto:
             for intent in await recorded.open_between(self._upto, newest):
                 self._open[intent.tenant, intent.call_id] = begun_by(intent)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
 from connectors.errors import ConnectorError
-from gateway.cli import approvals, check, data, decide, diff, journal, policy_test, prove, serve, tokens, tools
+from gateway.cli import approvals, check, data, decide, diff, doubts, journal, policy_test, prove, serve, tokens, tools
 from gateway.journal import JournalUnavailable
 from gateway.policy.problem import PolicyError
 from gateway.settings import BadSettings
@@ -36,6 +36,7 @@ app.command("test", rich_help_panel=_POLICY)(policy_test.run_tests)
 app.command("diff", rich_help_panel=_POLICY)(diff.diff)
 app.command("prove", rich_help_panel=_POLICY)(prove.prove)
 app.add_typer(approvals.app, name="approvals", rich_help_panel=_RECORD)
+app.add_typer(doubts.app, name="doubts", rich_help_panel=_RECORD)
 app.add_typer(journal.app, name="journal", rich_help_panel=_RECORD)
 for extension in entry_points(group="remit.commands"):
     extension.load()(app)

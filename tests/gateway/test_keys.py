@@ -115,7 +115,7 @@ async def test_a_refusal_is_an_answer_that_stays(opened: OpenGateway) -> None:
 
 @pytest.mark.parametrize("change", [{"name": "Kim"}, {"email": "kim2@customer.example"}, {"notes": "x"}])
 async def test_the_same_key_with_other_arguments_is_a_conflict_that_leaks_none(
-    opened: OpenGateway, entries: Entries, change: dict[str, str]
+    opened: OpenGateway, entries: Entries, change: dict[str, Any]
 ) -> None:
     crm = Register()
     async with opened() as plain:
