@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,18 @@ class Served:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str) -> Iterator[Served]:
-    """Serve over HTTP on a free port until the block ends; fails with the gateway's own words if it does not start."""
+def serving(home: Path, *arguments: str, through: Sequence[str] = ()) -> Iterator[Served]:
+    """Serve over HTTP on a free port until the block ends; fails with the gateway's own words if it does not start.
+
+    Args:
+        home: The home folder.
+        arguments: More of the command's.
+        through: A command that runs it, such as a tracer; it must become the process itself.
+    """
     home.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{free_port()}"
     log = home / "gateway.log"
-    command = [REMIT, "serve", "--http", url.removeprefix("http://"), "--home", str(home), *arguments]
+    command = [*through, REMIT, "serve", "--http", url.removeprefix("http://"), "--home", str(home), *arguments]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=clean()) as process:
         try:
             _wait_until_ready(url, process, log)
