@@ -51,6 +51,13 @@ def open_between(after: int, upto: int) -> Select[Any]:
     return _ENTRIES.where(*window, journal.c.kind == Kind.INTENT, ~_HAS_END).order_by(journal.c.position)
 
 
+def doubts_in(tenant: str) -> Select[Any]:
+    """The query for the entries that put a call of the tenant in doubt which nothing has settled since."""
+    # By the index of what stands in the journal once; `;` comes after `:`.
+    doubts = (journal.c.tenant == tenant, journal.c.once >= "doubt:", journal.c.once < "doubt;")
+    return _ENTRIES.where(*doubts, ~_IS_SETTLED).order_by(journal.c.position)
+
+
 class RecordedCalls:
     """Reads what became of calls. Whatever it does raises `JournalUnavailable` if the database cannot be read.
 
@@ -79,9 +86,7 @@ class RecordedCalls:
 
     async def doubts(self, tenant: str) -> list[Entry]:
         """The entries that put a call of the tenant in doubt which nothing has settled since, oldest first."""
-        # By the index of what stands in the journal once; `;` comes after `:`.
-        doubts = (journal.c.tenant == tenant, journal.c.once >= "doubt:", journal.c.once < "doubt;")
-        return await self._entries(_ENTRIES.where(*doubts, ~_IS_SETTLED).order_by(journal.c.position))
+        return await self._entries(doubts_in(tenant))
 
     async def reached(self) -> int:
         """Up to where every intent is known to have an end."""

@@ -33,8 +33,8 @@ def call(key: str = "k1", tenant: str = "larkspur") -> CallContext:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+def database(company_url: str) -> Iterator[Database]:
+    database = Database(company_url)
     yield database
     database.close()
 

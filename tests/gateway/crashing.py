@@ -143,7 +143,7 @@ class Crashes:
         asyncio.run(self._fill())
 
     async def _fill(self) -> None:
-        database = Database(load_settings(home=self.home).company_url)
+        database = Database(load_settings(home=self.home).company_database)
         raw = b"From: Kim <kim@customer.example>\nMessage-ID: <1@x.example>\nSubject: Lamp\n\nBroken.\n"
         records = [MessageRecord(source_id=box, mailbox=box, raw=raw) for box in (SUPPORT, SALES)]
         await embedded(database).email.load("larkspur", records)
@@ -242,7 +242,8 @@ class Crashes:
 
     def journal(self) -> list[Entry]:
         """Every entry, oldest first."""
-        return list(read_journal(load_settings(home=self.home).database))
+        with load_settings(home=self.home).open_database() as database:
+            return list(read_journal(database))
 
     async def doubts(self) -> set[str]:
         """The calls that are listed as in doubt."""
@@ -275,7 +276,7 @@ class Crashes:
             "tickets": "SELECT subject FROM tickets",
             "contacts": "SELECT name FROM crm_contacts",
         }
-        database = Database(load_settings(home=self.home).company_url)
+        database = Database(load_settings(home=self.home).company_database)
         with database.engine.connect() as connection:
             found = {place: Counter(connection.execute(text(query)).scalars()) for place, query in queries.items()}
         database.close()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -10,14 +11,27 @@ import pytest
 
 from tests.gateway.crashing import SUPPORT, Crashes
 from tests.gateway.test_approvals_process import call
+from tests.postgres import postgres_server
 from tests.processes import make_token, serving
 
 # Starting a gateway five times takes its time on a busy machine.
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 
-def test_after_kills_at_random_points_every_call_has_one_outcome_and_every_effect_happened_once(tmp_path: Path) -> None:
-    crashes = Crashes(tmp_path / "home", Random(20261120))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def durable_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The setting `database_url`: empty for a file in the home, or that of a server that syncs what it commits."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    with postgres_server(fsync=True) as server:
+        yield server.new_database()
+
+
+def test_after_kills_at_random_points_every_call_has_one_outcome_and_every_effect_happened_once(
+    tmp_path: Path, durable_url: str
+) -> None:
+    crashes = Crashes(tmp_path / "home", Random(20261120), database_url=durable_url)
     crashes.prepare()
     anyio.run(crashes.drive)
     counted = crashes.check()

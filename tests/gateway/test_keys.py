@@ -17,8 +17,9 @@ from connectors.crm.tools import Contact, CreateContact
 from connectors.errors import InvalidInput, Unavailable
 from gateway.answer import Answer, ErrorKind
 from gateway.app import open_gateway
-from gateway.call import Declared, Gateway, ToolCall, call_tool
-from gateway.canonical import key_hash, keyed_name, names_of_key
+from gateway.call import Gateway, ToolCall, call_tool
+from gateway.canonical import keyed_name, names_of_key
+from gateway.declared import Declared
 from gateway.journal import Entry, Kind, read_journal
 from gateway.principal import Principal
 from gateway.settings import SHIPPED_POLICIES, Settings
@@ -158,7 +159,7 @@ async def test_a_denied_call_does_not_use_its_key_up(opened: OpenGateway, polici
 
 async def test_a_key_of_a_waiting_question_does_no_other_call(opened: OpenGateway, entries: Entries) -> None:
     async with opened() as gateway:
-        name = f"apr_{key_hash(ANA, 'k1')}"
+        _, name = names_of_key(keyed_name(ANA, "k1"))
         body = {"tool": "crm_issue_refund", "arguments": {**REFUND, "amount": "80", "note": ""}}
         await gateway.journal.append(Entry(name, "larkspur", ANA.name, gateway.now(), Kind.ASKED, body))
         answer = await ask(gateway, ANA, "crm_issue_refund", {**REFUND, "amount": 10}, "k1")
@@ -333,7 +334,8 @@ def test_whatever_is_called_at_once_each_key_is_done_once_at_most_and_always_ans
 
     with TemporaryDirectory() as folder:
         anyio.run(run, Path(folder))
-        written = list(read_journal(Path(folder) / "home" / "remit.db"))
+        with Settings(home=Path(folder) / "home").open_database() as database:
+            written = list(read_journal(database))
     assert len(crm.made) == crm.asked == len({key for key, _, _ in steps})
     assert all(answers == [answers[0]] * len(answers) for answers in heard.values())
     for kind in (Kind.INTENT, Kind.OUTCOME):

@@ -1,6 +1,5 @@
 """Calls that were begun and have no outcome are found, looked into, and settled once; what nobody knows is listed."""
 
-import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -8,18 +7,22 @@ from typing import Any
 
 import anyio
 import pytest
+from sqlalchemy import text
+from sqlalchemy.dialects import sqlite
 
 from gateway.answer import ErrorKind
 from gateway.app import utc_now
 from gateway.call import Gateway
 from gateway.canonical import keyed_name
+from gateway.database import Database
 from gateway.doubts import Doubts, NotSettled
 from gateway.journal import Entry, Kind
+from gateway.journal.calls import doubts_in, open_between
+from gateway.journal.schema import metadata
 from gateway.journal.telling import why
 from gateway.principal import Principal
 from gateway.recovery import Recovery
 from tests.gateway.conftest import ROLES, OpenGateway
-from tests.gateway.journals import Kept
 from tests.gateway.test_call import ANA, KIM, Entries, JournalThatFailsFrom, kinds, with_crm
 from tests.gateway.test_keys import Register, RegisterThatRemembers, add, died, kind_of, later
 from tests.processes import remit
@@ -194,7 +197,7 @@ async def test_what_a_person_says_is_what_whoever_repeats_it_hears(
 @pytest.mark.parametrize(
     ("who", "note", "told"),
     [
-        (ANA, "x", "nobody settles a call of their own"),
+        (ANA, "x", "nobody answers a question of their own"),
         (Principal("larkspur", agent="triage"), "x", "only a person"),
         (Principal("larkspur", person=MAYA.person, agent="triage"), "x", "only a person"),
         (Principal("larkspur", person="ines@larkspur.example"), "x", "may not answer for `crm_create_contact`"),
@@ -239,44 +242,39 @@ async def test_a_call_without_doubt_cannot_be_settled(opened: OpenGateway) -> No
                 await doubts_of(gateway).settle(name, MAYA, gateway.policy.current, True, "x", gateway.now())
 
 
-@pytest.fixture
-def long_journal(home: Path) -> Path:
-    """A journal with many ended calls and one that is open."""
-    home.mkdir()
-    body = {"tool": "crm_create_contact", "arguments": KIM, "person": ANA.person, "agent": None}
+async def test_what_is_known_to_have_ended_is_not_read_again(opened: OpenGateway) -> None:
+    body = {"tool": "crm_create_contact", "arguments": KIM, "person": ANA.person, "agent": None, "status": "ok"}
     at = utc_now() - timedelta(hours=2)
-    ended = [
-        Entry(f"call_{n}", "larkspur", ANA.name, at, kind, {**body, "status": "ok"})
-        for n in range(1_500)
-        for kind in (Kind.INTENT, Kind.OUTCOME)
-    ]
-    Kept(home).append(ended)
-    return home / "remit.db"
-
-
-async def test_what_is_known_to_have_ended_is_not_read_again(opened: OpenGateway, long_journal: Path) -> None:
+    kinds_ = (Kind.INTENT, Kind.OUTCOME)
+    ended = [Entry(f"call_{n}", "larkspur", ANA.name, at, kind, body) for n in range(1_500) for kind in kinds_]
+    async with opened() as gateway, anyio.create_task_group() as tasks:
+        for entry in ended:
+            tasks.start_soon(gateway.journal.append, entry)
     async with opened() as gateway:
         await Recovery(gateway).run()
         assert await gateway.recorded.reached() == 3_000
-    with sqlite3.connect(long_journal) as connection:
-        plan = str(connection.execute("EXPLAIN QUERY PLAN " + _open_query(), (3_000, 4_000)).fetchall())
-    assert "SCAN begun" not in plan
-    assert "SCAN ended" not in plan
 
 
-def _open_query() -> str:
-    from gateway.journal import calls
-
-    return calls._OPEN
+def test_open_calls_and_doubts_are_found_by_index(tmp_path: Path) -> None:
+    with Database.in_file(tmp_path / "remit.db") as database:
+        database.create(metadata)
+        for query in (open_between(3_000, 4_000), doubts_in("larkspur")):
+            compiled = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+            with database.looking() as connection:
+                steps = [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
+            assert any("SEARCH journal USING" in step for step in steps)
+            assert not any("SCAN" in step for step in steps), steps
 
 
 @pytest.mark.process
 async def test_doubts_are_listed_and_settled_on_the_command_line(
-    opened: OpenGateway, home: Path, policies: Path
+    opened: OpenGateway, home: Path, policies: Path, database_url: str
 ) -> None:
     at_home, as_maya = ("--home", str(home)), ("--as", "person:maya@larkspur.example", "--policies", str(policies))
     async with opened() as plain:
         await in_doubt(plain)
+    if database_url:
+        (home / "remit.toml").write_text(f'database_url = "{database_url}"\n')
     assert NAME in remit("doubts", "list", "--json", *at_home).stdout
     assert "crm_create_contact" in remit("doubts", "list", *at_home).stdout
     refused = remit(
