@@ -291,7 +291,8 @@ async def _begin(
     facts: dict[str, Any],
 ) -> Answer[Any]:
     earlier = await _earlier(gateway, named)
-    if earlier and not earlier.is_of(tool.name, facts["arguments"]):
+    is_released = earlier is not None and earlier.begun is None and earlier.name == call.key
+    if earlier and not is_released and not earlier.is_of(tool.name, facts["arguments"]):
         return await _key_used_otherwise(gateway, call, facts, f"`{earlier.name}` of `{earlier.tool}`")
     if earlier and earlier.begun:
         return await _repeat(gateway, call, named, earlier, tool, context, arguments, facts)

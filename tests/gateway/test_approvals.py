@@ -162,7 +162,7 @@ async def test_twenty_repetitions_at_once_pay_once(opened: OpenGateway, till: An
             for _ in range(20):
                 tasks.start_soon(repeat)
     assert len(till.paid) == 1
-    assert {answer.model_dump()["result"]["id"] for answer in got if answer.result} == {"ref_0000"}
+    assert {answer.to_wire()["result"]["id"] for answer in got if answer.result} == {"ref_0000"}
 
 
 async def test_twenty_repetitions_at_once_start_once_though_the_back_end_knows_no_keys(
