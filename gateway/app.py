@@ -13,8 +13,8 @@ from gateway.approvals.book import ApprovalBook
 from gateway.call import Gateway
 from gateway.catalog import Catalog
 from gateway.database import Database
-from gateway.held import HeldRequests, Patience
 from gateway.doubts import Doubts
+from gateway.held import HeldRequests, Patience
 from gateway.journal import Journal, JournalUnavailable
 from gateway.journal.calls import RecordedCalls
 from gateway.journal.checkpoints import Checkpoints
