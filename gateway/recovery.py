@@ -180,8 +180,10 @@ class Recovery:
             self._upto = newest
         for tenant, call_id in running.lost:
             earlier = read_earlier(await recorded.of(tenant, call_id))
-            if earlier and earlier.begun and not earlier.end:
+            if earlier and earlier.begun and not (earlier.end or earlier.doubted):
                 self._open[tenant, call_id] = begun_by(earlier.begun)
+            else:
+                running.found(call_id)
 
     async def _is_settled(self, begun: Begun) -> bool:
         earlier = read_earlier(await self._gateway.recorded.of(begun.tenant, begun.id))

@@ -103,16 +103,24 @@ class Resilience:
                 raise
 
     async def _tried(self, breaker: CircuitBreaker, tool: Tool, attempt: Callable[[], Awaitable[T]]) -> T:
-        tries = 1 if tool.idempotency is Idempotency.AT_MOST_ONCE else self.tries
+        try:
+            return await _counted(breaker, attempt)
+        except Unavailable as error:
+            if tool.idempotency is Idempotency.AT_MOST_ONCE or self.tries == 1 or breaker.opened:
+                raise
+            first = error
+        # Only now, since most calls need no second try and each would pay for it.
         async for one in stamina.retry_context(
             on=lambda error: isinstance(error, Unavailable) and not breaker.opened,
-            attempts=tries,
+            attempts=self.tries,
             timeout=None,
             wait_initial=_FIRST_PAUSE_SECONDS,
             wait_max=_LONGEST_PAUSE_SECONDS,
             wait_jitter=_FIRST_PAUSE_SECONDS,
         ):
             with one:
+                if one.num == 1:
+                    raise first
                 return await _counted(breaker, attempt)
         raise AssertionError("the last try either returns or raises")
 
