@@ -26,12 +26,14 @@ class InvalidArguments(Exception):
     Args:
         message: Says what was wrong with every field, in one line.
         field: The first field at fault, such as `to[0]`.
+        problems: What was wrong with each argument, by its name.
     """
 
-    def __init__(self, message: str, field: str) -> None:
+    def __init__(self, message: str, field: str, problems: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.message = unicode(message)
         self.field = unicode(field)
+        self.problems = problems or {field: self.message}
 
 
 class Catalog:
@@ -72,7 +74,8 @@ def validate(tool: Tool, arguments: Mapping[str, Any]) -> BaseModel:
         problems = error.errors(include_url=False, include_context=False)
         told = "; ".join(_explain(tool, problem) for problem in problems[:_MAX_PROBLEMS])
         more = f"; and {len(problems) - _MAX_PROBLEMS} more" if len(problems) > _MAX_PROBLEMS else ""
-        raise InvalidArguments(told + more, _path(problems[0])) from None
+        by_name = {_top(problem): unicode(_explain(tool, problem)) for problem in reversed(problems)}
+        raise InvalidArguments(told + more, _path(problems[0]), by_name) from None
     except (ValueError, RecursionError):
         raise InvalidArguments(
             "the arguments are not valid JSON data: a number or nesting is out of range", ""
@@ -101,6 +104,10 @@ def _explain(tool: Tool, problem: ErrorDetails) -> str:
 
 def _fields(tool: Tool) -> str:
     return ", ".join(f"`{name}`" for name in tool.input.model_fields)
+
+
+def _top(problem: ErrorDetails) -> str:
+    return unicode(str(problem["loc"][0])) if problem["loc"] else ""
 
 
 def _path(problem: ErrorDetails) -> str:

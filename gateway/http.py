@@ -1,4 +1,4 @@
-"""The HTTP app: the MCP endpoint behind authentication and Host and Origin checks; probes and metrics for operators."""
+"""The HTTP app: the MCP endpoint behind authentication and Host and Origin checks, the console, probes and metrics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 
 from gateway.background import background
 from gateway.call import Gateway
+from gateway.console.app import Address, console_routes
 from gateway.metrics import CONTENT_TYPE
 from gateway.settings import Settings, is_loopback
 
@@ -38,10 +39,11 @@ def build_http_app(
         port: The port it will be served on.
         verifier: Checks bearer tokens; None serves without authentication.
     """
+    accepted = _accepted(settings, host, port)
     inner = server.streamable_http_app(
         token_verifier=verifier,
         max_request_body_size=settings.max_body,
-        transport_security=_accepted(settings, host, port),
+        transport_security=accepted,
         host=host,
     )
 
@@ -66,8 +68,10 @@ def build_http_app(
         bearer = Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
         middleware = [bearer, Middleware(AuthContextMiddleware)]
     metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
+    address = Address(accepted.allowed_hosts, accepted.allowed_origins)
+    pages = console_routes(gateway, settings, address) if settings.console else []
     return Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, Mount("/", app=inner)],
+        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, *pages, Mount("/", app=inner)],
         middleware=middleware,
         lifespan=lifespan,
     )

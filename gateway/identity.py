@@ -12,7 +12,7 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
 from gateway.principal import Principal
-from gateway.tokens import Token, Tokens
+from gateway.tokens import Audience, Token, Tokens
 
 _REMEMBERED_SECONDS = 5
 _REMEMBERED_TOKENS = 1_000
@@ -32,9 +32,9 @@ class StaticTokenVerifier:
         self._seen: dict[str, tuple[float, Token]] = {}
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return what the token grants, or None if it is unknown, expired or revoked (RFC 6750, section 3.1)."""
+        """Return what the token grants; None if unknown, expired, revoked or not for calls (RFC 6750, section 3.1)."""
         found = await self._find(token)
-        if found is None or not found.good_at(self._now()):
+        if found is None or not found.good_at(self._now()) or found.audience is not Audience.MCP:
             return None
         who = found.principal
         claims = {"iss": "remit", "tenant": who.tenant, "person": who.person, "agent": who.agent}

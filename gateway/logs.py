@@ -1,14 +1,9 @@
-"""What goes to a terminal: the gateway's own log, never tool data, and outsiders' text made visible."""
+"""What goes to a terminal: the gateway's own log, never tool data."""
 
 import logging
 import sys
 
 import structlog
-
-
-def visible(text: str) -> str:
-    """A text with everything that a terminal would obey, or not show, written out."""
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 
 def log_to_stderr() -> None:

@@ -98,6 +98,15 @@ class Settings(BaseSettings):
     allowed_origins: list[str] = []
     """Origin headers accepted from browsers besides the address served on."""
 
+    console: bool = True
+    """Whether people can sign in at `/console` of the HTTP address."""
+
+    console_url: str = ""
+    """The address that people reach the console at, such as `https://remit.example/console`; default: as served."""
+
+    console_session: Annotated[float, Field(gt=0, le=31 * 86_400)] = 8 * 3_600.0
+    """How long a sign-in to the console lasts."""
+
     approval_ttl: Annotated[float, Field(gt=0, le=31 * 86_400)] = 3 * 86_400.0
     """How long a person has to answer; as long again the end is remembered for whoever repeats the call."""
 

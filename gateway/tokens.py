@@ -8,9 +8,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Select, Table, Text, select
+from sqlalchemy import DDL, Column, MetaData, Select, Table, Text, inspect, select
 
 from gateway.database import Database
 from gateway.principal import Principal
@@ -27,7 +28,17 @@ _tokens = Table(
     Column("created_at", Text, nullable=False),
     Column("expires_at", Text, nullable=False),
     Column("revoked_at", Text),
+    Column("audience", Text, nullable=False, server_default="mcp"),
 )
+# Databases of before have the table without it; every token of theirs was for calls.
+_ADD_AUDIENCE = DDL("ALTER TABLE tokens ADD COLUMN audience TEXT NOT NULL DEFAULT 'mcp'")
+
+
+class Audience(StrEnum):
+    """What a token opens. None opens both: what an assistant holds can then never answer a question."""
+
+    MCP = "mcp"
+    CONSOLE = "console"
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Token:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    audience: Audience = Audience.MCP
 
     def good_at(self, now: datetime) -> bool:
         """Say whether it is neither expired nor revoked."""
@@ -55,15 +67,28 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._database = database
         database.create(_metadata)
+        with database.changing() as connection:
+            if "audience" not in {column["name"] for column in inspect(connection).get_columns("tokens")}:
+                connection.execute(_ADD_AUDIENCE)
 
-    def create(self, principal: Principal, now: datetime, expires_at: datetime) -> tuple[str, Token]:
-        """Make a token and return its secret text, which is kept nowhere, with what is known of it."""
+    def create(
+        self, principal: Principal, now: datetime, expires_at: datetime, audience: Audience = Audience.MCP
+    ) -> tuple[str, Token]:
+        """Make a token and return its secret text, which is kept nowhere, with what is known of it.
+
+        Raises:
+            ValueError: If it is for the console and not for a person alone.
+        """
+        if audience is Audience.CONSOLE and (principal.agent is not None or principal.person is None):
+            raise ValueError("only a person signs in to the console: name a person and no agent")
         secret = f"remit_{secrets.token_urlsafe(32)}"
-        token = Token(f"tok_{secrets.token_hex(6)}", principal, now, expires_at, None)
+        token = Token(f"tok_{secrets.token_hex(6)}", principal, now, expires_at, None, audience)
         row = {"tenant": principal.tenant, "person": principal.person, "agent": principal.agent}
         times = {"created_at": now.isoformat(), "expires_at": expires_at.isoformat()}
         with self._database.changing() as connection:
-            connection.execute(_tokens.insert().values(id=token.id, hash=_hash(secret), **row, **times))
+            connection.execute(
+                _tokens.insert().values(id=token.id, hash=hash_of(secret), audience=audience.value, **row, **times)
+            )
         return secret, token
 
     def revoke(self, token_id: str, now: datetime) -> bool:
@@ -74,7 +99,12 @@ class Tokens:
 
     def find(self, secret: str) -> Token | None:
         """Find what is known of a token by its secret text, expired and revoked ones included."""
-        return next(iter(self._read(_KNOWN.where(_tokens.c.hash == _hash(secret)))), None)
+        return next(iter(self._read(_KNOWN.where(_tokens.c.hash == hash_of(secret)))), None)
+
+    def is_good(self, token_id: str, now: datetime) -> bool:
+        """Say whether a token is known by this id, and neither expired nor revoked."""
+        found = self._read(_KNOWN.where(_tokens.c.id == token_id))
+        return any(token.good_at(now) for token in found)
 
     def all(self) -> list[Token]:
         """Every token, oldest first."""
@@ -88,16 +118,18 @@ class Tokens:
 _KNOWN: Select[Any] = select(*(column for column in _tokens.c if column.name != "hash"))
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
+    """What is kept of a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _token(row: Sequence[Any]) -> Token:
-    token_id, tenant, person, agent, created, expires, revoked = row
+    token_id, tenant, person, agent, created, expires, revoked, audience = row
     return Token(
         token_id,
         Principal(tenant, person, agent),
         datetime.fromisoformat(created),
         datetime.fromisoformat(expires),
         datetime.fromisoformat(revoked) if revoked else None,
+        Audience(audience),
     )

@@ -1,4 +1,4 @@
-"""What any test may ask for: a PostgreSQL server, and a database on each of the two kinds."""
+"""What any test may ask for: a PostgreSQL server, and a database on each of the two kinds; options of the suite."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,3 +34,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def company_url(database_url: str, tmp_path: Path) -> str:
     """An empty database for embedded back ends."""
     return database_url or f"sqlite:///{tmp_path}/company.db"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--console-images", metavar="FOLDER", help="keep pictures of the console's pages in a folder")

@@ -19,11 +19,11 @@ from gateway.approvals.book import ApprovalBook, UnknownApproval
 from gateway.approvals.standing import Standing, Terms
 from gateway.catalog import InvalidArguments
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
-from gateway.logs import visible
 from gateway.policy.judge import Policy
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from gateway.settings import Settings, load_settings
+from gateway.visible_text import visible
 
 T = TypeVar("T")
 

@@ -12,8 +12,9 @@ from gateway.cli.journal_export import export
 from gateway.cli.journal_verify import show_key, verify
 from gateway.cli.options import Home
 from gateway.journal import Entry, read_journal
-from gateway.logs import visible
+from gateway.journal.reading import read_whole_call
 from gateway.settings import load_settings
+from gateway.visible_text import visible
 
 app = typer.Typer(help="Read the record of every call.", no_args_is_help=True)
 app.command("key")(show_key)
@@ -64,13 +65,10 @@ def why(
     from gateway.journal.telling import why as told
 
     with load_settings(home=home).open_database() as database:
-        entries = list(read_journal(database, call_id=call_id))
-        # A call that waits for a person is carried out under the name of its approval, one with a key under the key's.
-        named = {str(entry.body[name]) for entry in entries for name in ("approval", "repeats") if entry.body.get(name)}
-        entries += [entry for name in named - {call_id} for entry in read_journal(database, call_id=name)]
+        entries = read_whole_call(database, call_id)
     if not entries:
         raise typer.BadParameter(f"the journal has no call `{call_id}`")
-    for line in told(sorted(entries, key=lambda entry: entry.position)):
+    for line in told(entries):
         typer.echo(line)
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import Progress, track
 
 from gateway.cli.options import Home
-from gateway.logs import visible
 from gateway.settings import Settings, load_settings
+from gateway.visible_text import visible
 
 if TYPE_CHECKING:
     from gateway.journal.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from gateway.call import Gateway
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.logs import log_to_stderr
 from gateway.settings import Settings, is_loopback, load_settings
-from gateway.tokens import Tokens
+from gateway.tokens import Audience, Token, Tokens
 
 log = structlog.get_logger("remit.serve")
 
@@ -65,7 +65,11 @@ def _refuse_open_door(settings: Settings, host: str, no_auth: bool) -> None:
 
 def _has_token(settings: Settings) -> bool:
     with settings.open_database() as database:
-        return database.may_exist and any(token.good_at(utc_now()) for token in Tokens(database).all())
+        return database.may_exist and any(map(_lets_call, Tokens(database).all()))
+
+
+def _lets_call(token: Token) -> bool:
+    return token.audience is Audience.MCP and token.good_at(utc_now())
 
 
 async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -> None:

@@ -9,7 +9,7 @@ from gateway.app import make_home, utc_now
 from gateway.cli.options import Home, Tenant
 from gateway.principal import Principal
 from gateway.settings import load_settings
-from gateway.tokens import Tokens
+from gateway.tokens import Audience, Tokens
 
 app = typer.Typer(help="Make, list and revoke the bearer tokens of HTTP callers.", no_args_is_help=True)
 
@@ -19,6 +19,9 @@ def create(
     person: Annotated[str | None, typer.Option(help="The person behind the calls, such as an email address.")] = None,
     agent: Annotated[str | None, typer.Option(help="The agent that calls, on its own or for the person.")] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="How long the token is good.")] = 30,
+    console: Annotated[
+        bool, typer.Option("--console", help="For a person's sign-in to the console, and for nothing else.")
+    ] = False,
     home: Home = None,
     tenant: Tenant = None,
 ) -> None:
@@ -26,14 +29,16 @@ def create(
     settings = load_settings(home=home, tenant=tenant)
     if person is None and agent is None:
         raise typer.BadParameter("name who calls: --person, --agent or both")
+    now, audience = utc_now(), Audience.CONSOLE if console else Audience.MCP
     try:
         principal = Principal(settings.tenant, person, agent)
+        make_home(settings)
+        with settings.open_database() as database:
+            secret, token = Tokens(database).create(principal, now, now + timedelta(days=days), audience)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    make_home(settings)
-    with settings.open_database() as database:
-        secret, token = Tokens(database).create(principal, utc_now(), utc_now() + timedelta(days=days))
-    typer.echo(f"{token.id} for {principal}, until {token.expires_at:%Y-%m-%d}. It is shown only now:", err=True)
+    where = " at the console" if console else ""
+    typer.echo(f"{token.id} for {principal}{where}, until {token.expires_at:%Y-%m-%d}. It is shown only now:", err=True)
     typer.echo(secret)
 
 
@@ -44,7 +49,7 @@ def list_tokens(home: Home = None) -> None:
         tokens = Tokens(database).all()
     for token in tokens:
         state = "revoked" if token.revoked_at else "in force" if token.good_at(utc_now()) else "expired"
-        typer.echo(f"{token.id}  {state:8}  until {token.expires_at:%Y-%m-%d}  {token.principal}")
+        typer.echo(f"{token.id}  {state:8}  {token.audience:7}  until {token.expires_at:%Y-%m-%d}  {token.principal}")
 
 
 @app.command()

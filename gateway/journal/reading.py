@@ -37,6 +37,23 @@ def read_journal(database: Database, *, call_id: str | None = None, last: int | 
             yield from _made(connection, _ENTRIES.order_by(journal.c.position))
 
 
+def read_whole_call(database: Database, call_id: str) -> list[Entry]:
+    """The entries of a call with those of the calls that it goes by, oldest first; none if there is no such call.
+
+    Args:
+        database: Where the journal is.
+        call_id: A call's id, or an approval's: a call that waits for a person is carried out under its name, one with a
+            key under the key's.
+
+    Raises:
+        JournalUnavailable: If there is no journal to read.
+    """
+    entries = list(read_journal(database, call_id=call_id)) if call_id else []
+    names = {str(entry.body[name]) for entry in entries for name in ("approval", "repeats") if entry.body.get(name)}
+    entries += [entry for name in names - {call_id} for entry in read_journal(database, call_id=name)]
+    return sorted(entries, key=lambda entry: entry.position)
+
+
 def calls_with(
     database: Database,
     kind: Kind,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from gateway.journal.chain import Stored
-from gateway.logs import visible
+from gateway.visible_text import visible
 
 _NAMED = ("person", "agent", "client", "tool", "verdict", "reason", "status", "error", "policy_version", "approval")
 _NAMED_TOO = ("approver", "run", "model", "prompt")

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from gateway.journal.entry import Entry, Kind
-from gateway.logs import visible
+from gateway.visible_text import visible
 
 _LONGEST = 400
 _DECLARED = ("client", "run", "model", "prompt", "key")
@@ -27,8 +29,35 @@ _STATUSES = {
 Body = Mapping[str, Any]
 
 
-def why(entries: Sequence[Entry]) -> Iterator[str]:
-    """Tell a call on one page, line by line, with nothing in it that a terminal would obey.
+@dataclass(frozen=True)
+class Event:
+    """One entry in words.
+
+    Args:
+        position: Its place in the journal.
+        at: When.
+        sentence: What happened.
+        details: What else is recorded of it.
+    """
+
+    position: int
+    at: datetime
+    sentence: str
+    details: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """One call told: the facts by name, its arguments, and what happened, oldest first. Texts are as recorded."""
+
+    facts: tuple[tuple[str, str], ...]
+    arguments: tuple[tuple[str, str], ...]
+    result: str
+    events: tuple[Event, ...]
+
+
+def tell(entries: Sequence[Entry]) -> Story:
+    """Tell a call.
 
     Args:
         entries: The call's entries, oldest first, at least one; with those of the approval that it asked for.
@@ -43,15 +72,33 @@ def why(entries: Sequence[Entry]) -> Iterator[str]:
         ("asked by", _who(facts, first)),
         *((f"{name} said" if name == "client" else name, facts[name]) for name in _DECLARED if facts.get(name)),
         ("tool", facts.get("tool")),
-        *_arguments(facts),
         ("policy", facts.get("policy_version")),
-        ("result", _sentence(last)),
     ]
-    yield from (f"{name:<12} {_shown(value)}" for name, value in page if value is not None)
+    return Story(
+        tuple((name, str(value)) for name, value in page if value is not None),
+        tuple(_arguments(facts)),
+        told_entry(last),
+        tuple(Event(entry.position, entry.at, told_entry(entry), tuple(_details(entry.body))) for entry in entries),
+    )
+
+
+def why(entries: Sequence[Entry]) -> Iterator[str]:
+    """Tell a call on one page, line by line, with nothing in it that a terminal would obey.
+
+    Args:
+        entries: As for `tell`.
+    """
+    story = tell(entries)
+    arguments = [("with", f"{name} = {value}") for name, value in story.arguments]
+    # The policy follows what it judged.
+    before = [fact for fact in story.facts if fact[0] != "policy"]
+    after = [fact for fact in story.facts if fact[0] == "policy"]
+    for name, value in (*before, *arguments, *after, ("result", story.result)):
+        yield f"{name:<12} {_shown(value)}"
     yield ""
-    for entry in entries:
-        yield f"{entry.position:>8}  {entry.at:%Y-%m-%d %H:%M:%S}  {_shown(_sentence(entry))}"
-        yield from (f"{'':31}{_shown(line)}" for line in _details(entry.body))
+    for event in story.events:
+        yield f"{event.position:>8}  {event.at:%Y-%m-%d %H:%M:%S}  {_shown(event.sentence)}"
+        yield from (f"{'':31}{_shown(line)}" for line in event.details)
 
 
 def _who(facts: Body, entry: Entry) -> str:
@@ -63,7 +110,7 @@ def _who(facts: Body, entry: Entry) -> str:
 def _arguments(facts: Body) -> Iterator[tuple[str, str]]:
     for name, value in (facts.get("arguments") or {}).items():
         if value not in (None, [], {}, ""):
-            yield "with", f"{name} = {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _details(body: Body) -> Iterator[str]:
@@ -80,7 +127,8 @@ def _details(body: Body) -> Iterator[str]:
         yield f"{name} = {json.dumps(body[name], ensure_ascii=False)}"
 
 
-def _sentence(entry: Entry) -> str:
+def told_entry(entry: Entry) -> str:
+    """One entry in a sentence; its texts are as recorded."""
     tell = _SENTENCES.get(entry.kind)
     return tell(entry.body) if tell else f"{entry.kind} {json.dumps(entry.body, ensure_ascii=False)}"
 

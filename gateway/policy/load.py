@@ -61,7 +61,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     text = texts.get(approvers.FILE, "")
     approving = approvers.read_approvers(text, reader.types, given_roles, subjects, problems)
     if rules.FILE not in unreadable:
-        answering = {approver.role for approver in approving.approvers}
+        answering = {line.role for line in approving.approvers} | {line.role for line in approving.viewers}
         problems.extend(_loose_ends(found_roles, reader.roles_spoken_of | answering))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))

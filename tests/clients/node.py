@@ -20,15 +20,16 @@ class NodeProgram:
     file: str
     path: str
 
-    def run(self, *arguments: str, home: Path) -> "subprocess.CompletedProcess[str]":
+    def run(self, *arguments: str, home: Path, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run it to its end, whatever its exit code.
 
         Args:
             arguments: Its arguments.
             home: What it takes for the user's home, so that it finds and leaves nothing there.
+            timeout: Seconds it may take.
         """
         command, own = [self.file, *arguments], {**clean(), "PATH": self.path, "HOME": str(home)}
-        return subprocess.run(command, text=True, capture_output=True, check=False, timeout=60, env=own)
+        return subprocess.run(command, text=True, capture_output=True, check=False, timeout=timeout, env=own)
 
 
 def node_program(name: str) -> NodeProgram:

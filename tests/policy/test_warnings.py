@@ -172,6 +172,8 @@ FILES: list[tuple[dict[str, str], list[str]]] = [
      ["approvers.csv:1:31: warning: 2 people must say yes, and 1 may in tenant `acme`"]),
     ({"approvers": "approver, role:lead, *, acme, quorum=2\napprover, role:team, crm_*, *, after=4h",
       "rules": refund("X1", "", "ask")}, []),
+    ({"approvers": "viewer, role:bot, journal, acme\napprover, role:lead, *, acme\n"},
+     ["approvers.csv:1:9: warning: no person has `role:bot` in tenant `acme`"]),
     ({"approvers": "approver, role:lead, *, far"},
      ["approvers.csv:1:11: warning: no person has `role:lead` in tenant `far`"]),
 ]  # fmt: skip

@@ -21,7 +21,7 @@ class Difference:
     """One line that differs.
 
     Args:
-        what: `rule`, `role`, `list`, `approver` or `operator`.
+        what: `rule`, `role`, `list`, `approver`, `operator` or `viewer`.
         name: The rule's id, the list's name, or what the line says.
         change: What happened to it.
         fields: What differs: each field's value before and after; an empty text where there is none.
@@ -48,6 +48,7 @@ def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
         *_lists(old, new),
         *_of("approver", _approvers(old), _approvers(new)),
         *_of("operator", _operators(old), _operators(new)),
+        *_of("viewer", _viewers(old), _viewers(new)),
     )
 
 
@@ -91,6 +92,10 @@ def _approvers(policy: Policy) -> Mapping[str, Mapping[str, str]]:
 
 def _operators(policy: Policy) -> Mapping[str, Mapping[str, str]]:
     return {f"{each.person} runs {each.agent} in {_tenant(each.tenant)}": {} for each in policy.approving.operators}
+
+
+def _viewers(policy: Policy) -> Mapping[str, Mapping[str, str]]:
+    return {f"{each.role} for the {each.view} of {_tenant(each.tenant)}": {} for each in policy.approving.viewers}
 
 
 def _tenant(tenant: str) -> str:

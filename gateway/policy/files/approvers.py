@@ -1,9 +1,10 @@
-"""Reads `approvers.csv`: who may answer what rules ask, how many must say yes, and who operates which agent."""
+"""Reads `approvers.csv`: who may answer what rules ask, how many must say yes, who operates which agent, who looks."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from gateway.policy.files.lines import Cell, Line, read_lines
 from gateway.policy.files.roles import ANY_TENANT, EVERYONE, role_mistake, tenant_mistake
@@ -15,6 +16,7 @@ MAX_QUORUM = 10
 MAX_STANDING = 100
 _APPROVER = "approver, role, tool, tenant"
 _OPERATOR = "operator, agent, person, tenant"
+_VIEWER = "viewer, role, journal or policy, tenant"
 _PARTY = re.compile(r"(agent|person):[^\s:*,]\S{0,199}")
 _DELAY = re.compile(r"([1-9][0-9]{0,3})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -55,12 +57,35 @@ class Operator:
     tenant: str
 
 
+class View(StrEnum):
+    """What a viewer sees of a tenant in the console."""
+
+    JOURNAL = "journal"
+    """Every call: the journal, why each came out as it did, and what they add up to."""
+    POLICY = "policy"
+    """What every role may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """One line: who has the role may look at something in the tenant; tenant `*` is every tenant."""
+
+    role: str
+    view: View
+    tenant: str
+
+    def sees(self, view: View, tenant: str) -> bool:
+        """Whether the line speaks of a view of a tenant."""
+        return self.view is view and self.tenant in (ANY_TENANT, tenant)
+
+
 @dataclass(frozen=True, slots=True)
 class Approving:
     """What `approvers.csv` says, each kind of line in the order of the file."""
 
     approvers: tuple[Approver, ...] = ()
     operators: tuple[Operator, ...] = ()
+    viewers: tuple[Viewer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +116,14 @@ def read_approvers(
     return Approving(
         tuple(each for each in read if isinstance(each, Approver)),
         tuple(each for each in read if isinstance(each, Operator)),
+        tuple(each for each in read if isinstance(each, Viewer)),
     )
 
 
-def _line(line: Line, known: _Known, problems: list[Problem]) -> Approver | Operator | None:
+def _line(line: Line, known: _Known, problems: list[Problem]) -> Approver | Operator | Viewer | None:
     kind = line.cells[0]
     if (reader := _READERS.get(kind.text)) is None:
-        near = suggest(kind.text, _READERS) or ": lines of approvers.csv start with `approver` or `operator`"
+        near = suggest(kind.text, _READERS) or ": lines of approvers.csv start with `approver`, `operator` or `viewer`"
         problems.append(line.problem(kind, f"unknown line type `{kind.text}`{near}"))
         return None
     return reader(line, known, problems)
@@ -111,7 +137,7 @@ def _approver(line: Line, known: _Known, problems: list[Problem]) -> Approver | 
     role, pattern, tenant, *options = rest
     chosen: dict[str, str] = {}
     mistakes = [
-        (role, role_mistake(role.text) or _unknown_role(role.text, known.roles)),
+        (role, role_mistake(role.text) or _unknown_role(role.text, known.roles, "approve")),
         (pattern, patterns.mistake(pattern.text, known.tools)),
         (tenant, tenant_mistake(tenant.text)),
         *((option, _option_mistake(option.text, chosen)) for option in options),
@@ -142,9 +168,24 @@ def _operator(line: Line, known: _Known, problems: list[Problem]) -> Operator | 
     return None if _noted(line, mistakes, problems) else Operator(agent.text, person.text, tenant.text)
 
 
-_READERS: dict[str, Callable[[Line, _Known, list[Problem]], Approver | Operator | None]] = {
+def _viewer(line: Line, known: _Known, problems: list[Problem]) -> Viewer | None:
+    kind, *rest = line.cells
+    if len(rest) != 3:
+        problems.append(line.problem(kind, f"expected 4 columns ({_VIEWER}), found {len(line.cells)}"))
+        return None
+    role, view, tenant = rest
+    mistakes = [
+        (role, role_mistake(role.text) or _unknown_role(role.text, known.roles, "view")),
+        (view, _view_mistake(view.text)),
+        (tenant, tenant_mistake(tenant.text)),
+    ]
+    return None if _noted(line, mistakes, problems) else Viewer(role.text, View(view.text), tenant.text)
+
+
+_READERS: dict[str, Callable[[Line, _Known, list[Problem]], Approver | Operator | Viewer | None]] = {
     "approver": _approver,
     "operator": _operator,
+    "viewer": _viewer,
 }
 
 
@@ -167,6 +208,12 @@ def _option_mistake(text: str, chosen: dict[str, str]) -> str:
     return "" if is_number else f"`{text}` must be a whole number from 1 to {most}"
 
 
+def _view_mistake(text: str) -> str:
+    if text in tuple(View):
+        return ""
+    return f"unknown view `{text}`{suggest(text, tuple(View)) or ': write `journal` or `policy`'}"
+
+
 def _delay(value: str) -> timedelta:
     number, unit = value[:-1], value[-1]
     return timedelta(**{_UNITS[unit]: int(number)})
@@ -178,9 +225,9 @@ def _noted(line: Line, mistakes: Iterable[tuple[Cell, str]], problems: list[Prob
     return bool(noted)
 
 
-def _unknown_role(role: str, roles: frozenset[str] | None) -> str:
+def _unknown_role(role: str, roles: frozenset[str] | None, verb: str) -> str:
     if role == EVERYONE:
-        return f"`{EVERYONE}` cannot approve, because every agent has it too: name a role that people are given"
+        return f"`{EVERYONE}` cannot {verb}, because every agent has it too: name a role that people are given"
     if roles is None or role in roles:
         return ""
     near = suggest(role.removeprefix("role:"), (each.removeprefix("role:") for each in roles), prefix="role:")

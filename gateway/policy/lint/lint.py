@@ -25,7 +25,7 @@ CODES: Mapping[str, str] = {
     "unreachable-tool": "No rule allows the tool or asks for it.",
     "near-name": "A name is very like another that is known.",
     "unused-list": "No condition uses the list.",
-    "no-approver": "Nobody may approve what a rule asks for.",
+    "no-approver": "Nobody may approve what a rule asks for, or has the role of a line of approvers.csv.",
 }
 """Every kind of problem, and what it means."""
 

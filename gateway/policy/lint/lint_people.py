@@ -66,8 +66,9 @@ def _named(condition: Node) -> Iterator[tuple[Fact, Constant]]:
 
 
 def lint_approvers(policy: Policy, rules: Mapping[str, Line], lines: Iterable[Line]) -> Iterator[Problem]:
-    """Lines of `approvers.csv` by which nobody can approve, and rules that ask what nobody may answer."""
-    approver_lines = (line for line in lines if line.cells[0].text == "approver")
+    """Lines of `approvers.csv` by which nobody can approve or look, and rules that ask what nobody may answer."""
+    found = tuple(lines)
+    approver_lines = (line for line in found if line.cells[0].text == "approver")
     for approver, line in zip(policy.approving.approvers, approver_lines, strict=True):
         where = "any tenant" if approver.tenant == ANY_TENANT else f"tenant `{approver.tenant}`"
         people = _people_who_answer_like(policy, approver)
@@ -79,6 +80,11 @@ def lint_approvers(policy: Policy, rules: Mapping[str, Line], lines: Iterable[Li
             yield line.warning(option, "no-approver", message)
         if message := patterns.cut_word(approver.pattern):
             yield line.warning(line.cells[2], "cut-word", message)
+    viewer_lines = (line for line in found if line.cells[0].text == "viewer")
+    for viewer, line in zip(policy.approving.viewers, viewer_lines, strict=True):
+        if not _people_with(policy, viewer.role, viewer.tenant):
+            where = "any tenant" if viewer.tenant == ANY_TENANT else f"tenant `{viewer.tenant}`"
+            yield line.warning(line.cells[1], "no-approver", f"no person has `{viewer.role}` in {where}")
     for rule in policy.rules:
         if rule.effect is Verdict.ASK and (tool_and_tenant := _unanswered(policy, rule)):
             tool, tenant = tool_and_tenant

@@ -1,0 +1,68 @@
+"""What waits for an answer, and how much this person answered lately."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from statistics import median
+
+import anyio.to_thread
+from starlette.responses import Response
+
+from gateway.approvals import Approval, State
+from gateway.approvals.answering import obstacle
+from gateway.console.seeing import may_see_question
+from gateway.console.visit import Visit
+from gateway.effect_words import effect_sentence
+from gateway.journal.counting import answers_by
+
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A question in the list."""
+
+    approval: Approval
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """How much a person answered lately, and how long the questions had waited: the median."""
+
+    hour: int
+    day: int
+    wait: timedelta | None
+
+
+async def show(visit: Visit) -> Response:
+    """Show the inbox."""
+    recent = await visit.console.gateway.approvals.recent(visit.person.tenant, visit.now)
+    pending = [each for each in recent if each.state(visit.now) is State.PENDING]
+    seen = [each for each in pending if may_see_question(visit.policy, visit.person, each)]
+    own = [each for each in seen if not obstacle(each, visit.person, visit.policy, visit.now)]
+    return visit.page(
+        "inbox.html",
+        mine=_waiting(visit, own),
+        others=_waiting(visit, [each for each in seen if each not in own]),
+        answered=await _answered(visit),
+    )
+
+
+def _waiting(visit: Visit, approvals: Sequence[Approval]) -> list[Waiting]:
+    tools = visit.console.gateway.catalog.tools
+    return [
+        Waiting(each, effect_sentence(tools[each.question.tool], each.arguments))
+        for each in sorted(approvals, key=lambda each: each.question.expires_at)
+        if each.question.tool in tools
+    ]
+
+
+async def _answered(visit: Visit) -> Answered:
+    given = await anyio.to_thread.run_sync(
+        answers_by, visit.console.journal, visit.person.tenant, visit.session.person, visit.now - _DAY
+    )
+    waits = [wait.total_seconds() for _, wait in given]
+    return Answered(
+        sum(at >= visit.now - _HOUR for at, _ in given), len(given), timedelta(seconds=median(waits)) if waits else None
+    )

@@ -1,0 +1,82 @@
+"""What a page gets: the console, the request, and the person who is signed in."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gateway.call import Gateway
+from gateway.console.attempts import Attempts
+from gateway.console.forms import Form
+from gateway.console.seeing import may_view
+from gateway.console.sessions import Session, Sessions
+from gateway.policy.files.approvers import View
+from gateway.policy.judge import Policy
+from gateway.principal import Principal
+from gateway.tokens import Tokens
+
+ROOT = "/console"
+COOKIE = "remit_console"
+
+
+@dataclass(frozen=True)
+class Console:
+    """Everything that pages need, wired once by `app.py` of this folder."""
+
+    gateway: Gateway
+    journal: Path
+    tokens: Tokens
+    sessions: Sessions
+    attempts: Attempts
+    pages: Environment
+    secure: bool
+    max_form: int
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request of a person who is signed in; of a POST its form, whose token has been checked."""
+
+    console: Console
+    request: Request
+    session: Session
+    form: Form = field(default_factory=dict)
+
+    @property
+    def person(self) -> Principal:
+        """Who visits."""
+        return self.session.principal
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.console.gateway.policy.current
+
+    @property
+    def now(self) -> datetime:
+        """The time, with zone."""
+        return self.console.gateway.now()
+
+    def page(self, name: str, status: int = 200, **shown: Any) -> HTMLResponse:  # noqa: ANN401 - a template's values
+        """Render a template."""
+        frame = {
+            "session": self.session,
+            "here": self.request.url.path,
+            "now": self.now,
+            "sees_journal": may_view(self.policy, self.person, View.JOURNAL),
+        }
+        text = self.console.pages.get_template(name).render(**frame, **shown)
+        return HTMLResponse(text, status)
+
+
+Page = Callable[[Visit], Awaitable[Response]]
+
+
+def back_to(path: str) -> Response:
+    """Send the browser to a page of the console with a fresh request, so that loading it again repeats nothing."""
+    return RedirectResponse(f"{ROOT}{path}", 303)

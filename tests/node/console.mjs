@@ -1,0 +1,106 @@
+// Drives the console in a real Chromium. Arguments: one JSON object, `task` names the function below. Prints JSON.
+import { chromium } from "playwright-core";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const given = JSON.parse(process.argv[2]);
+const noise = [];
+
+// Whatever a browser complains about: a blocked script or style, an exception, a failed request.
+function listen(page) {
+  page.on("console", (message) => message.type() === "error" && noise.push(message.text()));
+  page.on("pageerror", (error) => noise.push(String(error)));
+  page.on("requestfailed", (request) => noise.push(`${request.url()} failed`));
+}
+
+async function signIn(page, path) {
+  await page.goto(given.url + path);
+  await page.keyboard.type(given.token);
+  await Promise.all([page.waitForURL((url) => !url.pathname.endsWith("/sign-in")), page.keyboard.press("Enter")]);
+}
+
+// Tab until an element like this has the focus, as somebody without a mouse does.
+async function tabTo(page, selector, text = "") {
+  for (let count = 0; count < 150; count++) {
+    await page.keyboard.press("Tab");
+    const there = await page.evaluate(
+      ([selector, text]) => {
+        const focused = document.activeElement;
+        return focused.matches(selector) && focused.textContent.includes(text);
+      },
+      [selector, text],
+    );
+    if (there) return;
+  }
+  throw new Error(`no Tab leads to ${selector} ${text}`);
+}
+
+async function answerWithChanges(page) {
+  await signIn(page, `/console/approvals/${given.question}`);
+  await tabTo(page, "summary", "Approve with changes");
+  await page.keyboard.press("Enter");
+  await tabTo(page, "[name='arg.subject']");
+  await page.keyboard.press("Control+A");
+  await page.keyboard.type(given.subject);
+  await tabTo(page, "#edit-note");
+  if (given.javascript) await page.locator("#checked:has-text('Send an email')").waitFor();
+  const checked = await page.locator("#checked").innerText();
+  await page.keyboard.type("read and changed");
+  await tabTo(page, "button", "Approve with these changes");
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  return { checked, page: await page.locator("main").innerText() };
+}
+
+async function approve(page) {
+  await signIn(page, "/console/");
+  await tabTo(page, `a[href$='${given.question}']`);
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  await tabTo(page, "button", "Approve");
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  return { page: await page.locator("main").innerText() };
+}
+
+async function look(page) {
+  const found = {};
+  const sizes = { desktop: { width: 1280, height: 860 }, phone: { width: 390, height: 844 } };
+  if (given.path) await signIn(page, given.path);
+  for (const [name, path] of Object.entries(given.pages)) {
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const [size, viewport] of Object.entries(sizes)) {
+        await page.setViewportSize(viewport);
+        await page.goto(given.url + path);
+        await page.evaluate(() => document.querySelectorAll("details.more").forEach((each) => (each.open = true)));
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate(() => globalThis.axe.run());
+        const told = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        found[`${name} ${colorScheme} ${size}`] = [
+          ...told.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html).join(" | ")}`),
+          ...(wide > 0 ? [`scrolls sideways by ${wide} px`] : []),
+        ];
+        await page.evaluate(() => document.querySelectorAll("details.more").forEach((each) => (each.open = false)));
+        const file = `${given.shots}/console-${name}-${size}${colorScheme === "dark" ? "-dark" : ""}.png`;
+        if (given.shots) await page.screenshot({ path: file, fullPage: true });
+      }
+    }
+  }
+  return { found };
+}
+
+const tasks = { answerWithChanges, approve, look };
+const browser = await chromium.launch({
+  executablePath: given.chromium,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+});
+try {
+  const context = await browser.newContext({ javaScriptEnabled: given.javascript ?? true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  listen(page);
+  const result = await tasks[given.task](page);
+  console.log(JSON.stringify({ ...result, noise }));
+} finally {
+  await browser.close();
+}
