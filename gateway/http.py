@@ -22,12 +22,19 @@ from starlette.routing import Mount, Route
 from gateway.background import background
 from gateway.call import Gateway
 from gateway.console.app import Address, console_routes
+from gateway.database import Database
 from gateway.metrics import CONTENT_TYPE
 from gateway.settings import Settings, is_loopback
 
 
 def build_http_app(
-    gateway: Gateway, server: Server[Any], settings: Settings, host: str, port: int, verifier: TokenVerifier | None
+    gateway: Gateway,
+    server: Server[Any],
+    settings: Settings,
+    host: str,
+    port: int,
+    verifier: TokenVerifier | None,
+    database: Database | None = None,
 ) -> Starlette:
     """Make the ASGI app.
 
@@ -38,6 +45,7 @@ def build_http_app(
         host: The address it will be served on; decides which Host headers are accepted.
         port: The port it will be served on.
         verifier: Checks bearer tokens; None serves without authentication.
+        database: Where the console finds the journal and keeps who is signed in; None serves no console.
     """
     accepted = _accepted(settings, host, port)
     inner = server.streamable_http_app(
@@ -69,7 +77,7 @@ def build_http_app(
         middleware = [bearer, Middleware(AuthContextMiddleware)]
     metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
     address = Address(accepted.allowed_hosts, accepted.allowed_origins)
-    pages = console_routes(gateway, settings, address) if settings.console else []
+    pages = console_routes(gateway, database, settings, address) if settings.console and database else []
     return Starlette(
         routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, *pages, Mount("/", app=inner)],
         middleware=middleware,

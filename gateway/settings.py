@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     console: bool = True
     """Whether people can sign in at `/console` of the HTTP address."""
 
-    console_url: str = ""
-    """The address that people reach the console at, such as `https://remit.example/console`; default: as served."""
+    console_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?)?$")] = ""
+    """The base of the console's public address; empty means the address served on."""
 
     console_session: Annotated[float, Field(gt=0, le=31 * 86_400)] = 8 * 3_600.0
     """How long a sign-in to the console lasts."""

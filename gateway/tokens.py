@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DDL, Column, MetaData, Select, Table, Text, inspect, select
+from sqlalchemy import Column, MetaData, Select, Table, Text, inspect, select, text
 
 from gateway.database import Database
 from gateway.principal import Principal
@@ -31,7 +31,7 @@ _tokens = Table(
     Column("audience", Text, nullable=False, server_default="mcp"),
 )
 # Databases of before have the table without it; every token of theirs was for calls.
-_ADD_AUDIENCE = DDL("ALTER TABLE tokens ADD COLUMN audience TEXT NOT NULL DEFAULT 'mcp'")
+_ADD_AUDIENCE = text("ALTER TABLE tokens ADD COLUMN audience TEXT NOT NULL DEFAULT 'mcp'")
 
 
 class Audience(StrEnum):

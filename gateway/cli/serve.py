@@ -83,7 +83,7 @@ async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -
         async with open_gateway(settings) as gateway:
             named = principal_named(settings, "--no-auth") if no_auth else None
             verifier = None if no_auth else StaticTokenVerifier(Tokens(database), utc_now)
-            app = build_http_app(gateway, build_server(gateway, named), settings, host, port, verifier)
+            app = build_http_app(gateway, build_server(gateway, named), settings, host, port, verifier, database)
             config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
             _announce(gateway, f"http://{host}:{port}/mcp", str(named or "bearer tokens"))
             await uvicorn.Server(config).serve()

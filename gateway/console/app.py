@@ -24,6 +24,7 @@ from gateway.console.guard import Guard
 from gateway.console.rendering import environment
 from gateway.console.sessions import Sessions
 from gateway.console.visit import COOKIE, ROOT, Console, Page, Visit
+from gateway.database import Database
 from gateway.journal import JournalUnavailable
 from gateway.settings import Settings
 from gateway.tokens import Tokens
@@ -55,19 +56,21 @@ class Address:
     origins: Sequence[str]
 
 
-def console_routes(gateway: Gateway, settings: Settings, address: Address) -> list[BaseRoute]:
+def console_routes(gateway: Gateway, database: Database, settings: Settings, address: Address) -> list[BaseRoute]:
     """The routes of the console for the gateway's HTTP app.
 
     Args:
         gateway: What it shows, and what answers pass through.
+        database: Where journal, tokens and sessions are.
         settings: Where the console is reached, and how long a sign-in lasts.
         address: The accepted hosts and origins of the address served on.
     """
+    tokens = Tokens(database)
     console = Console(
         gateway=gateway,
-        journal=settings.database,
-        tokens=Tokens(settings.database),
-        sessions=Sessions(settings.database, timedelta(seconds=settings.console_session)),
+        database=database,
+        tokens=tokens,
+        sessions=Sessions(database, tokens, timedelta(seconds=settings.console_session)),
         attempts=Attempts(),
         pages=environment(),
         secure=settings.console_url.startswith("https://"),

@@ -31,7 +31,7 @@ async def show(visit: Visit) -> Response:
         raise HTTPException(404)
     words, step, steps, form = _SPANS[name]
     counted = await anyio.to_thread.run_sync(
-        count_journal, visit.console.journal, visit.person.tenant, visit.now, step, steps
+        count_journal, visit.console.database, visit.person.tenant, visit.now, step, steps
     )
     labels = [stretch.begins.strftime(form) for stretch in counted.stretches]
     cut = counted.since if counted.since > counted.stretches[0].begins + step else None

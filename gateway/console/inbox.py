@@ -60,7 +60,7 @@ def _waiting(visit: Visit, approvals: Sequence[Approval]) -> list[Waiting]:
 
 async def _answered(visit: Visit) -> Answered:
     given = await anyio.to_thread.run_sync(
-        answers_by, visit.console.journal, visit.person.tenant, visit.session.person, visit.now - _DAY
+        answers_by, visit.console.database, visit.person.tenant, visit.session.person, visit.now - _DAY
     )
     waits = [wait.total_seconds() for _, wait in given]
     return Answered(

@@ -30,7 +30,7 @@ async def show(visit: Visit) -> Response:
     search = Search(**{**given, **times})  # type: ignore[arg-type]
     before = visit.request.query_params.get("before", "")
     found = await anyio.to_thread.run_sync(
-        partial(search_journal, visit.console.journal, visit.person.tenant, search, _position(before))
+        partial(search_journal, visit.console.database, visit.person.tenant, search, _position(before))
     )
     return visit.page(
         "journal.html",

@@ -124,7 +124,7 @@ def _most_standing(visit: Visit, approval: Approval) -> int:
 
 
 async def _entries(visit: Visit, name: str) -> list[Entry]:
-    return await anyio.to_thread.run_sync(lambda: list(read_journal(visit.console.journal, call_id=name)))
+    return await anyio.to_thread.run_sync(lambda: list(read_journal(visit.console.database, call_id=name)))
 
 
 async def _before(visit: Visit, approval: Approval) -> tuple[Entry, ...]:
@@ -132,5 +132,5 @@ async def _before(visit: Visit, approval: Approval) -> tuple[Entry, ...]:
     question = approval.question
     who, run = question.principal, str(question.said.get("run") or "")
     search = Search(until=question.asked_at, person=who.person or "", agent=who.agent or "", run=run)
-    find = partial(search_journal, visit.console.journal, who.tenant, search, most=200)
+    find = partial(search_journal, visit.console.database, who.tenant, search, most=200)
     return (await anyio.to_thread.run_sync(find)).entries

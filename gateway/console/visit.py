@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
@@ -15,6 +14,7 @@ from gateway.console.attempts import Attempts
 from gateway.console.forms import Form
 from gateway.console.seeing import may_view
 from gateway.console.sessions import Session, Sessions
+from gateway.database import Database
 from gateway.policy.files.approvers import View
 from gateway.policy.judge import Policy
 from gateway.principal import Principal
@@ -29,7 +29,7 @@ class Console:
     """Everything that pages need, wired once by `app.py` of this folder."""
 
     gateway: Gateway
-    journal: Path
+    database: Database
     tokens: Tokens
     sessions: Sessions
     attempts: Attempts

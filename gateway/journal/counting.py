@@ -81,9 +81,7 @@ def count_journal(database: Database, tenant: str, until: datetime, step: timede
     return Counted(tuple(stretches.values()), truly)
 
 
-def answers_by(
-    database: Database, tenant: str, person: str, since: datetime
-) -> list[tuple[datetime, timedelta]]:
+def answers_by(database: Database, tenant: str, person: str, since: datetime) -> list[tuple[datetime, timedelta]]:
     """When a person answered questions, and how long after each was asked; oldest first.
 
     Args:

@@ -70,9 +70,7 @@ class Found:
     older: int | None
 
 
-def search_journal(
-    database: Database, tenant: str, search: Search, before: int | None = None, most: int = 50
-) -> Found:
+def search_journal(database: Database, tenant: str, search: Search, before: int | None = None, most: int = 50) -> Found:
     """Find a tenant's entries.
 
     Args:
@@ -100,7 +98,7 @@ def newest_position(connection: Connection) -> int:
 
 
 def says(name: str, value: str) -> ColumnElement[bool]:
-    """That a body says this somewhere: found as text, for a body has one spelling; whoever needs to be sure looks in it.
+    """That a body says this somewhere: found as text, for a body has one spelling. Whoever must be sure looks in it.
 
     The database's own JSON functions fail on half of a surrogate pair, which a caller can put into a tool's name.
     """

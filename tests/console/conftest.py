@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from html import unescape
@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from gateway.answer import Answer
 from gateway.app import open_gateway
 from gateway.call import Gateway, ToolCall, call_tool
+from gateway.database import Database
 from gateway.declared import Declared
 from gateway.http import build_http_app
 from gateway.identity import StaticTokenVerifier
@@ -57,7 +59,7 @@ approver, role:lead, email_*, *
 viewer, role:auditor, journal, larkspur
 viewer, role:auditor, policy, larkspur
 """
-REFUND = {"order_id": "ord_abcd2345", "amount": 80, "currency": "EUR", "reason": "late"}
+REFUND: dict[str, Any] = {"order_id": "ord_abcd2345", "amount": 80, "currency": "EUR", "reason": "late"}
 
 
 def person(name: str, tenant: str = "larkspur") -> Principal:
@@ -88,7 +90,7 @@ class Site:
     app: Starlette
     tokens: Tokens
     clock: Clock
-    database: Path
+    database: Database
 
     def token(self, who: Principal, audience: Audience = Audience.CONSOLE) -> str:
         return self.tokens.create(who, self.clock(), self.clock() + timedelta(days=30), audience)[0]
@@ -146,6 +148,17 @@ OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 @pytest.fixture
 def site(tmp_path: Path) -> OpenSite:
+    """Opens a site on files."""
+    return _site(tmp_path, "")
+
+
+@pytest.fixture
+def site_on_each(tmp_path: Path, database_url: str) -> OpenSite:
+    """Opens a site on files, and one on PostgreSQL."""
+    return _site(tmp_path, database_url)
+
+
+def _site(tmp_path: Path, url: str) -> OpenSite:
     policies = tmp_path / "policies"
     policies.mkdir()
     (policies / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
@@ -155,12 +168,13 @@ def site(tmp_path: Path) -> OpenSite:
     @asynccontextmanager
     async def open_(**chosen: Any) -> AsyncIterator[Site]:
         clock = Clock()
-        settings = Settings(home=tmp_path / "home", policies=policies, **chosen)
-        async with open_gateway(settings) as opened:
+        settings = Settings(home=tmp_path / "home", policies=policies, database_url=SecretStr(url), **chosen)
+        async with open_gateway(settings) as opened, AsyncExitStack() as stack:
+            database = stack.enter_context(settings.open_database())
             gateway = replace(opened, now=clock)
-            tokens = Tokens(settings.database)
+            tokens = Tokens(database)
             verifier = StaticTokenVerifier(tokens, clock)
-            app = build_http_app(gateway, build_server(gateway, None), settings, "127.0.0.1", 8900, verifier)
-            yield Site(gateway, app, tokens, clock, settings.database)
+            app = build_http_app(gateway, build_server(gateway, None), settings, "127.0.0.1", 8900, verifier, database)
+            yield Site(gateway, app, tokens, clock, database)
 
     return open_

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.database import Database
 from gateway.journal import Entry, read_journal
 from tests.clients.node import node_program
 from tests.processes import Served, make_token, remit, serving
@@ -67,7 +68,8 @@ class Company:
         return found
 
     def entries(self) -> list[Entry]:
-        return list(read_journal(self.home / "remit.db"))
+        with Database.in_file(self.home / "remit.db") as database:
+            return list(read_journal(database))
 
     def drive(self, task: str, person: str, home: Path, **given: Any) -> dict[str, Any]:
         """Let a person do something in a browser, with a console token made for that."""

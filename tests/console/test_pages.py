@@ -9,8 +9,8 @@ from tests.console.conftest import ANA, INES, MAYA, OTTO, REFUND, TOM, TRIAGE, O
 DENIED = {**REFUND, "amount": 501}
 
 
-async def test_the_journal_is_for_viewers_that_policy_names(site: OpenSite) -> None:
-    async with site() as opened:
+async def test_the_journal_is_for_viewers_that_policy_names(site_on_each: OpenSite) -> None:
+    async with site_on_each() as opened:
         for who, status in ((INES, 200), (MAYA, 404), (TOM, 404)):
             async with opened.signed_in(who) as somebody:
                 for path in ("/journal", "/charts"):
@@ -19,8 +19,8 @@ async def test_the_journal_is_for_viewers_that_policy_names(site: OpenSite) -> N
                 assert ('href="/console/journal"' in links) is (status == 200)
 
 
-async def test_the_journal_shows_one_tenant_and_finds_by_what_is_known(site: OpenSite) -> None:
-    async with site() as opened, opened.signed_in(INES) as ines:
+async def test_the_journal_shows_one_tenant_and_finds_by_what_is_known(site_on_each: OpenSite) -> None:
+    async with site_on_each() as opened, opened.signed_in(INES) as ines:
         await opened.call(OTTO, "crm_search_contacts", query="theirs")
         await opened.call(ANA, "crm_search_contacts", query="x")
         await opened.call(ANA, "crm_issue_refund", **DENIED)
@@ -49,8 +49,8 @@ async def test_the_journal_shows_one_tenant_and_finds_by_what_is_known(site: Ope
         assert "Not a time" in await ines.see("/journal?since=yesterday")
 
 
-async def test_the_journal_is_read_page_by_page_without_gap_or_double(site: OpenSite) -> None:
-    async with site() as opened, opened.signed_in(INES) as ines:
+async def test_the_journal_is_read_page_by_page_without_gap_or_double(site_on_each: OpenSite) -> None:
+    async with site_on_each() as opened, opened.signed_in(INES) as ines:
         for number in range(60):
             await opened.call(ANA, "crm_search_contacts", query=f"{number}")
         seen, path = [], "/journal?tool=crm_search_contacts"
@@ -63,8 +63,8 @@ async def test_the_journal_is_read_page_by_page_without_gap_or_double(site: Open
         assert seen == expected[::-1]
 
 
-async def test_why_is_told_to_who_called_who_may_answer_and_viewers(site: OpenSite) -> None:
-    async with site() as opened:
+async def test_why_is_told_to_who_called_who_may_answer_and_viewers(site_on_each: OpenSite) -> None:
+    async with site_on_each() as opened:
         await opened.call(ANA, "crm_issue_refund", **DENIED)
         [denied] = [entry.call_id for entry in opened.entries()]
         question = await opened.ask(ANA, "crm_issue_refund", **REFUND)
@@ -77,8 +77,8 @@ async def test_why_is_told_to_who_called_who_may_answer_and_viewers(site: OpenSi
                 await somebody.see(f"/calls/{question}", asked)
 
 
-async def test_a_policy_viewer_reads_what_every_role_may_do_and_others_their_own(site: OpenSite) -> None:
-    async with site() as opened:
+async def test_a_policy_viewer_reads_what_every_role_may_do_and_others_their_own(site_on_each: OpenSite) -> None:
+    async with site_on_each() as opened:
         async with opened.signed_in(INES) as ines:
             listed = text_of(await ines.see("/roles"))
             assert "agent person:ana@larkspur.example" in listed
@@ -95,8 +95,8 @@ async def test_a_policy_viewer_reads_what_every_role_may_do_and_others_their_own
 
 
 @pytest.mark.parametrize("span", ["day", "week", "month"])
-async def test_charts_say_in_words_and_tables_what_they_draw(site: OpenSite, span: str) -> None:
-    async with site() as opened, opened.signed_in(INES) as ines:
+async def test_charts_say_in_words_and_tables_what_they_draw(site_on_each: OpenSite, span: str) -> None:
+    async with site_on_each() as opened, opened.signed_in(INES) as ines:
         empty = text_of(await ines.see(f"/charts?span={span}"))
         assert "0 calls ran, 0 waited for approval, and 0 were refused" in empty
         for _ in range(3):

@@ -1,6 +1,7 @@
 """One page holds everything that an answer needs, and nothing on it deceives or runs."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -61,9 +62,13 @@ async def test_the_page_says_what_would_happen_why_and_who_asks(site: OpenSite) 
 
 
 async def test_a_letter_is_shown_as_it_would_go_out_with_strangers_marked(site: OpenSite) -> None:
-    mail = {"mailbox": "support@larkspur.example", "subject": "Your order", "body": "Dear Kim,\n\n  it is on its way."}
+    mail: dict[str, Any] = {
+        "mailbox": "support@larkspur.example",
+        "subject": "Your order",
+        "body": "Dear Kim,\n\n  it is on its way.",
+    }
     async with site() as opened, opened.signed_in(MAYA) as maya:
-        to = {"to": ["kim@customer.example", "tom@larkspur.example"]}
+        to: dict[str, Any] = {"to": ["kim@customer.example", "tom@larkspur.example"]}
         question = await opened.ask(ANA, "email_send_message", **mail, **to)
         shown = await maya.see(f"/approvals/{question}")
     page = text_of(shown)
@@ -76,7 +81,7 @@ async def test_a_letter_is_shown_as_it_would_go_out_with_strangers_marked(site: 
 async def test_a_change_is_shown_against_the_record_as_it_is_now(site: OpenSite) -> None:
     async with site() as opened, opened.signed_in(MAYA) as maya:
         ticket = await add_ticket(opened)
-        asked = {"ticket_id": ticket, "version": 1, "status": "solved", "tags": ["late"]}
+        asked: dict[str, Any] = {"ticket_id": ticket, "version": 1, "status": "solved", "tags": ["late"]}
         question = await opened.ask(ANA, "ticket_update_ticket", **asked)
         page = text_of(await maya.see(f"/approvals/{question}"))
         reads = [entry for entry in opened.entries() if entry.body.get("client") == "remit console"]
@@ -99,7 +104,7 @@ async def test_text_of_outsiders_and_agents_is_text_wherever_it_is_shown(site: O
         ticket = await add_ticket(opened, subject=f"zebra {poison}", body=poison)
         declared = {"remit/run": poison, "remit/model": poison, "remit/case": {"recommendation": poison}}
         reply = await opened.ask(TRIAGE, "ticket_add_reply", declared, ticket_id=ticket, body=poison)
-        mail = {
+        mail: dict[str, Any] = {
             "mailbox": "support@larkspur.example",
             "to": ["kim@customer.example"],
             "subject": poison,
@@ -120,7 +125,11 @@ async def test_text_of_outsiders_and_agents_is_text_wherever_it_is_shown(site: O
 
 
 async def test_what_deceives_in_a_recipient_is_marked_and_told_first(site: OpenSite) -> None:
-    mail = {"mailbox": "support@larkspur.example", "subject": "Invoice\u200b", "body": "See p\u0430ypal.com \u2800now"}
+    mail: dict[str, Any] = {
+        "mailbox": "support@larkspur.example",
+        "subject": "Invoice\u200b",
+        "body": "See p\u0430ypal.com \u2800now",
+    }
     async with site() as opened, opened.signed_in(MAYA) as maya:
         question = await opened.ask(ANA, "email_send_message", to=["kim@xn--pypal-4ve.com"], **mail)
         page = text_of(await maya.see(f"/approvals/{question}"))

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from gateway.principal import Principal
 from gateway.tokens import Audience, Tokens
@@ -74,18 +75,18 @@ async def test_a_console_token_opens_nothing_at_mcp(site: OpenSite) -> None:
         assert answer.status_code == 401
 
 
-async def test_a_home_of_before_keeps_its_tokens_for_calls(site: OpenSite) -> None:
-    async with site() as opened:
+async def test_a_database_of_before_keeps_its_tokens_for_calls(site_on_each: OpenSite) -> None:
+    async with site_on_each() as opened:
         secret = opened.token(MAYA, Audience.MCP)
-        with opened.tokens._open() as connection:
-            connection.execute("ALTER TABLE tokens DROP COLUMN audience")
+        with opened.database.changing() as connection:
+            connection.execute(text("ALTER TABLE tokens DROP COLUMN audience"))
         found = Tokens(opened.database).find(secret)
         assert found is not None
         assert found.audience is Audience.MCP
 
 
-async def test_a_session_ends_by_time_by_signing_out_and_with_its_token(site: OpenSite) -> None:
-    async with site(console_session=3_600) as opened:
+async def test_a_session_ends_by_time_by_signing_out_and_with_its_token(site_on_each: OpenSite) -> None:
+    async with site_on_each(console_session=3_600) as opened:
         async with opened.signed_in(MAYA) as maya:
             opened.clock.ahead = timedelta(minutes=59)
             await maya.see("/")
@@ -107,7 +108,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(site: OpenS
     async with site() as opened, opened.browser() as http:
         plain = (await http.post("/console/sign-in", data={"token": opened.token(MAYA)})).headers["set-cookie"]
     async with (
-        site(console_url="https://remit.example/console") as opened,
+        site(console_url="https://remit.example") as opened,
         opened.browser(Host="remit.example") as http,
     ):
         behind = await http.post("/console/sign-in", data={"token": opened.token(MAYA)})
@@ -121,7 +122,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(site: OpenS
 async def test_the_name_of_a_session_is_kept_nowhere(site: OpenSite) -> None:
     async with site() as opened, opened.signed_in(MAYA) as maya:
         secret = maya.http.cookies["remit_console"]
-        assert secret.encode() not in opened.database.read_bytes()
+        assert secret.encode() not in opened.database.path.read_bytes()
         assert secret not in await maya.see("/")
 
 
