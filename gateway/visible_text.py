@@ -70,8 +70,8 @@ def _by_character(text: str) -> Iterator[Piece]:
         if _is_hidden(char):
             if start < position:
                 yield Piece(text[start:position], text[start:position])
-            name = unicodedata.name(char, "control character").lower()
-            yield Piece(char, f"U+{ord(char):04X}", f"{_kind(char)}: {name}")
+            name = unicodedata.name(char, "").lower()
+            yield Piece(char, f"U+{ord(char):04X}", f"{_kind(char)}: {name}" if name else _kind(char))
             start = position + 1
     if start < len(text):
         yield Piece(text[start:], text[start:])
@@ -100,14 +100,11 @@ def _deceit(token: str) -> str:
     """What deceives about a token's letters: several scripts in one word, or a domain that is not plain ASCII."""
     bare = "".join(char for char in token if not _is_hidden(char)).strip(".!?")
     name = bare.rpartition("@")[2]
-    if "@" in bare or _NAME.fullmatch(name):
-        if foreign := _ascii_form(name):
-            written, ascii_form = foreign
-            reads = f"reads `{written}`, is `{ascii_form}`"
-            return f"{reads}: {_told(scripts(written))}"
-        if mixed := _mixed(bare):
-            return mixed
-        return ""
+    is_address = "@" in bare or _NAME.fullmatch(name)
+    if is_address and (foreign := _ascii_form(name)):
+        written, ascii_form = foreign
+        told = _told(scripts("".join(label for label in written.split(".") if not label.isascii())))
+        return f"reads `{written}`, is `{ascii_form}`: {told}"
     return "" if bare.isascii() else _mixed(bare)
 
 

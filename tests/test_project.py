@@ -52,6 +52,13 @@ def test_the_wheel_holds_the_three_packages_and_the_policy_files_and_nothing_els
         "orchestrator",
         "policies",
     }
-    for needed in ("policies/rules.csv", "policies/roles.csv", "policies/model.conf", "gateway/cli/__init__.py"):
+    for needed in (
+        "policies/rules.csv",
+        "policies/roles.csv",
+        "policies/model.conf",
+        "gateway/cli/__init__.py",
+        "gateway/console/templates/question.html",
+        "gateway/console/static/console.css",
+    ):
         assert Path(needed) in names
     assert not [name for name in names if "__pycache__" in name.parts or "node_modules" in name.parts]

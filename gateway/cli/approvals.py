@@ -19,11 +19,12 @@ from gateway.approvals.book import ApprovalBook, UnknownApproval
 from gateway.approvals.standing import Standing, Terms
 from gateway.catalog import InvalidArguments
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.effect_words import effect_sentence
 from gateway.policy.judge import Policy
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from gateway.settings import Settings, load_settings
-from gateway.visible_text import visible
+from gateway.visible_text import deceits, visible
 
 T = TypeVar("T")
 
@@ -69,6 +70,8 @@ def show(approval_id: str, home: Home = None, policies: Policies = None, tenant:
             typer.echo(f"{name:<14}{visible(str(value))}")
     for remark in approval.remarks:
         typer.echo(visible(f"{'replied' if remark.is_reply else 'asked back':<14}{remark.by}: {remark.text}"))
+    for deceit in deceits(json.dumps(approval.arguments, ensure_ascii=False).replace("\\n", " ")):
+        typer.echo(f"{'look out':<14}{visible(deceit)}")
     if approval.edit:
         typer.echo("proposed      " + _json(approval.question.arguments))
     typer.echo("arguments     " + _json(approval.arguments))
@@ -81,8 +84,10 @@ def _told(approval: Approval, policy: Policy) -> dict[str, str]:
     tenant = question.principal.tenant
     roles = sorted({line.role for line in policy.approving.approvers if line.answers_for(question.tool, tenant)})
     votes = approval.votes if approval.refusal is None else (approval.refusal,)
+    tool = next((each for each in TOOLS if each.name == question.tool), None)
     return {
         "approval": question.id,
+        "effect": effect_sentence(tool, approval.arguments) if tool else "",
         "state": approval.state(utc_now()),
         "asked by": str(question.principal),
         "asked at": question.asked_at.isoformat(timespec="seconds"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connectors.contract import Sink, Tool
+from connectors.contract import Effect, Sink, Tool
 from gateway.approvals import Question
 from gateway.effect_words import label, recipients
 from gateway.journal import Entry
@@ -78,7 +78,7 @@ class Earlier:
 
 def arguments_of(tool: Tool, arguments: Mapping[str, Any]) -> tuple[Argument, ...]:
     """Every argument, whole; those that were left out as well, so that nothing is guessed."""
-    return tuple(_argument(tool, name, value) for name, value in arguments.items())
+    return tuple(_argument(tool, name, arguments[name]) for name in tool.input.model_fields if name in arguments)
 
 
 def _argument(tool: Tool, name: str, value: object) -> Argument:
@@ -97,24 +97,30 @@ def _text(value: object) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def letter_of(tool: Tool, arguments: Mapping[str, Any], home: str) -> Letter | None:
+def letter_of(tool: Tool, arguments: Mapping[str, Any], record: Mapping[str, Any], home: str) -> Letter | None:
     """The message that a call would send or keep as a draft, if its text is among the arguments.
 
     Args:
         tool: The tool.
         arguments: The call's arguments.
+        record: What the call acts on, such as the ticket whose requester gets the reply; empty if not readable.
         home: The domain that counts as internal when the call names no mailbox.
     """
-    body = arguments.get("body")
-    if not isinstance(body, str) or "mailbox" not in arguments:
+    body, sends = arguments.get("body"), tool.effect is Effect.SEND
+    if not isinstance(body, str) or not (sends or "mailbox" in arguments):
         return None
-    addressees = _addressees(tool, arguments, home)
-    return Letter(str(arguments["mailbox"]), tuple(addressees), str(arguments.get("subject") or ""), body)
+    addressees = [*_addressees(tool, arguments, home)]
+    if sends and not addressees and (requester := record.get("requester_email")):
+        addressees = [Addressee("to", str(requester), _domain(str(requester)) != home)]
+    sender = str(arguments.get("mailbox") or "the help desk")
+    subject = str(arguments.get("subject") or record.get("subject") or "")
+    return Letter(sender, tuple(addressees), subject, body)
 
 
-def external(tool: Tool, arguments: Mapping[str, Any], home: str) -> tuple[Addressee, ...]:
+def external(tool: Tool, arguments: Mapping[str, Any], letter: Letter | None, home: str) -> tuple[Addressee, ...]:
     """The recipients outside the organisation."""
-    return tuple(each for each in _addressees(tool, arguments, home) if each.is_external)
+    found = letter.addressees if letter else tuple(_addressees(tool, arguments, home))
+    return tuple(each for each in found if each.is_external)
 
 
 def _addressees(tool: Tool, arguments: Mapping[str, Any], home: str) -> Iterator[Addressee]:

@@ -53,6 +53,7 @@ class Guard:
             await send(message)
 
         if scope["type"] != "http":
+            await send({"type": "websocket.close"})
             return
         headers = Headers(scope=scope)
         if not _accepted(headers.get("host", ""), self.hosts):

@@ -78,6 +78,7 @@ async def page(visit: Visit, approval: Approval, tool: Tool, typed: Typed) -> Re
     entries = await _entries(visit, question.id)
     before = await _before(visit, approval)
     home, person = domain_of(visit.session.person), visit.session.person
+    letter = letter_of(tool, arguments, record.values, home)
     state = approval.state(visit.now)
     problem = obstacle(approval, visit.person, visit.policy, visit.now)
     return visit.page(
@@ -97,8 +98,8 @@ async def page(visit: Visit, approval: Approval, tool: Tool, typed: Typed) -> Re
         warning=warning(tool),
         arguments=arguments_of(tool, arguments),
         edits=changes(arguments_before(approval), tool, arguments) if approval.edit else (),
-        letter=letter_of(tool, arguments, home),
-        external=external(tool, arguments, home),
+        letter=letter,
+        external=external(tool, arguments, letter, home),
         record=record,
         changes=changes(record.values, tool, arguments),
         declared=declared_in(question),

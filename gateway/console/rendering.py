@@ -1,6 +1,5 @@
 """Templates: everything that is put into one is escaped, and outsiders' text is marked where it deceives."""
 
-import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from markupsafe import Markup
 from gateway.visible_text import Piece, pieces
 
 _PIECE = Markup('<mark class="deceit">{}<span class="deceit-note"> {}</span></mark>')
+_CODE = Markup("<code>{}</code>")
 _TEXT = Markup('<bdi class="{}">{}</bdi>')
 
 
@@ -27,7 +27,7 @@ def environment() -> Environment:
         "marked": marked,
         "moment": moment,
         "short_time": short_time,
-        "as_json": as_json,
+        "worded": worded,
         "span": span,
         "sentence": sentence,
     }
@@ -38,6 +38,14 @@ def marked(text: object) -> Markup:
     """Outsiders' text as HTML, in which everything that deceives is marked and named."""
     shown = Markup("").join(_piece(piece) for piece in pieces(str(text)))
     return _TEXT.format("text", shown)
+
+
+def worded(text: str) -> Markup:
+    """A sentence of the gateway's, as `marked`; what stands between backticks is set as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return marked(text)
+    return Markup("").join(_CODE.format(marked(part)) if odd % 2 else marked(part) for odd, part in enumerate(parts))
 
 
 def _piece(piece: Piece) -> str:
@@ -57,11 +65,6 @@ def sentence(text: str) -> str:
 def short_time(at: datetime) -> str:
     """A time within a list."""
     return f"{at:%m-%d %H:%M:%S}"
-
-
-def as_json(value: object) -> str:
-    """A value as JSON for people, with its letters as they are."""
-    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
 
 
 def span(length: timedelta) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.journal.entry import Entry, Kind
@@ -160,7 +160,7 @@ def _begun(body: Body) -> str:
 def _standing(body: Body) -> str:
     run = f" of run {body['run']}" if body.get("run") else ""
     fixed = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in body.get("fixed", {}).items())
-    what = f"{body.get('times')} more calls{run} until {body.get('until')}"
+    what = f"{body.get('times')} more calls{run} until {_moment(body.get('until'))}"
     return f"{body.get('approver')} approved {what} with {', '.join(fixed)}"
 
 
@@ -171,6 +171,13 @@ def _repeated(body: Body) -> str:
     if status == "looked_into":
         return f"asked again before the outcome of {body.get('repeats')} was known: it was looked into"
     return "asked again after it was done: the first answer was given once more"
+
+
+def _moment(text: object) -> str:
+    try:
+        return f"{datetime.fromisoformat(str(text)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return str(text)
 
 
 def _ended(body: Body) -> str:
@@ -189,7 +196,7 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.INVALID: lambda body: f"refused: the input was wrong: {body.get('error')}",
     Kind.DENIED: _denied,
     Kind.PENDING: lambda body: f"not done yet: {body.get('approval')} waits for a person's answer",
-    Kind.ASKED: lambda body: f"a person is asked; open until {body.get('expires_at')}",
+    Kind.ASKED: lambda body: f"a person is asked; open until {_moment(body.get('expires_at'))}",
     Kind.ANSWERED: _answered,
     Kind.ASKED_BACK: lambda body: f"{body.get('approver')} asks back: {body.get('text')}",
     Kind.REPLIED: lambda body: f"the caller replies: {body.get('text')}",

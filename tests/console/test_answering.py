@@ -190,12 +190,12 @@ async def test_who_answers_much_is_told_so(site: OpenSite) -> None:
             )
         opened.clock.ahead = timedelta(minutes=3)
         page = text_of(await maya.see("/"))
-        assert "Last hour 20" in page
+        assert "Answered, last hour 20" in page
         assert "Last 24 hours 20" in page
         assert "Median wait 90 s" in page
         assert "You answered 20 questions within an hour" in page
         opened.clock.ahead = timedelta(hours=3)
-        assert "Last hour 0 Last 24 hours 20" in text_of(await maya.see("/"))
+        assert "Answered, last hour 0 Last 24 hours 20" in text_of(await maya.see("/"))
 
 
 async def test_an_expired_question_is_over(site: OpenSite) -> None:

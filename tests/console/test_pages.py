@@ -44,7 +44,7 @@ async def test_the_journal_shows_one_tenant_and_finds_by_what_is_known(site_on_e
         }
         for query, (count, part) in found.items():
             page = await ines.see(f"/journal?{query}")
-            assert page.count('<td class="num">') == count, query
+            assert page.count('<td role="cell" class="num">') == count, query
             assert part in text_of(page)
         assert "Not a time" in await ines.see("/journal?since=yesterday")
 
@@ -56,7 +56,7 @@ async def test_the_journal_is_read_page_by_page_without_gap_or_double(site_on_ea
         seen, path = [], "/journal?tool=crm_search_contacts"
         while path:
             page = await ines.see(path)
-            seen += [int(cell.partition("<")[0]) for cell in page.split('<td class="num">')[1:]]
+            seen += [int(cell.partition("<")[0]) for cell in page.split('<td role="cell" class="num">')[1:]]
             link = page.partition('">Older</a>')[0].rpartition('href="/console')[2] if ">Older<" in page else ""
             path = link.replace("&amp;", "&")
         expected = [entry.position for entry in opened.entries() if entry.body["tool"] == "crm_search_contacts"]

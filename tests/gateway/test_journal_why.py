@@ -63,7 +63,7 @@ with         tags = ["late", "größer"]
 policy       5f1e2d3c
 result       done
 
-      41  2026-11-20 09:00:00  a person is asked; open until 2026-11-21T09:00:00+00:00
+      41  2026-11-20 09:00:00  a person is asked; open until 2026-11-21 09:00 UTC
                                by R2, R7 of policy 5f1e2d3c: refunds above 50 need a second look
       42  2026-11-20 09:07:00  not done yet: {APPROVAL} waits for a person's answer
                                by R2, R7 of policy 5f1e2d3c: refunds above 50 need a second look
