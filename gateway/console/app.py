@@ -112,7 +112,8 @@ def _pages(console: Console) -> Starlette:
         status = error.status_code if isinstance(error, HTTPException) else 503
         told = _SAID.get(status, "That cannot be done.")
         text = console.pages.get_template("error.html").render(status=status, told=told, session=None, here="")
-        return Response(text, status, media_type="text/html")
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return Response(text, status, headers, media_type="text/html")
 
     async def failed(request: Request, error: Exception) -> Response:
         log.error("console_failed", path=request.url.path, error=type(error).__name__)

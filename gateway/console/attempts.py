@@ -24,7 +24,7 @@ class Attempts:
 
         Args:
             address: Where it comes from.
-            now: Seconds of any clock that does not go back.
+            now: Seconds of a clock.
         """
         key = _network(address)
         made = self._seen.setdefault(key, deque(maxlen=self._most))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
-WIDTH, HEIGHT = 960, 190
+WIDTH, HEIGHT = 760, 180
 LEFT, BOTTOM, TOP = 44, 22, 8
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - 4, HEIGHT - BOTTOM - TOP
 _MOST_LABELS = 6

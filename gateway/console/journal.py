@@ -24,7 +24,7 @@ async def show(visit: Visit) -> Response:
     """Show a page of what the person looks for."""
     if not may_view(visit.policy, visit.person, View.JOURNAL):
         raise HTTPException(404)
-    given = {each.name: visit.request.query_params.get(each.name, "").strip()[:_LONGEST] for each in fields(Search)}
+    given = {each.name: _typed(visit, each.name) for each in fields(Search)}
     problems = [name for name in ("since", "until") if given[name] and not _moment(given[name])]
     times = {name: _moment(given.pop(name)) for name in ("since", "until")}
     search = Search(**{**given, **times})  # type: ignore[arg-type]
@@ -43,6 +43,11 @@ async def show(visit: Visit) -> Response:
         older=_link(search, found.older) if found.older else "",
         newest=_link(search, None) if before else "",
     )
+
+
+def _typed(visit: Visit, name: str) -> str:
+    # No entry has a NUL, and PostgreSQL takes none.
+    return visit.request.query_params.get(name, "").replace("\0", "").strip()[:_LONGEST]
 
 
 def _position(text: str) -> int | None:

@@ -64,7 +64,7 @@ async def show(visit: Visit) -> Response:
 
 async def found(visit: Visit) -> tuple[Approval, Tool]:
     """The question that the path names; another tenant's and one that is not for this person are as if not there."""
-    approval = await visit.console.gateway.approvals.find(visit.request.path_params["id"])
+    approval = await visit.console.gateway.approvals.find(visit.named)
     tool = visit.console.gateway.catalog.tools.get(approval.question.tool) if approval else None
     if approval is None or tool is None or not may_see_question(visit.policy, visit.person, approval):
         raise HTTPException(404)

@@ -40,7 +40,7 @@ async def show(visit: Visit) -> Response:
 
 async def end(visit: Visit) -> Response:
     """Take one back."""
-    name = visit.request.path_params["id"]
+    name = visit.named
     try:
         await visit.console.gateway.approvals.end_standing(name, visit.person, visit.policy, visit.now)
     except (UnknownApproval, NotAnswerable):

@@ -1,11 +1,13 @@
 """What a page gets: the console, the request, and the person who is signed in."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -22,6 +24,7 @@ from gateway.tokens import Tokens
 
 ROOT = "/console"
 COOKIE = "remit_console"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,18 @@ class Visit:
     def person(self) -> Principal:
         """Who visits."""
         return self.session.principal
+
+    @property
+    def named(self) -> str:
+        """The id that the path names.
+
+        Raises:
+            HTTPException: With 404 if nothing can have such an id.
+        """
+        name: str = self.request.path_params["id"]
+        if not _ID.fullmatch(name):
+            raise HTTPException(404)
+        return name
 
     @property
     def policy(self) -> Policy:

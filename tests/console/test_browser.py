@@ -58,12 +58,18 @@ class Company:
     home: Path
     caller: str
 
-    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+    def request(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """A call as it goes over the wire."""
         params = {"_meta": META, "name": tool, "arguments": arguments}
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         headers = {"Authorization": f"Bearer {self.caller}", "Accept": "application/json, text/event-stream"}
         headers |= {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": tool}
-        answer = httpx.post(self.served.mcp, json=body, headers=headers, timeout=30).json()
+        headers |= {"Content-Type": "application/json"}
+        return {"url": self.served.mcp, "headers": headers, "body": json.dumps(body)}
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        made = self.request(tool, **arguments)
+        answer = httpx.post(made["url"], content=made["body"], headers=made["headers"], timeout=30).json()
         found: dict[str, Any] = answer["result"]["structuredContent"]
         return found
 
@@ -125,6 +131,15 @@ def test_a_question_is_found_in_the_inbox_and_approved_by_keyboard(company: Comp
     seen = company.drive("approve", MAYA, tmp_path, question=question)
     assert seen["noise"] == []
     assert f"Approved by {MAYA}" in seen["page"]
+
+
+def test_the_inbox_shows_what_is_asked_meanwhile_and_keeps_the_focus(company: Company, tmp_path: Path) -> None:
+    company.call("email_send_message", **mail("Asked before"))
+    ask = company.request("email_send_message", **mail("Asked while the inbox is open"))
+    seen = company.drive("refresh", MAYA, tmp_path, ask=ask)
+    assert seen["before"] >= 1
+    assert seen["focused"], "the page was not loaded again, and the link still has the focus"
+    assert seen["noise"] == []
 
 
 def test_every_page_is_accessible_fits_a_phone_and_makes_no_browser_complain(

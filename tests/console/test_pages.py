@@ -46,6 +46,8 @@ async def test_the_journal_shows_one_tenant_and_finds_by_what_is_known(site_on_e
             page = await ines.see(f"/journal?{query}")
             assert page.count('<td role="cell" class="num">') == count, query
             assert part in text_of(page)
+        await ines.see("/calls/%00", 404)
+        assert "No entry is like that" in await ines.see("/journal?run=%00x")
         assert "Not a time" in await ines.see("/journal?since=yesterday")
 
 

@@ -61,6 +61,17 @@ async function approve(page) {
   return { page: await page.locator("main").innerText() };
 }
 
+async function refresh(page) {
+  await signIn(page, "/console/");
+  const before = await page.locator("#inbox a.what").count();
+  await tabTo(page, "a.what");
+  await page.evaluate(() => (window.stays = true));
+  await fetch(given.ask.url, { method: "POST", headers: given.ask.headers, body: given.ask.body });
+  await page.evaluate(() => htmx.trigger("#inbox", "refresh"));
+  await page.locator(`#inbox a.what >> nth=${before}`).waitFor();
+  return { before, focused: await page.evaluate(() => window.stays && document.activeElement.matches("a.what")) };
+}
+
 async function look(page) {
   const found = {};
   const sizes = { desktop: { width: 1280, height: 860 }, phone: { width: 390, height: 844 } };
@@ -89,7 +100,7 @@ async function look(page) {
   return { found };
 }
 
-const tasks = { answerWithChanges, approve, look };
+const tasks = { answerWithChanges, approve, refresh, look };
 const browser = await chromium.launch({
   executablePath: given.chromium,
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
