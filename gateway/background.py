@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio
 import httpx
 from structlog import get_logger
 
 from gateway.call import Gateway
+from gateway.elicitation import page_of
 from gateway.journal import JournalUnavailable
 from gateway.notices.channels import Channel, Mail, Webhook
 from gateway.notices.telling import Notices
@@ -25,7 +27,7 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
         tasks.start_soon(_keep_policy, gateway, settings.policy_poll)
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         if channels := await _channels(gateway, settings, stack):
-            notices = Notices(gateway, channels, lambda _id: "")
+            notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url))
             gateway.approvals.listeners.append(notices.hear)
             tasks.start_soon(notices.run)
         yield

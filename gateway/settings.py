@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     """Whether people can sign in at `/console` of the HTTP address."""
 
     console_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?)?$")] = ""
-    """The base of the console's public address; empty means the address served on."""
+    """The base of the console's public address; empty means the address served on, if it names this machine."""
 
     console_session: Annotated[float, Field(gt=0, le=31 * 86_400)] = 8 * 3_600.0
     """How long a sign-in to the console lasts."""
@@ -127,9 +127,6 @@ class Settings(BaseSettings):
     max_held: Annotated[int, Field(ge=0, le=10_000)] = 100
     """How many requests are held at the same time; further ones are told at once that they wait."""
 
-    console_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?)?$")] = ""
-    """The base of the console's public address; empty means the address served on, if it names this machine."""
-
     state_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     """The secret that seals what clients bring back; empty means one that follows from the journal's key."""
 
@@ -150,7 +147,7 @@ class Settings(BaseSettings):
 
     def served_at(self, host: str, port: int) -> "Settings":
         """These settings of a gateway that listens at an address: without another, its console is reached there."""
-        if self.console_url or is_unspecified(host):
+        if self.console_url or not self.console or is_unspecified(host):
             return self
         name = f"[{host}]" if ":" in host else host
         return self.model_copy(update={"console_url": f"http://{name}:{port}"})

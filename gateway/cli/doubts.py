@@ -14,9 +14,9 @@ from gateway.app import open_doubts, utc_now
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.doubts import NotSettled
 from gateway.earlier import Earlier
-from gateway.logs import visible
 from gateway.policy.load import load_policy
 from gateway.settings import load_settings
+from gateway.visible_text import visible
 
 app = typer.Typer(
     help="See which calls nobody knows the outcome of, and settle them for whoever repeats them.", no_args_is_help=True
