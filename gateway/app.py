@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import TOOLS, embedded
 from gateway.approvals.book import ApprovalBook
-from gateway.call import Gateway
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.doubts import Doubts
+from gateway.gateway import Gateway
 from gateway.held import HeldRequests, Patience
 from gateway.journal import Journal, JournalUnavailable
 from gateway.journal.calls import RecordedCalls

@@ -8,8 +8,8 @@ import anyio
 import httpx
 from structlog import get_logger
 
-from gateway.call import Gateway
 from gateway.elicitation import page_of
+from gateway.gateway import Gateway
 from gateway.journal import JournalUnavailable
 from gateway.notices.channels import Channel, Mail, Webhook
 from gateway.notices.telling import Notices

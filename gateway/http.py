@@ -20,9 +20,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from gateway.background import background
-from gateway.call import Gateway
 from gateway.console.app import Address, console_routes
 from gateway.database import Database
+from gateway.gateway import Gateway
 from gateway.metrics import CONTENT_TYPE
 from gateway.settings import Settings, is_loopback
 

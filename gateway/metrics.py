@@ -28,7 +28,7 @@ from gateway.policy_source import PolicySource
 from gateway.slots import Slots
 
 if TYPE_CHECKING:
-    from gateway.call import Gateway, ToolCall
+    from gateway.gateway import Gateway, ToolCall
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 UNKNOWN_TOOL = "unknown"

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from structlog import get_logger
 
 from gateway.answer import Answer, ApprovalNeeded
-from gateway.call import Gateway, ToolCall
 from gateway.elicitation import Mode, action_in, elicitation, mode_for, page_of, where_answered
+from gateway.gateway import Gateway, ToolCall
 from gateway.held import NoPlace, Patience
 from gateway.principal import Principal
 

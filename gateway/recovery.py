@@ -20,7 +20,7 @@ from gateway.flow import seen_ids, untrusted_paths
 from gateway.journal import AlreadyRecorded, Entry, JournalUnavailable, Kind
 
 if TYPE_CHECKING:
-    from gateway.call import Gateway
+    from gateway.gateway import Gateway
 
 log = get_logger("remit.recovery")
 

@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from structlog import get_logger
 
 from gateway.answer import Answer
-from gateway.call import Gateway, ToolCall, call_tool, new_call_id
+from gateway.call import call_tool
 from gateway.catalog import UnknownTool, unicode
 from gateway.declared import Declared
+from gateway.gateway import Gateway, ToolCall, new_call_id
 from gateway.held import Patience
 from gateway.identity import principal_of
 from gateway.listing import Listings

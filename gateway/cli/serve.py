@@ -7,8 +7,8 @@ import structlog
 import typer
 
 from gateway.app import open_gateway, utc_now
-from gateway.call import Gateway
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.gateway import Gateway
 from gateway.logs import log_to_stderr
 from gateway.settings import Settings, is_loopback, load_settings
 from gateway.tokens import Audience, Token, Tokens

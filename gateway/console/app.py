@@ -16,7 +16,6 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from structlog import get_logger
 
-from gateway.call import Gateway
 from gateway.console import answering, calls, charts, inbox, journal, questions, roles, sign_in, standing
 from gateway.console.attempts import Attempts
 from gateway.console.forms import read_form
@@ -25,6 +24,7 @@ from gateway.console.rendering import environment
 from gateway.console.sessions import Sessions
 from gateway.console.visit import COOKIE, ROOT, Console, Page, Visit
 from gateway.database import Database
+from gateway.gateway import Gateway
 from gateway.journal import JournalUnavailable
 from gateway.settings import Settings
 from gateway.tokens import Tokens

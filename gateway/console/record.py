@@ -6,9 +6,10 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from connectors.contract import Effect, Tool
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import call_tool
 from gateway.catalog import InvalidArguments, UnknownTool, validate
 from gateway.effect_words import label
+from gateway.gateway import Gateway, ToolCall
 from gateway.policy.decision import Verdict
 from gateway.principal import Principal
 

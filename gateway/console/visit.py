@@ -11,12 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from gateway.call import Gateway
 from gateway.console.attempts import Attempts
 from gateway.console.forms import Form
 from gateway.console.seeing import may_view
 from gateway.console.sessions import Session, Sessions
 from gateway.database import Database
+from gateway.gateway import Gateway
 from gateway.policy.files.approvers import View
 from gateway.policy.judge import Policy
 from gateway.principal import Principal

@@ -6,7 +6,7 @@ import anyio
 from structlog import get_logger
 
 from gateway.approvals import Approval
-from gateway.call import Gateway
+from gateway.gateway import Gateway
 from gateway.journal import AlreadyRecorded, Entry, JournalUnavailable, Kind
 from gateway.notices.channels import Channel, NotDelivered
 from gateway.notices.notice import Notice, notice_of, people_to_tell

@@ -16,9 +16,10 @@ from starlette.applications import Starlette
 
 from gateway.answer import Answer
 from gateway.app import open_gateway
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import call_tool
 from gateway.database import Database
 from gateway.declared import Declared
+from gateway.gateway import Gateway, ToolCall
 from gateway.http import build_http_app
 from gateway.identity import StaticTokenVerifier
 from gateway.journal import Entry, read_journal

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.app import open_gateway
-from gateway.call import Gateway
 from gateway.database import Database
+from gateway.gateway import Gateway
 from gateway.journal import Entry, read_journal
 from gateway.settings import SHIPPED_POLICIES, Settings
 from tests.gateway.journals import Kept

@@ -16,7 +16,8 @@ from connectors.errors import Conflict
 from gateway.answer import Answer
 from gateway.approvals import Approval, NotAnswerable, State
 from gateway.approvals.book import UnknownApproval
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import call_tool
+from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, JournalUnavailable, Kind
 from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway

@@ -13,9 +13,10 @@ from gateway.answer import Answer
 from gateway.approvals import Approval, NotAnswerable, State
 from gateway.approvals.book import UnknownApproval
 from gateway.approvals.standing import Terms
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import call_tool
 from gateway.catalog import InvalidArguments
 from gateway.declared import Declared
+from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, Kind
 from gateway.policy.load import load_policy
 from gateway.principal import Principal

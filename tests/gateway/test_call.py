@@ -12,10 +12,11 @@ import pytest
 from connectors.contract import CallContext
 from connectors.crm.tools import Contact, CreateContact, GetContact
 from gateway.answer import Answer, ErrorKind
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import call_tool
 from gateway.catalog import UnknownTool
 from gateway.database import Database
 from gateway.declared import Declared
+from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, JournalUnavailable, Kind
 from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway

@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from gateway.app import utc_now
-from gateway.call import Gateway
 from gateway.declared import Declared
 from gateway.elicitation import Mode, mode_for, page_of
+from gateway.gateway import Gateway
 from gateway.held import HeldRequests, NoPlace
 from gateway.journal import Entry, Kind
 from gateway.journal.note import load_or_make_signer

@@ -17,9 +17,10 @@ from connectors.crm.tools import Contact, CreateContact
 from connectors.errors import InvalidInput, Unavailable
 from gateway.answer import Answer, ErrorKind
 from gateway.app import open_gateway
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import call_tool
 from gateway.canonical import keyed_name, names_of_key
 from gateway.declared import Declared
+from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, Kind, read_journal
 from gateway.principal import Principal
 from gateway.settings import SHIPPED_POLICIES, Settings

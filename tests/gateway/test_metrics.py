@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.registry import TOOLS
-from gateway.call import Gateway
 from gateway.catalog import UnknownTool
+from gateway.gateway import Gateway
 from gateway.metrics import Metrics
 from gateway.settings import SHIPPED_POLICIES, BadSettings, load_settings
 from tests.gateway.conftest import OpenGateway

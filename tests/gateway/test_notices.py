@@ -21,7 +21,7 @@ from connectors.email.embedded import EmbeddedEmail
 from connectors.email.loading import load
 from connectors.email.tools import SearchEmail
 from connectors.records import MessageRecord
-from gateway.call import Gateway
+from gateway.gateway import Gateway
 from gateway.journal import Entry, Kind
 from gateway.notices.channels import Channel, Mail, NotDelivered, Webhook, sign
 from gateway.notices.notice import Notice

@@ -13,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.registry import TOOLS
-from gateway.call import ToolCall, call_tool
+from gateway.call import call_tool
 from gateway.cli import app
 from gateway.database import Database
+from gateway.gateway import ToolCall
 from gateway.journal import Entry, Journal, Kind
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy

@@ -13,8 +13,9 @@ from connectors.contract import CallContext
 from connectors.crm.tools import IssueRefund, Refund
 from connectors.errors import Conflict
 from gateway.answer import Answer
-from gateway.call import Gateway, ToolCall, call_tool
+from gateway.call import call_tool
 from gateway.database import Database
+from gateway.gateway import Gateway, ToolCall
 from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway
 

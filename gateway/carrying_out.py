@@ -1,0 +1,250 @@
+"""The stage of a call that may go ahead: its intent on the record, its effect once, its outcome on the record."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import anyio
+from structlog import get_logger
+
+from connectors.contract import CallContext, Effect, Idempotency, Output, RemembersEffects, Tool
+from connectors.errors import ConnectorError, InDoubt
+from gateway import answers
+from gateway.answer import Answer, ErrorKind
+from gateway.canonical import effect_key, keyed_name, names_of_key
+from gateway.earlier import Begun, Earlier, answer_of, begun_by, read_earlier
+from gateway.flow import seen_ids, untrusted_paths
+from gateway.gateway import Decided, Gateway, ToolCall, record
+from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
+from gateway.recovery import find_out, put_in_doubt, recorded_answer
+from gateway.resilience import OutOfService
+
+log = get_logger("remit.call")
+
+
+async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
+    """Carry out a call that may go ahead, or tell what became of it if it was begun before.
+
+    Raises:
+        JournalUnavailable: If its intent cannot be recorded: then it was not carried out.
+    """
+    call, tool, facts = decided.call, decided.tool, decided.facts
+    named = _by_its_key(call, tool)
+    context = CallContext(
+        tenant=call.principal.tenant,
+        actor=call.principal.person or call.principal.agent or "",
+        key=effect_key(call.principal, tool.name, facts["arguments_hash"], named.key.partition("_")[2] or call.id),
+        now=gateway.now(),
+        readers=decided.policy.groups(call.principal),
+        progress=_before_done(call),
+    )
+    # Once a write's intent is recorded, its outcome will be too: a caller who goes away cannot tear them apart.
+    with anyio.CancelScope(shield=tool.effect is not Effect.READ):
+        try:
+            answer = await _begin(gateway, decided, named, context)
+        except AlreadyRecorded:
+            # The same key came twice at this moment, and the other was faster.
+            answer = await _begin(gateway, decided, named, context)
+    return answer
+
+
+async def key_used_otherwise(gateway: Gateway, call: ToolCall, facts: dict[str, Any], named: str) -> Answer[Any]:
+    """Refuse a call whose idempotency key stands for another call, on the record."""
+    error = f"this idempotency key named {named} already: use a key once, with the same tool and arguments"
+    await record(gateway, call, Kind.INVALID, error=error, **facts)
+    return answers.failed(call.id, ErrorKind.CONFLICT, error, "remit/key")
+
+
+def _by_its_key(call: ToolCall, tool: Tool) -> ToolCall:
+    """The call under the name that its approval or its key gives it. A read simply runs again, key or not."""
+    if call.key or not call.declared.key or tool.effect is Effect.READ:
+        return call
+    name = keyed_name(call.principal, call.declared.key)
+    return replace(call, id=name, key=name)
+
+
+async def _begin(gateway: Gateway, decided: Decided, named: ToolCall, context: CallContext) -> Answer[Any]:
+    call, tool, facts = decided.call, decided.tool, decided.facts
+    earlier = await _earlier(gateway, named)
+    is_released = earlier is not None and earlier.begun is None and earlier.name == call.key
+    if earlier and not is_released and not earlier.is_of(tool.name, facts["arguments"]):
+        return await key_used_otherwise(gateway, call, facts, f"`{earlier.name}` of `{earlier.tool}`")
+    if earlier and earlier.begun:
+        return await _repeat(gateway, decided, named, earlier, context)
+    try:
+        with gateway.resilience.admitted(call.principal.tenant, tool):
+            # Either name of a key: of an allowed call and of an approved one with the same key only one is begun.
+            once = f"intent:{named.key.partition('_')[2]}" if named.key else None
+            intent = {**facts, "effect": tool.effect, "effect_key": context.key}
+            await record(gateway, named, Kind.INTENT, once=once, **intent)
+            return await _do(gateway, decided, named, context)
+    except OutOfService as error:
+        await record(gateway, call, Kind.TURNED_AWAY, error=str(error), **facts)
+        return answers.failed(call.id, ErrorKind.UNAVAILABLE, str(error))
+
+
+async def _earlier(gateway: Gateway, call: ToolCall) -> Earlier | None:
+    """What the call's key was used for, by either of its names."""
+    if not call.key:
+        return None
+    return read_earlier(await gateway.recorded.of(call.principal.tenant, *names_of_key(call.key)))
+
+
+async def _repeat(
+    gateway: Gateway, decided: Decided, named: ToolCall, earlier: Earlier, context: CallContext
+) -> Answer[Any]:
+    """Answer a call that was begun before: with its end, that it goes on, or after finding out."""
+    call, tool = decided.call, decided.tool
+    assert earlier.begun  # noqa: S101 - whoever calls has looked
+    named, begun = replace(named, id=earlier.name, key=earlier.name), begun_by(earlier.begun)
+    told = {**decided.facts, "repeats": earlier.name}
+    if earlier.end:
+        await record(gateway, call, Kind.REPEATED, **told)
+        return answer_of(earlier.end, await gateway.settled.find(earlier.name))
+    is_lost = gateway.running.is_lost(earlier.name)
+    if earlier.name in gateway.running or (gateway.is_fresh(begun.at) and not is_lost and not earlier.doubted):
+        await record(gateway, call, Kind.REPEATED, status="in_progress", **told)
+        return answers.in_progress(call.id, earlier.name)
+    await record(gateway, call, Kind.REPEATED, status="looked_into", **told)
+    if _may_be_tried_again(gateway, tool):
+        return await _do(gateway, decided, named, context, again=True)
+    if earlier.doubted:
+        return answers.in_doubt(earlier.name, "nobody has settled it yet", keyed=True)
+    return await find_out(gateway, begun)
+
+
+def _may_be_tried_again(gateway: Gateway, tool: Tool) -> bool:
+    """Whether a begun call may go to its back end once more: a read, or where that is the way to hear of a key."""
+    remembers = isinstance(getattr(gateway.back_ends, tool.area), RemembersEffects)
+    return tool.effect is Effect.READ or (tool.idempotency is Idempotency.KEY and not remembers)
+
+
+async def _do(
+    gateway: Gateway, decided: Decided, call: ToolCall, context: CallContext, *, again: bool = False
+) -> Answer[Any]:
+    """Let the back end do it, under the name that the call goes by."""
+    tool, arguments = decided.tool, decided.arguments
+    back_end = getattr(gateway.back_ends, tool.area)
+    with gateway.running.carrying_out(call.id):
+        try:
+            await call.progress(1, 2, "allowed and recorded")
+            output = await gateway.resilience.run(
+                call.principal.tenant, tool, gateway.timeout, lambda: getattr(back_end, tool.name)(context, arguments)
+            )
+            return await _done(gateway, call, tool, output)
+        except InDoubt:
+            return await _broke_off(gateway, call, tool, context)
+        except ConnectorError as error:
+            return await _refused(gateway, call, tool, error, again=again)
+        except JournalUnavailable:
+            raise
+        except TimeoutError:
+            return await _no_answer_in_time(gateway, call, tool, context)
+        except anyio.get_cancelled_exc_class():
+            await record(gateway, call, Kind.OUTCOME, status="cancelled")
+            raise
+        except Exception:
+            log.exception("call_failed", call=call.id, tool=call.tool)
+            return await _broke_off(gateway, call, tool, context)
+
+
+async def _done(gateway: Gateway, call: ToolCall, tool: Tool, output: Output) -> Answer[Any]:
+    untrusted = untrusted_paths(tool, output)
+    answer = answers.ok(call.id, output, untrusted)
+    try:
+        answer = await _settle(gateway, call, tool, answer, untrusted=untrusted, saw=seen_ids(output))
+    except JournalUnavailable:
+        if tool.effect is Effect.READ:
+            raise
+        gateway.running.lose(call.principal.tenant, call.id)
+        why = "it was carried out, but its outcome could not be recorded"
+        return answers.in_doubt(call.id, why, keyed=bool(call.key))
+    await call.progress(2, 2, "done")
+    return answer
+
+
+async def _refused(gateway: Gateway, call: ToolCall, tool: Tool, error: ConnectorError, *, again: bool) -> Answer[Any]:
+    if again:
+        # It says nothing of the first time.
+        await put_in_doubt(gateway, _begun(gateway, call, tool, ""), f"asked again, the back end says: {error.message}")
+        return answers.in_doubt(call.id, "asked again, the back end refuses it", keyed=True)
+    refused = answers.refused_by_back_end(call.id, error, settled=bool(call.key))
+    return await _settle(gateway, call, tool, refused, error=error.message)
+
+
+async def _settle(
+    gateway: Gateway,
+    call: ToolCall,
+    tool: Tool,
+    answer: Answer[Any],
+    **facts: Any,  # noqa: ANN401 - JSON data
+) -> Answer[Any]:
+    """Record a call's outcome, a write's once; before, keep its answer for whoever repeats it.
+
+    Returns:
+        The answer, or that of the end which was recorded before this one.
+    """
+    if call.key:
+        await gateway.settled.keep(call.key, answer.model_dump_json())
+    once = None if tool.effect is Effect.READ else f"outcome:{call.id}"
+    try:
+        await record(gateway, call, Kind.OUTCOME, once=once, status=answer.status, **facts)
+    except AlreadyRecorded:
+        # Others took it for given up and settled it.
+        log.warning("ended_already", call=call.id, tool=call.tool, status=answer.status)
+        return await recorded_answer(gateway, call.principal.tenant, call.id)
+    return answer
+
+
+async def _no_answer_in_time(gateway: Gateway, call: ToolCall, tool: Tool, context: CallContext) -> Answer[Any]:
+    if tool.effect is Effect.READ:
+        await record(gateway, call, Kind.OUTCOME, status="timeout")
+        return answers.failed(call.id, ErrorKind.TIMEOUT, f"no answer within {gateway.timeout:g} s")
+    return await _look_into(gateway, call, tool, context)
+
+
+async def _broke_off(gateway: Gateway, call: ToolCall, tool: Tool, context: CallContext) -> Answer[Any]:
+    if tool.effect is Effect.READ:
+        return await failed_within(gateway, call)
+    return await _look_into(gateway, call, tool, context)
+
+
+async def _look_into(gateway: Gateway, call: ToolCall, tool: Tool, context: CallContext) -> Answer[Any]:
+    """Find out what became of a write that did not end as it should; if that fails too, recovery goes on with it."""
+    try:
+        return await find_out(gateway, _begun(gateway, call, tool, context.key))
+    except Exception:
+        log.exception("not_found_out", call=call.id, tool=call.tool)
+        gateway.running.lose(call.principal.tenant, call.id)
+        return answers.in_doubt(call.id, "it was begun and has no recorded outcome yet", keyed=bool(call.key))
+
+
+def _begun(gateway: Gateway, call: ToolCall, tool: Tool, key: str) -> Begun:
+    who = call.principal
+    return Begun(
+        call.id, who.tenant, who.name, who.person, who.agent, tool.name, key, keyed=bool(call.key), at=gateway.now()
+    )
+
+
+async def failed_within(gateway: Gateway, call: ToolCall) -> Answer[Any]:
+    """Record and answer that the gateway itself failed."""
+    try:
+        await record(gateway, call, Kind.OUTCOME, status="failed", error="internal")
+    except JournalUnavailable:
+        log.error("failure_not_recorded", call=call.id)
+    return answers.failed(call.id, ErrorKind.INTERNAL, "the gateway failed on this call; it is logged under its id")
+
+
+def _before_done(call: ToolCall) -> Callable[[float, float | None, str], Awaitable[None]]:
+    told = 1.0
+
+    async def report(done: float, total: float | None, message: str) -> None:
+        nonlocal told
+        # Without a total nobody knows how far it is: each step covers half of what is left.
+        now = 1 + min(done / total if total else 1 - 0.5**done, 0.99)
+        # The protocol wants every value above the last one (MCP 2025-06-18, "Progress").
+        if now > told:
+            told = now
+            await call.progress(now, 2, message)
+
+    return report

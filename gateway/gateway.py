@@ -1,0 +1,142 @@
+"""The parts that every call passes through, the call as it arrived, and how something is recorded about it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from secrets import token_hex
+from time import time_ns
+from typing import Any
+
+import anyio
+from pydantic import BaseModel
+
+from connectors.contract import Tool, no_progress
+from connectors.registry import BackEnds
+from gateway.approvals.book import ApprovalBook
+from gateway.canonical import digest
+from gateway.catalog import Catalog
+from gateway.declared import Declared
+from gateway.held import Patience
+from gateway.journal import Entry, Journal, Kind
+from gateway.journal.calls import RecordedCalls
+from gateway.metrics import Metrics
+from gateway.policy.decision import Decision
+from gateway.policy.judge import Policy
+from gateway.policy.language.history import History
+from gateway.policy_source import PolicySource
+from gateway.principal import Principal
+from gateway.resilience import Resilience
+from gateway.run_history import RunHistory
+from gateway.running import Running
+from gateway.settled import SettledAnswers
+from gateway.slots import Slots
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Everything a call passes through, wired once by `app.py`."""
+
+    catalog: Catalog
+    policy: PolicySource
+    journal: Journal
+    history: RunHistory
+    approvals: ApprovalBook
+    settled: SettledAnswers
+    back_ends: BackEnds
+    slots: Slots
+    metrics: Metrics
+    patience: Patience
+    resilience: Resilience
+    running: Running
+    recorded: RecordedCalls
+    timeout: float
+    given_up_after: timedelta
+    """How long after its intent another process may still carry a call out and record its outcome."""
+    now: Callable[[], datetime]
+
+    def is_fresh(self, begun_at: datetime) -> bool:
+        """Whether a call that was begun then may still be carried out somewhere."""
+        return self.now() < begun_at + self.given_up_after
+
+
+def new_call_id() -> str:
+    """Make a name for a call."""
+    # The time first: the journal's index then grows at its end alone, which halves what a commit writes.
+    return f"call_{time_ns():016x}{token_hex(8)}"
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One `tools/call` as it arrived."""
+
+    principal: Principal
+    tool: str
+    arguments: Mapping[str, Any]
+    declared: Declared = field(default_factory=Declared)
+    client: str = ""
+    progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
+    id: str = field(default_factory=new_call_id)
+    key: str = ""
+    """What whoever repeats it knows it by: the name of its approval or of its idempotency key; then it runs once."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A call with what policy said to it.
+
+    Args:
+        call: The call.
+        tool: The tool that it means.
+        arguments: Its validated arguments.
+        policy: The policy that decided.
+        decision: What it said.
+        earlier: What the run was allowed before, as far as rules look back; None if it could not be read.
+        facts: What every entry about the call tells: arguments, rules, reason, policy.
+    """
+
+    call: ToolCall
+    tool: Tool
+    arguments: BaseModel
+    policy: Policy
+    decision: Decision
+    earlier: History | None
+    facts: dict[str, Any]
+
+
+def decide(
+    gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, arguments: BaseModel, earlier: History | None
+) -> Decided:
+    """Let policy say what it says to a call with these arguments."""
+    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier)
+    facts = {
+        "arguments": arguments.model_dump(mode="json"),
+        "arguments_hash": digest(arguments),
+        "verdict": decision.verdict,
+        "rules": list(decision.rules),
+        "reason": decision.reason,
+        "policy_version": decision.policy_version,
+    }
+    return Decided(call, tool, arguments, policy, decision, earlier, facts)
+
+
+async def record(
+    gateway: Gateway,
+    call: ToolCall,
+    kind: Kind,
+    *,
+    once: str | None = None,
+    **facts: Any,  # noqa: ANN401 - JSON data
+) -> None:
+    """Make an entry about a call durable.
+
+    Raises:
+        AlreadyRecorded: If its `once` is in the journal.
+        JournalUnavailable: If it cannot be made durable.
+    """
+    who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
+    body = {"tool": call.tool[:100], **who, **call.declared.told(), **facts}
+    # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
+    with anyio.CancelScope(shield=True):
+        await gateway.journal.append(
+            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body, once=once)
+        )
