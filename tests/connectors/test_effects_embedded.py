@@ -9,6 +9,8 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 
 from connectors.contract import CallContext, Output, RemembersEffects
 from connectors.crm.embedded import EmbeddedCrm
@@ -16,7 +18,7 @@ from connectors.crm.tools import Contact, CreateContact, SearchContacts
 from connectors.email.embedded import EmbeddedEmail
 from connectors.email.tools import SendEmail, SentMessage
 from connectors.embedded.database import Database
-from connectors.errors import Conflict
+from connectors.errors import Conflict, InDoubt
 from connectors.records import MessageRecord
 from connectors.registry import TOOLS, embedded
 from connectors.ticketing.embedded import EmbeddedTicketing
@@ -66,6 +68,20 @@ async def test_other_keys_and_other_tenants_are_not_fenced(database: Database) -
     assert await ticketing.find_effect(call(), TOOL["ticket_create_ticket"]) is None
     made = [await ticketing.ticket_create_ticket(each, ticket) for each in (call("k2"), call(tenant="other"))]
     assert len({ticket.id for ticket in made}) == 2
+
+
+async def test_a_commit_that_is_not_confirmed_is_a_doubt_which_a_look_up_settles(database: Database) -> None:
+    crm = EmbeddedCrm(database)
+
+    def break_off(_connection: Connection) -> None:
+        raise OperationalError("COMMIT", {}, ConnectionError("gone"))
+
+    event.listen(database.engine, "commit", break_off)
+    with pytest.raises(InDoubt):
+        await crm.crm_create_contact(call(), KIM)
+    event.remove(database.engine, "commit", break_off)
+    found = await crm.find_effect(call(), TOOL["crm_create_contact"])
+    assert await contacts(crm) == ([found] if found else [])
 
 
 async def test_a_message_that_went_out_is_found_and_its_file_gets_the_name_that_it_lacked(

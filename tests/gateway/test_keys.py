@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.crm.tools import Contact, CreateContact
-from connectors.errors import InvalidInput, Unavailable
+from connectors.errors import InDoubt, InvalidInput, Unavailable
 from gateway.answer import Answer, ErrorKind
 from gateway.app import open_gateway
 from gateway.call import call_tool
@@ -282,6 +282,23 @@ async def test_a_write_that_hangs_is_looked_up_at_once(opened: OpenGateway, entr
         answer = await add(with_crm(plain, crm))
     assert answer.status == "ok"
     assert kinds(entries()) == [Kind.INTENT, Kind.OUTCOME]
+
+
+@pytest.mark.parametrize("after", [True, False])
+async def test_what_the_back_end_does_not_confirm_is_looked_up_and_not_tried_again(
+    opened: OpenGateway, after: bool
+) -> None:
+    crm = RegisterThatRemembers()
+
+    async def lose_touch() -> None:
+        raise InDoubt("the connection broke")
+
+    setattr(crm, "after" if after else "before", lose_touch)
+    async with opened() as plain:
+        answer = await add(with_crm(plain, crm))
+    assert answer.status == ("ok" if after else "failed")
+    assert crm.asked == 1
+    assert len(crm.made) == (1 if after else 0)
 
 
 async def test_while_the_back_end_is_silent_it_stays_open_and_a_repetition_finds_out(opened: OpenGateway) -> None:
