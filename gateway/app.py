@@ -59,7 +59,7 @@ def _patience(settings: Settings, approvals: ApprovalBook) -> Patience:
     held = HeldRequests(approvals.find, utc_now, settings.max_held, _HELD_POLL_SECONDS)
     approvals.listeners.append(held.heard)
     return Patience(
-        console_url=settings.console_url,
+        console_url=settings.console_url if settings.console else "",
         seconds=settings.approval_hold,
         held=held,
         state_key=_state_key(settings),

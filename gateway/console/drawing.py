@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import floor, log10
 
 WIDTH, HEIGHT = 760, 180
-LEFT, BOTTOM, TOP = 44, 22, 8
-_PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - 4, HEIGHT - BOTTOM - TOP
+LEFT, RIGHT, BOTTOM, TOP = 4, 44, 22, 8
+_PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP
 _MOST_LABELS = 6
 
 
@@ -78,7 +78,7 @@ class Chart:
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
-    bottom: int = HEIGHT - BOTTOM
+    right: int = WIDTH - RIGHT
 
 
 def bars(
