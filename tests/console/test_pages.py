@@ -85,7 +85,7 @@ async def test_a_policy_viewer_reads_what_every_role_may_do_and_others_their_own
             listed = text_of(await ines.see("/roles"))
             assert "agent person:ana@larkspur.example" in listed
             page = text_of(await ines.see("/roles/agent"))
-            assert "A3 agent deny when `amount` is above 500 nobody refunds more than 500" in page
+            assert "A3 agent deny when amount is above 500 Nobody refunds more than 500" in page
             assert "Denied, because no rule speaks of it" in page
             await ines.see("/roles/nobody", 404)
         async with opened.signed_in(MAYA) as maya:
