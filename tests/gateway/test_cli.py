@@ -68,7 +68,7 @@ def test_a_token_is_printed_alone_on_standard_output_and_can_be_revoked(tmp_path
         (["token", "create"], "name who calls"),
         (["token", "create", "--agent", "assistant", "--person", ""], "is not a name"),
         (["token", "revoke", "tok_never"], "no token `tok_never` is in force"),
-        (["token", "list", "--home", "/no/such/home"], "a file cannot be used"),
+        (["token", "list", "--home", "/no/such/home"], "the database cannot be used"),
         (["journal", "show", "call_never"], "no journal can be read"),
         (["import", "mbox", "no-such-file", "--mailbox", "support@larkspur.example"], "no-such-file"),
         (["import", "mbox", "pyproject.toml"], "mailbox"),
