@@ -140,7 +140,10 @@ def made_items(count: int) -> Iterator[Stored | str]:
     """A journal's entries, with a checkpoint after every thousand and after the last."""
     tree = Tree()
     entries = ((INTENT, OUTCOME)[number % 2] for number in range(count))
-    rows = (to_row(replace(entry, call_id=f"call_{number // 2:032x}")) for number, entry in enumerate(entries))
+    rows = (
+        to_row(replace(entry, call_id=f"call_{number // 2:032x}"), bytes(32)).row
+        for number, entry in enumerate(entries)
+    )
     for stored in chained(rows, 0, GENESIS):
         tree.append(stored.hash)
         yield stored

@@ -25,6 +25,7 @@ from gateway.policy_source import PolicySource
 from gateway.resilience import Resilience
 from gateway.run_history import RunHistory
 from gateway.running import Running
+from gateway.secret import naming_secret
 from gateway.settings import Settings
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
@@ -83,6 +84,19 @@ def _open_journal(settings: Settings, database: Database, took: Callable[[float]
 
 
 @asynccontextmanager
+async def open_to_erase(settings: Settings) -> AsyncIterator[tuple[Journal, Database]]:
+    """Open the journal alone, to erase something beside a running gateway.
+
+    Raises:
+        JournalUnavailable: If the journal cannot be written.
+    """
+    make_home(settings)
+    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+        SettledAnswers(database)
+        yield journal, database
+
+
+@asynccontextmanager
 async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
     """Open the approvals alone, for a person who answers beside a running gateway.
 
@@ -101,7 +115,8 @@ def _run_history(settings: Settings, database: Database) -> RunHistory:
 def _approval_book(
     settings: Settings, journal: Journal, database: Database, catalog: Catalog, history: RunHistory
 ) -> ApprovalBook:
-    return ApprovalBook(journal, database, catalog.tools, history, timedelta(seconds=settings.approval_ttl))
+    ttl, secret = timedelta(seconds=settings.approval_ttl), naming_secret(database)
+    return ApprovalBook(journal, database, catalog.tools, history, ttl, secret)
 
 
 @asynccontextmanager
@@ -152,5 +167,6 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             recorded=RecordedCalls(database),
             timeout=settings.call_timeout,
             given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
+            secret=naming_secret(database),
             now=utc_now,
         )

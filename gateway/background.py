@@ -8,7 +8,9 @@ import anyio
 import httpx
 from structlog import get_logger
 
+from gateway.database import Database
 from gateway.elicitation import page_of
+from gateway.erasing.keeping import keep_to_policy
 from gateway.gateway import Gateway
 from gateway.journal import JournalUnavailable
 from gateway.notices.channels import Channel, Mail, Webhook
@@ -22,10 +24,14 @@ log = get_logger("remit.background")
 
 @asynccontextmanager
 async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None]:
-    """Keep the policy current, approvers told and no call without an outcome, until the block ends."""
+    """Keep the policy current, approvers told, no call without an outcome and nothing longer than policy lets it be.
+
+    Until the block ends.
+    """
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         tasks.start_soon(_keep_policy, gateway, settings.policy_poll)
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
+        tasks.start_soon(_keep_to_retention, gateway, settings, stack.enter_context(settings.open_database()))
         if channels := await _channels(gateway, settings, stack):
             notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url))
             gateway.approvals.listeners.append(notices.hear)
@@ -47,6 +53,10 @@ async def _keep_policy(gateway: Gateway, every: float) -> None:
             log.info("questions_decided_again", changed=changed)
 
     await gateway.policy.watch(every, decide_again)
+
+
+async def _keep_to_retention(gateway: Gateway, settings: Settings, database: Database) -> None:
+    await keep_to_policy(gateway.journal, database, lambda: gateway.policy.current, gateway.now, settings.still_needed)
 
 
 async def _channels(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> list[Channel]:

@@ -70,7 +70,7 @@ async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         return answers.failed(call.id, ErrorKind.INVALID_INPUT, error.message, error.field)
 
     looked_back_at = policy.needs_history(tool.name)
-    own = names_of_key(keyed_name(call.principal, call.declared.key)) if call.declared.key else ()
+    own = names_of_key(keyed_name(call.principal, call.declared.key, gateway.secret)) if call.declared.key else ()
     async with gateway.history.turn(call.principal, looked_back_at, gateway.now(), own) as earlier:
         return await _decide(gateway, call, policy, tool, arguments, earlier)
 
@@ -91,5 +91,7 @@ async def _ran_unasked(gateway: Gateway, call: ToolCall) -> bool:
     """Whether the caller's key names a call that began when policy allowed it: nobody is asked about it afterwards."""
     if not call.declared.key:
         return False
-    entries = await gateway.recorded.of(call.principal.tenant, keyed_name(call.principal, call.declared.key))
+    entries = await gateway.recorded.of(
+        call.principal.tenant, keyed_name(call.principal, call.declared.key, gateway.secret)
+    )
     return any(entry.kind is Kind.INTENT for entry in entries)

@@ -1,6 +1,7 @@
-"""One spelling for each set of arguments, so that equal arguments have equal hashes."""
+"""One spelling for each set of arguments, so that equal ones have equal hashes: keyed, so that nobody tries guesses."""
 
 import hashlib
+import hmac
 import json
 
 from pydantic import BaseModel
@@ -8,10 +9,15 @@ from pydantic import BaseModel
 from gateway.principal import Principal
 
 
-def digest(arguments: BaseModel) -> str:
-    """SHA-256, in hexadecimal, over the validated arguments as JSON with sorted keys and every default filled in."""
+def keyed_hash(text: str, secret: bytes) -> str:
+    """HMAC-SHA-256 (RFC 2104), in hexadecimal."""
+    return hmac.digest(secret, text.encode(), hashlib.sha256).hex()
+
+
+def digest(arguments: BaseModel, secret: bytes) -> str:
+    """A keyed hash over the validated arguments as JSON with sorted keys and every default filled in."""
     text = json.dumps(arguments.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return keyed_hash(text, secret)
 
 
 def effect_key(principal: Principal, tool: str, arguments_hash: str, key: str) -> str:
@@ -30,7 +36,7 @@ def effect_key(principal: Principal, tool: str, arguments_hash: str, key: str) -
     return hashlib.sha256("\x1f".join(bound).encode()).hexdigest()
 
 
-def keyed_name(principal: Principal, key: str) -> str:
+def keyed_name(principal: Principal, key: str, secret: bytes) -> str:
     """The name of the call that a caller's idempotency key stands for: `call_` and 24 hexadecimal digits.
 
     It binds the caller, so that nobody's key names another's call.
@@ -38,9 +44,10 @@ def keyed_name(principal: Principal, key: str) -> str:
     Args:
         principal: Who calls.
         key: The key as the caller gave it.
+        secret: The gateway's, for names.
     """
     bound = "\x1f".join((principal.tenant, *principal.parties, key))
-    return f"call_{hashlib.sha256(bound.encode()).hexdigest()[:24]}"
+    return f"call_{keyed_hash(bound, secret)[:24]}"
 
 
 def names_of_key(name: str) -> tuple[str, str]:

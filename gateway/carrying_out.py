@@ -29,7 +29,7 @@ async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
         JournalUnavailable: If its intent cannot be recorded: then it was not carried out.
     """
     call, tool, facts = decided.call, decided.tool, decided.facts
-    named = _by_its_key(call, tool)
+    named = _by_its_key(call, tool, gateway.secret)
     context = CallContext(
         tenant=call.principal.tenant,
         actor=call.principal.person or call.principal.agent or "",
@@ -55,11 +55,11 @@ async def key_used_otherwise(gateway: Gateway, call: ToolCall, facts: dict[str, 
     return answers.failed(call.id, ErrorKind.CONFLICT, error, "remit/key")
 
 
-def _by_its_key(call: ToolCall, tool: Tool) -> ToolCall:
+def _by_its_key(call: ToolCall, tool: Tool, secret: bytes) -> ToolCall:
     """The call under the name that its approval or its key gives it. A read simply runs again, key or not."""
     if call.key or not call.declared.key or tool.effect is Effect.READ:
         return call
-    name = keyed_name(call.principal, call.declared.key)
+    name = keyed_name(call.principal, call.declared.key, secret)
     return replace(call, id=name, key=name)
 
 

@@ -22,6 +22,7 @@ class Earlier:
         begun: Its intent, if it was begun.
         doubted: Whether it was put in doubt.
         end: What became of it: its outcome, or what a person said; None while nobody knows.
+        erased: Whether the arguments are gone for ever; then whatever bears its name counts as the same call.
     """
 
     name: str
@@ -31,10 +32,11 @@ class Earlier:
     begun: Entry | None = None
     doubted: bool = False
     end: Entry | None = None
+    erased: bool = False
 
     def is_of(self, tool: str, arguments: dict[str, Any]) -> bool:
         """Whether it was the same call."""
-        return self.tool == tool and arguments in (self.arguments, self.asked)
+        return self.tool == tool and (self.erased or arguments in (self.arguments, self.asked))
 
 
 def read_earlier(entries: Iterable[Entry]) -> Earlier | None:
@@ -49,9 +51,10 @@ def _after(earlier: Earlier | None, entry: Entry) -> Earlier | None:
     body = entry.body
     if entry.kind is Kind.INTENT:
         asked = earlier.asked if earlier and earlier.name == entry.call_id else None
-        return Earlier(entry.call_id, body["tool"], body["arguments"], asked, begun=entry)
+        return Earlier(entry.call_id, body["tool"], body.get("arguments", {}), asked, begun=entry, erased=entry.erased)
     if entry.kind is Kind.ASKED and (earlier is None or earlier.begun is None):
-        return Earlier(entry.call_id, body["tool"], body["arguments"], body["arguments"])
+        arguments = body.get("arguments", {})
+        return Earlier(entry.call_id, body["tool"], arguments, arguments, erased=entry.erased)
     if earlier is None or entry.call_id != earlier.name:
         return earlier
     if entry.kind is Kind.OUTCOME and body["status"] == "in_doubt":
@@ -113,7 +116,7 @@ def answer_of(end: Entry, kept: str | None) -> Answer[Any]:
     """
     body = end.body
     if end.kind is Kind.SETTLED and body["happened"]:
-        return happened(end.call_id, f"{body['settled_by']} looked into it and notes: {body['note']}")
+        return happened(end.call_id, f"{body['settled_by']} looked into it and notes: {body.get('note', '(erased)')}")
     if kept is not None or body["status"] == "ok":
         return repeated(end.call_id, kept)
     why = body.get("error") or body.get("note") or f"it ended as {body['status']}"

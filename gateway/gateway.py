@@ -52,6 +52,8 @@ class Gateway:
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""
+    secret: bytes
+    """Names calls and questions by what they would do."""
     now: Callable[[], datetime]
 
     def is_fresh(self, begun_at: datetime) -> bool:
@@ -110,7 +112,7 @@ def decide(
     decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier)
     facts = {
         "arguments": arguments.model_dump(mode="json"),
-        "arguments_hash": digest(arguments),
+        "arguments_hash": digest(arguments, gateway.secret),
         "verdict": decision.verdict,
         "rules": list(decision.rules),
         "reason": decision.reason,

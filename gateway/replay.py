@@ -115,7 +115,10 @@ def replay(
 def _decide_again(
     entry: Entry, found: Replay, policies: tuple[Policy, Policy], readers: Mapping[str, "_Arguments"], runs: "_Runs"
 ) -> None:
-    body, tool = entry.body, entry.body["tool"]
+    body, tool = entry.body, entry.body.get("tool", "")
+    if entry.erased:
+        found.undecidable["what the call was about is erased"] += 1
+        return
     if tool not in readers:
         found.undecidable[f"there is no tool `{tool}` any more"] += 1
         return
@@ -139,7 +142,7 @@ def _decide_again(
 
 def _count_if_shown_now(entry: Entry, found: Replay, new: Policy) -> None:
     who = Principal(entry.tenant, entry.body["person"], entry.body["agent"])
-    if new.shows(who, entry.body["tool"], entry.at):
+    if new.shows(who, entry.body.get("tool", ""), entry.at):
         found.undecidable["the caller did not see the tool then, so the arguments were not recorded"] += 1
 
 
@@ -192,7 +195,7 @@ class _Allowed:
     calls: deque[tuple[datetime, str]] = field(default_factory=deque)
 
     def add(self, entry: Entry) -> None:
-        self.arguments.append(entry.body["arguments"])
+        self.arguments.append(entry.body.get("arguments", {}))
         self.calls.append((entry.at, entry.call_id))
 
     def forget_before(self, time: datetime) -> None:

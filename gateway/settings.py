@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -156,6 +157,11 @@ class Settings(BaseSettings):
         """The gateway's own database: journal, tokens and settled answers. Whoever opens it closes it."""
         given = self.database_url.get_secret_value()
         return Database(given) if given else Database.in_file(self.home / "remit.db")
+
+    @property
+    def still_needed(self) -> timedelta:
+        """How long what a call was about is needed after it, whatever policy says of keeping it."""
+        return timedelta(seconds=max(self.run_window, 2 * self.approval_ttl))
 
     @property
     def journal_key(self) -> Path:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from connectors.contract import Tool
-from gateway.canonical import keyed_name
+from gateway.canonical import keyed_hash, keyed_name
 from gateway.journal import Entry, Kind
 from gateway.principal import Principal
 
@@ -41,6 +41,7 @@ class Question:
         asked_at: When.
         expires_at: From then on it counts as refused.
         said: What the caller declared of itself and of its case: recorded and never believed.
+        erased: Whether what it is about, or something that was said to it, is gone for ever; then it is over.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Question:
     asked_at: datetime
     expires_at: datetime
     said: dict[str, Any] = field(default_factory=dict)
+    erased: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Approval:
             return State.STARTED
         if self.refusal:
             return State.REFUSED
-        if now >= self.question.expires_at:
+        if self.question.erased or now >= self.question.expires_at:
             return State.EXPIRED
         if self.withdrawn:
             return State.WITHDRAWN
@@ -179,7 +181,7 @@ def schema_hash(tool: Tool) -> str:
     return _sha256(tool.input.model_json_schema())
 
 
-def question_id(principal: Principal, tool: Tool, arguments: dict[str, Any], key: str, turn: int) -> str:
+def question_id(principal: Principal, tool: Tool, arguments: dict[str, Any], key: str, turn: int, secret: bytes) -> str:
     """The name of the question that a call raises: the same call has the same name.
 
     Args:
@@ -188,11 +190,12 @@ def question_id(principal: Principal, tool: Tool, arguments: dict[str, Any], key
         arguments: The validated arguments as JSON data.
         key: The caller's idempotency key, which then names the call whatever its arguments; empty if it gave none.
         turn: How often the same question was asked and came to an end before.
+        secret: The gateway's, for names: nobody else can try guesses at the arguments against the name.
     """
     if key:
-        return _PREFIX + keyed_name(principal, key).partition("_")[2]
+        return _PREFIX + keyed_name(principal, key, secret).partition("_")[2]
     bound = [principal.tenant, principal.parties, tool.name, arguments, schema_hash(tool), turn]
-    return _PREFIX + _sha256(bound)[:24]
+    return _PREFIX + keyed_hash(json.dumps(bound, sort_keys=True), secret)[:24]
 
 
 def _sha256(data: object) -> str:
@@ -207,6 +210,8 @@ def read_approval(entries: Iterable[Entry]) -> Approval | None:
             approval = _asked(entry)
         elif approval and (follow := _FOLLOW.get(entry.kind)):
             approval = follow(approval, entry)
+        if approval and entry.erased:
+            approval = replace(approval, question=replace(approval.question, erased=True))
     return approval
 
 
@@ -217,10 +222,10 @@ def _asked(entry: Entry) -> Approval:
         principal=Principal(entry.tenant, body["person"], body["agent"]),
         tool=body["tool"],
         schema_hash=body["schema_hash"],
-        arguments=body["arguments"],
+        arguments=body.get("arguments", {}),
         asked_at=entry.at,
         expires_at=datetime.fromisoformat(body["expires_at"]),
-        said=body["said"],
+        said=body.get("said", {}),
     )
     return Approval(question, _ruling(body))
 
@@ -231,7 +236,7 @@ def _ruling(body: dict[str, Any]) -> Ruling:
 
 def _answered(approval: Approval, entry: Entry) -> Approval:
     body = entry.body
-    vote = Vote(body["approver"], body["authority"], entry.at, body["note"])
+    vote = Vote(body["approver"], body["authority"], entry.at, body.get("note", ""))
     if not body["approved"]:
         return _next(approval, refusal=vote)
     if body.get("edited") is not None:
@@ -246,16 +251,16 @@ def _rebound(approval: Approval, entry: Entry) -> Approval:
 def _withdrawn(approval: Approval, entry: Entry) -> Approval:
     # The policy that withdrew it is the one that it was last decided by.
     ruling = replace(approval.ruling, policy_version=entry.body["policy_version"])
-    return _next(approval, ruling=ruling, withdrawn=entry.body["reason"], edit=None, votes=())
+    return _next(approval, ruling=ruling, withdrawn=entry.body.get("reason", "erased"), edit=None, votes=())
 
 
 def _asked_back(approval: Approval, entry: Entry) -> Approval:
-    remark = Remark(entry.body["approver"], entry.at, entry.body["text"], is_reply=False)
+    remark = Remark(entry.body["approver"], entry.at, entry.body.get("text", ""), is_reply=False)
     return _next(approval, remarks=(*approval.remarks, remark))
 
 
 def _replied(approval: Approval, entry: Entry) -> Approval:
-    remark = Remark(entry.principal, entry.at, entry.body["text"], is_reply=True)
+    remark = Remark(entry.principal, entry.at, entry.body.get("text", ""), is_reply=True)
     return _next(approval, remarks=(*approval.remarks, remark))
 
 
@@ -278,7 +283,9 @@ _FOLLOW: dict[Kind, Callable[[Approval, Entry], Approval]] = {
     Kind.ASKED_BACK: _asked_back,
     Kind.REPLIED: _replied,
     Kind.DELEGATED: _delegated,
-    Kind.NOTIFIED: lambda approval, entry: replace(approval, notified=approval.notified | set(entry.body["people"])),
+    Kind.NOTIFIED: lambda approval, entry: replace(
+        approval, notified=approval.notified | set(entry.body.get("people", ()))
+    ),
     Kind.INTENT: lambda approval, _entry: replace(approval, started=True),
     Kind.OUTCOME: _ended,
     Kind.SETTLED: _ended,

@@ -43,6 +43,7 @@ class ApprovalBook:
         tools: Every tool by name.
         history: What runs did before, for deciding again.
         ttl: How long a person has to answer, and how long the end of a question is remembered for whoever repeats it.
+        secret: Names questions.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class ApprovalBook:
         tools: Mapping[str, Tool],
         history: RunHistory,
         ttl: timedelta,
+        secret: bytes,
     ) -> None:
         self._journal = journal
         self._database = database
         self._tools = tools
         self._history = history
         self._ttl = ttl
+        self._secret = secret
         self.listeners: list[Callable[[Approval], None]] = []
         """Told of each question that was asked or has changed, in this process."""
 
@@ -80,7 +83,7 @@ class ApprovalBook:
         """
         for turn in range(_MAX_TURNS):
             question = Question(
-                id=question_id(principal, tool, arguments, key, turn),
+                id=question_id(principal, tool, arguments, key, turn, self._secret),
                 principal=principal,
                 tool=tool.name,
                 schema_hash=schema_hash(tool),
@@ -90,7 +93,7 @@ class ApprovalBook:
                 said=said,
             )
             approval = await self.find(question.id)
-            if approval and (approval.question.tool, approval.question.arguments) != (tool.name, arguments):
+            if approval and not _is_about(approval, tool, arguments):
                 raise KeyUsedOtherwise
             if approval is None or key or not self._is_over(approval, now):
                 return question, approval
@@ -431,4 +434,10 @@ class ApprovalBook:
         ended = {State.SETTLED: approval.settled_at, State.EXPIRED: approval.question.expires_at}
         ended[State.REFUSED] = approval.refusal.at if approval.refusal else None
         at = ended.get(approval.state(now))
-        return at is not None and now >= at + self._ttl
+        return at is not None and (approval.question.erased or now >= at + self._ttl)
+
+
+def _is_about(approval: Approval, tool: Tool, arguments: dict[str, Any]) -> bool:
+    """Whether a question is about a call, as far as that can still be known."""
+    asked = approval.question
+    return asked.tool == tool.name and (asked.erased or asked.arguments == arguments)

@@ -156,15 +156,18 @@ def read_standing(entries: Iterable[Entry]) -> Standing | None:
 
 def _given(entry: Entry) -> Standing:
     body = entry.body
+    # What it fixed is gone, and without that it would cover every call.
+    gone = "erasure" if entry.erased else ""
     return Standing(
         id=entry.call_id,
         principal=Principal(entry.tenant, body["person"], body["agent"]),
         tool=body["tool"],
-        fixed=body["fixed"],
+        fixed=body.get("fixed", {}),
         rules=frozenset(body["rules"]),
         policy_version=body["policy_version"],
         terms=Terms(body["times"], datetime.fromisoformat(body["until"]), body["run"]),
         given_by=body["approver"],
+        ended_by=gone,
     )
 
 

@@ -101,6 +101,7 @@ def _told(approval: Approval, policy: Policy) -> dict[str, str]:
         "passed on": "; ".join(f"by {by} to {to}" for to, by in approval.delegates),
         "edited by": approval.edit.by if approval.edit else "",
         "withdrawn": approval.withdrawn,
+        "erased": "what it is about was erased, so it is over" if question.erased else "",
         "binding": approval.binding,
     }
 

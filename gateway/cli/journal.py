@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.journal_erase import erase, retain
 from gateway.cli.journal_export import export
 from gateway.cli.journal_verify import show_key, verify
 from gateway.cli.options import Home
+from gateway.erasing.erasure import erased_by, erasures
 from gateway.journal import Entry, read_journal
 from gateway.journal.reading import read_whole_call
 from gateway.settings import load_settings
@@ -20,6 +22,8 @@ app = typer.Typer(help="Read the record of every call.", no_args_is_help=True)
 app.command("key")(show_key)
 app.command("verify")(verify)
 app.command("export")(export)
+app.command("erase")(erase)
+app.command("retain")(retain)
 
 
 @app.command("list")
@@ -39,7 +43,9 @@ def list_entries(
     for entry in entries:
         who = " for ".join(str(part) for part in (entry.body.get("agent"), entry.body.get("person")) if part)
         why = entry.body.get("reason") or entry.body.get("error") or entry.body.get("status") or ""
-        cells = (f"{entry.at:%m-%d %H:%M:%S}", entry.call_id, who, entry.body["tool"], entry.kind.value, str(why))
+        why = f"{why} (what it was about is erased)".strip() if entry.erased else why
+        tool = entry.body.get("tool", "")
+        cells = (f"{entry.at:%m-%d %H:%M:%S}", entry.call_id, who, tool, entry.kind.value, str(why))
         table.add_row(str(entry.position), *(escape(visible(cell)) for cell in cells))
     Console().print(table)
 
@@ -66,13 +72,14 @@ def why(
 
     with load_settings(home=home).open_database() as database:
         entries = read_whole_call(database, call_id)
+        recorded = erasures(database) if any(entry.erased for entry in entries) else []
     if not entries:
         raise typer.BadParameter(f"the journal has no call `{call_id}`")
-    for line in told(entries):
+    for line in told(entries, {entry.position: each.why for entry in entries for each in erased_by(entry, recorded)}):
         typer.echo(line)
 
 
 def _json(entry: Entry) -> str:
     # ASCII only: what outsiders wrote must not reach a terminal as control characters.
     head = {"position": entry.position, "at": entry.at.isoformat(), "call_id": entry.call_id, "tenant": entry.tenant}
-    return json.dumps({**head, "kind": entry.kind, **entry.body})
+    return json.dumps({**head, "kind": entry.kind, **entry.body, **({"erased": True} if entry.erased else {})})

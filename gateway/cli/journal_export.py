@@ -30,11 +30,20 @@ def export(
         Format, typer.Option("--format", help="jsonl can be verified; csv and ocsf are for reading.")
     ] = Format.JSONL,
     output: Annotated[Path | None, typer.Option(help="The file to write. [default: standard output]")] = None,
+    with_keys: Annotated[
+        bool, typer.Option("--with-keys", help="With what opens personal parts; without, jsonl shows none of them.")
+    ] = False,
     home: Home = None,
 ) -> None:
-    """Write the whole journal: jsonl ends with a fresh checkpoint and is what `remit journal verify FILE` checks."""
+    """Write the whole journal: jsonl ends with a fresh checkpoint and is what `remit journal verify FILE` checks.
+
+    csv and ocsf show personal parts as far as they are not erased. What is erased later stays in what was exported
+    with them before.
+    """
     settings = load_settings(home=home)
-    lines = _jsonl(settings) if format_ is Format.JSONL else _for_reading(settings, format_)
+    if with_keys and format_ is not Format.JSONL:
+        raise typer.BadParameter("--with-keys goes with --format jsonl: the other formats show what keys open")
+    lines = _jsonl(settings, with_keys) if format_ is Format.JSONL else _for_reading(settings, format_)
     if output is None:
         for line in lines:
             sys.stdout.write(f"{line}\n")
@@ -46,7 +55,7 @@ def export(
         raise typer.BadParameter(f"`{output}` cannot be written: {error.strerror}") from None
 
 
-def _jsonl(settings: Settings) -> Iterator[str]:
+def _jsonl(settings: Settings, with_keys: bool) -> Iterator[str]:
     from gateway.journal.lines import heading_of, to_lines
     from gateway.journal.note import BadKey, load_signer
     from gateway.journal.snapshot import snapshot
@@ -58,8 +67,10 @@ def _jsonl(settings: Settings) -> Iterator[str]:
         raise JournalUnavailable(f"the journal's key cannot be read: {error}") from error
     with settings.open_database() as database, snapshot(database, size) as journal:
         entries, checkpoints = journal.count()
-        items = _shown(journal.items(), entries + checkpoints)
-        yield from to_lines(heading_of(key, entries, checkpoints), items)
+        keys = journal.count_keys() if with_keys else None
+        items = journal.items_with_keys() if with_keys else journal.items()
+        shown = _shown(items, entries + checkpoints + (keys or 0))
+        yield from to_lines(heading_of(key, entries, checkpoints, keys), shown)
 
 
 def _seal(settings: Settings) -> int | None:

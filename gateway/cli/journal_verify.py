@@ -56,6 +56,26 @@ def verify(
         sys.exit(1)
     typer.echo(f"{report.entries} entries are what was written, in order; {report.signed} of them are signed for")
     typer.echo(f"{report.checkpoints} checkpoints by {public.name} and {len(places)} other sources of them agree")
+    if file is None:
+        _verify_erasures(settings)
+
+
+def _verify_erasures(settings: Settings) -> None:
+    """Say whether everything that can no longer be read was erased on the record."""
+    from gateway.erasing.erasure import erased_positions, erasures, lost
+
+    with settings.open_database() as database:
+        recorded = erasures(database)
+        unrecorded = lost(database, recorded)
+    if unrecorded:
+        first, last = unrecorded[0]
+        where = f"entry {first}" if first == last else f"entries {first} to {last}"
+        more = f" and {len(unrecorded) - 1} more ranges" if len(unrecorded) > 1 else ""
+        typer.echo(f"not good: nothing opens {where}{more}, and no record says that it was erased", err=True)
+        sys.exit(1)
+    tenants = {each.tenant for each in recorded}
+    erased = sum(last - first + 1 for tenant in tenants for first, last in erased_positions(recorded, tenant))
+    typer.echo(f"{erased} entries are erased, all of them on the record")
 
 
 def _report(settings: Settings, file: Path | None, key: "PublicKey", published: "list[Checkpoint]") -> "Report":

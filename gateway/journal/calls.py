@@ -20,12 +20,11 @@ from sqlalchemy import (
 )
 
 from gateway.database import Database
-from gateway.journal.entry import Entry, Kind, Row, from_row
-from gateway.journal.reading import readable
+from gateway.journal.entry import Entry, Kind
+from gateway.journal.reading import ENTRIES, entries_of, readable
 from gateway.journal.schema import journal
 
 _ended = journal.alias("ended")
-_ENTRIES = select(journal.c.position, *(journal.c[name] for name in Row._fields))
 _HAS_END = exists().where(_ended.c.call_id == journal.c.call_id, _ended.c.kind.in_([Kind.OUTCOME, Kind.SETTLED]))
 _IS_SETTLED = exists().where(
     _ended.c.tenant == journal.c.tenant, _ended.c.once == literal("outcome:").concat(journal.c.call_id)
@@ -48,14 +47,14 @@ T = TypeVar("T")
 def open_between(after: int, upto: int) -> Select[Any]:
     """The query for the intents between two positions, the second included, that have neither an end nor a doubt."""
     window = (journal.c.position > after, journal.c.position <= upto)
-    return _ENTRIES.where(*window, journal.c.kind == Kind.INTENT, ~_HAS_END).order_by(journal.c.position)
+    return ENTRIES.where(*window, journal.c.kind == Kind.INTENT, ~_HAS_END).order_by(journal.c.position)
 
 
 def doubts_in(tenant: str) -> Select[Any]:
     """The query for the entries that put a call of the tenant in doubt which nothing has settled since."""
     # By the index of what stands in the journal once; `;` comes after `:`.
     doubts = (journal.c.tenant == tenant, journal.c.once >= "doubt:", journal.c.once < "doubt;")
-    return _ENTRIES.where(*doubts, ~_IS_SETTLED).order_by(journal.c.position)
+    return ENTRIES.where(*doubts, ~_IS_SETTLED).order_by(journal.c.position)
 
 
 class RecordedCalls:
@@ -72,7 +71,7 @@ class RecordedCalls:
     async def of(self, tenant: str, *call_ids: str) -> list[Entry]:
         """Every entry of these calls, oldest first."""
         mine = (journal.c.tenant == tenant, journal.c.call_id.in_(call_ids))
-        return await self._entries(_ENTRIES.where(*mine).order_by(journal.c.position))
+        return await self._entries(ENTRIES.where(*mine).order_by(journal.c.position))
 
     async def open_between(self, after: int, upto: int) -> list[Entry]:
         """The intents between two positions, the second included, that have neither an outcome nor a doubt."""
@@ -103,7 +102,7 @@ class RecordedCalls:
 
     async def _entries(self, query: Select[Any]) -> list[Entry]:
         def made(connection: Connection) -> list[Entry]:
-            return [from_row(position, Row(*row)) for position, *row in connection.execute(query)]
+            return list(entries_of(connection, query))
 
         return await self._read(made)
 

@@ -33,6 +33,13 @@ class Stored(NamedTuple):
         return entry_hash(self.position, self.previous, self.row)
 
 
+class Key(NamedTuple):
+    """What opens the personal parts of the entry at a position. No hash covers it: it can be destroyed."""
+
+    position: int
+    key: bytes
+
+
 def entry_bytes(position: int, previous: bytes, row: Row) -> bytes:
     """The bytes that an entry's hash is taken over: no two entries share them.
 

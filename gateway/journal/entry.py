@@ -6,6 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from gateway.journal.envelope import lock, unlock
+from gateway.journal.personal import split
+
 
 class Kind(StrEnum):
     """What an entry records."""
@@ -30,6 +33,7 @@ class Kind(StrEnum):
     INTENT = "intent"
     OUTCOME = "outcome"
     SETTLED = "settled"
+    ERASED = "erased"
 
 
 class JournalUnavailable(Exception):
@@ -65,6 +69,7 @@ class Entry:
         body: JSON data.
         once: What the tenant's journal may hold only once; a second entry is refused with `AlreadyRecorded`.
         position: Given by the journal when the entry is read back, from 1 without gaps.
+        erased: Whether the personal parts of the body are gone for ever.
     """
 
     call_id: str
@@ -75,7 +80,11 @@ class Entry:
     body: dict[str, Any]
     once: str | None = None
     position: int = 0
+    erased: bool = False
 
+
+SEALED = "sealed"
+"""The part of a stored body that holds what is personal, locked."""
 
 # ASCII: no text that a caller can think of is then unwritable, half of a surrogate pair included.
 _in_one_spelling = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
@@ -93,23 +102,72 @@ class Row(NamedTuple):
     body: str
 
 
-def to_row(entry: Entry) -> Row:
+class SealedRow(NamedTuple):
+    """A row, and the key that opens what is personal in it; None where nothing is."""
+
+    row: Row
+    key: bytes | None
+
+
+def to_row(entry: Entry, key: bytes) -> SealedRow:
     """Put an entry into its stored form.
+
+    Args:
+        entry: The entry.
+        key: A new random key, for what is personal in it.
 
     Raises:
         TypeError: If the body is not JSON data.
         UnicodeEncodeError: If a name is not Unicode text.
         ValueError: If a name has a zero character.
     """
-    body = _in_one_spelling(entry.body)
-    row = Row(entry.call_id, entry.tenant, entry.principal, entry.at.isoformat(), entry.kind.value, entry.once, body)
+    clear, personal = split(entry.kind, entry.body)
+    names = (entry.call_id, entry.tenant, entry.principal, entry.once)
     # What a database could not take is refused here, where it harms no other entry of its batch.
-    if b"\0" in "".join(part for part in row if part).encode():
+    if b"\0" in "".join(name for name in names if name).encode():
         raise ValueError("an entry's names cannot have zero characters")
-    return row
+    if personal:
+        clear[SEALED] = lock(_in_one_spelling(personal), key, (entry.call_id, entry.kind, entry.tenant))
+    row = Row(
+        entry.call_id,
+        entry.tenant,
+        entry.principal,
+        entry.at.isoformat(),
+        entry.kind.value,
+        entry.once,
+        _in_one_spelling(clear),
+    )
+    return SealedRow(row, key if personal else None)
 
 
-def from_row(position: int, row: Row) -> Entry:
-    """Make an entry of its stored form."""
+def from_row(position: int, row: Row, key: bytes | None) -> Entry:
+    """Make an entry of its stored form.
+
+    Args:
+        position: Where it stands.
+        row: The stored values.
+        key: What opens its personal parts; None if it was erased or there are none.
+    """
     at, kind, body = datetime.fromisoformat(row.at), Kind(row.kind), json.loads(row.body)
-    return Entry(row.call_id, row.tenant, row.principal, at, kind, body, row.once, position)
+    locked = body.pop(SEALED, None)
+    opened = _unlocked(row, locked, key) if locked and key else None
+    erased = locked is not None and opened is None
+    return Entry(
+        row.call_id, row.tenant, row.principal, at, kind, body | json.loads(opened or "{}"), row.once, position, erased
+    )
+
+
+def opens(row: Row, key: bytes) -> bool:
+    """Whether a key is that of a row's personal parts."""
+    locked = json.loads(row.body).get(SEALED)
+    return locked is not None and _unlocked(row, locked, key) is not None
+
+
+def is_lost(row: Row, key: bytes | None) -> bool:
+    """Whether a row has personal parts that a key does not open."""
+    locked = json.loads(row.body).get(SEALED)
+    return locked is not None and (key is None or _unlocked(row, locked, key) is None)
+
+
+def _unlocked(row: Row, locked: str, key: bytes) -> str | None:
+    return unlock(locked, key, (row.call_id, row.kind, row.tenant))

@@ -2,6 +2,7 @@
 
 The first line says whose journal it is and how much of it the file has; then come the entries, and after the entries
 that it covers each checkpoint; the last line is a checkpoint of them all. A line's `body` is the stored text itself.
+If wanted, what opens an entry's personal parts is a line of its own after it.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from gateway.journal.chain import Stored
+from gateway.journal.chain import Key, Stored
 from gateway.journal.entry import Row
 from gateway.journal.note import PublicKey
 
@@ -30,28 +31,36 @@ class Heading:
         key: The journal's public key.
         entries: How many entries follow.
         checkpoints: How many checkpoints follow.
+        keys: How many keys follow; None if the file is one without keys.
     """
 
     remit_journal: int
     key: str
     entries: int
     checkpoints: int
+    keys: int | None = None
 
 
-def heading_of(key: PublicKey, entries: int, checkpoints: int) -> Heading:
+def heading_of(key: PublicKey, entries: int, checkpoints: int, keys: int | None = None) -> Heading:
     """Make the heading of a file."""
-    return Heading(1, str(key), entries, checkpoints)
+    return Heading(1, str(key), entries, checkpoints, keys)
 
 
-def to_lines(heading: Heading, items: Iterable[Stored | str]) -> Iterator[str]:
-    """Write a heading, entries and signed notes, one a line, without the newline."""
-    yield _compact(asdict(heading))
+def to_lines(heading: Heading, items: Iterable[Stored | Key | str]) -> Iterator[str]:
+    """Write a heading, entries, keys and signed notes, one a line, without the newline."""
+    yield _heading_line(heading)
     for item in items:
-        yield _note_line(item) if isinstance(item, str) else _entry_line(item)
+        match item:
+            case str():
+                yield _note_line(item)
+            case Key():
+                yield _key_line(item)
+            case Stored():
+                yield _entry_line(item)
 
 
-def from_lines(lines: Iterable[bytes]) -> Iterator[Heading | Stored | str]:
-    """Read the heading, entries and notes back; the first of them is the heading.
+def from_lines(lines: Iterable[bytes]) -> Iterator[Heading | Stored | Key | str]:
+    """Read the heading, entries, keys and notes back; the first of them is the heading.
 
     Raises:
         Unreadable: At the first line that is not spelt as the journal spells it; says which.
@@ -66,7 +75,7 @@ def from_lines(lines: Iterable[bytes]) -> Iterator[Heading | Stored | str]:
         raise Unreadable("the file is empty")
 
 
-def _item(line: bytes, number: int) -> Heading | Stored | str:
+def _item(line: bytes, number: int) -> Heading | Stored | Key | str:
     text = line.decode("ascii")
     head, found, rest = text.partition(_BODY)
     if found:
@@ -75,9 +84,16 @@ def _item(line: bytes, number: int) -> Heading | Stored | str:
     data = json.loads(text)
     if number == 1:
         heading = Heading(**data)
-        if [type(value) for value in asdict(heading).values()] != [int, str, int, int]:
+        if [type(value) for value in asdict(heading).values()][:4] != [int, str, int, int]:
             raise ValueError
-        return _as_spelt(heading, _compact(asdict(heading)), text)
+        if heading.keys is not None and type(heading.keys) is not int:
+            raise ValueError
+        return _as_spelt(heading, _heading_line(heading), text)
+    if "opens" in data:
+        key = Key(data["opens"], bytes.fromhex(data["with"]))
+        if type(key.position) is not int:
+            raise ValueError
+        return _as_spelt(key, _key_line(key), text)
     note: str = data["checkpoint"]
     if type(note) is not str:
         raise ValueError
@@ -115,6 +131,14 @@ def _entry_line(stored: Stored) -> str:
         "hash": digest.hex(),
     }
     return f"{_compact(head)[:-1]}{_BODY}{row.body}}}"
+
+
+def _heading_line(heading: Heading) -> str:
+    return _compact({name: value for name, value in asdict(heading).items() if value is not None})
+
+
+def _key_line(key: Key) -> str:
+    return _compact({"opens": key.position, "with": key.key.hex()})
 
 
 def _note_line(note: str) -> str:

@@ -1,13 +1,14 @@
 """Entries as security events: OCSF 1.3.0, class API Activity (6003). For reading, not for proof."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from connectors.contract import Effect, Idempotency
 from connectors.registry import TOOLS
-from gateway.journal.chain import Stored
+from gateway.journal.chain import Key, Stored
+from gateway.journal.entry import Entry, from_row
 
 _ACTIVITIES = {0: "Unknown", 1: "Create", 2: "Read", 3: "Update", 4: "Delete", 99: "Send"}
 _TOOLS = {tool.name: tool for tool in TOOLS}
@@ -15,14 +16,15 @@ _STATUSES = {0: "Unknown", 1: "Success", 2: "Failure"}
 _FAILED = frozenset({"unknown_tool", "invalid", "denied", "turned_away"})
 
 
-def to_ocsf(entries: Iterator[Stored]) -> Iterator[str]:
-    """Write each entry as one event, a JSON object in ASCII without a line break."""
-    for stored in entries:
-        yield json.dumps(_without_nothing(_event(stored)), separators=(",", ":"))
+def to_ocsf(entries: Iterable[tuple[Stored, Key | None]]) -> Iterator[str]:
+    """Write each entry, opened unless it is erased, as one event, a JSON object in ASCII without a line break."""
+    for stored, key in entries:
+        entry = from_row(stored.position, stored.row, key and key.key)
+        yield json.dumps(_without_nothing(_event(stored, entry)), separators=(",", ":"))
 
 
-def _event(stored: Stored) -> dict[str, Any]:
-    row, body = stored.row, json.loads(stored.row.body)
+def _event(stored: Stored, entry: Entry) -> dict[str, Any]:
+    row, body = stored.row, entry.body
     activity, status = _activity(str(body.get("tool"))), _status(row.kind, body.get("status"))
     person, agent, client = body.get("person"), body.get("agent"), body.get("client")
     return {
@@ -56,7 +58,7 @@ def _event(stored: Stored) -> dict[str, Any]:
         "api": {"operation": str(body.get("tool")), "service": {"name": "remit"}, "request": {"uid": row.call_id}},
         "src_endpoint": {"name": client or "unknown"},
         "resources": [{"uid": seen} for seen in body.get("saw", [])],
-        "unmapped": {"body": body, "once": row.once},
+        "unmapped": {"body": body, "once": row.once, "erased": entry.erased or None},
     }
 
 

@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from connectors.embedded.engine import server_limits
 from connectors.embedded.patience import PatientConnection
-from gateway.journal.chain import GENESIS, Stored, chained
-from gateway.journal.entry import AlreadyRecorded, Row
-from gateway.journal.store import refusals
+from gateway.journal.chain import GENESIS, Stored
+from gateway.journal.entry import AlreadyRecorded, SealedRow
+from gateway.journal.store import placed, refusals
 
 # Any number will do as long as all writers agree on it; the table's own tells journals of several schemas apart.
 _LOCK = 0x72656D69_00000000
@@ -30,6 +30,7 @@ SELECT * FROM unnest(
     %b::bytea[]
 )
 """
+_INSERT_KEYS = "INSERT INTO journal_keys (position, key) SELECT * FROM unnest(%b::bigint[], %b::bytea[])"
 # An operator who wants more than a flush to the disk is not given less.
 _DURABLE = """
 SELECT set_config('synchronous_commit', 'on', false)
@@ -51,7 +52,7 @@ class PostgresStore:
         self._patience = patience
         self._connection: PatientConnection | None = None
 
-    def append(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
+    def append(self, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
         """Write what may be written; says for each row why not."""
         try:
             return _append(self._connected(), rows)
@@ -75,26 +76,27 @@ class PostgresStore:
         return self._connection
 
 
-def _append(connection: PatientConnection, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
+def _append(connection: PatientConnection, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN)
         while cursor.nextset():
             pass
         head = cursor.fetchone() or (0, GENESIS)
         refused = refusals(rows, _recorded(cursor, rows))
-        accepted = (row for row, refusal in zip(rows, refused, strict=True) if refusal is None)
-        entries = list(chained(accepted, *head))
+        entries, keys = placed(rows, refused, *head)
         with connection.pipeline():
             if entries:
                 cursor.execute(_INSERT, _columns(entries))
+            if keys:
+                cursor.execute(_INSERT_KEYS, [list(column) for column in zip(*keys, strict=True)])
             # A commit that was called off while it waits for a standby would look like one that has arrived there.
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("COMMIT")
     return refused
 
 
-def _recorded(cursor: "psycopg.Cursor[Any]", rows: Sequence[Row]) -> dict[tuple[str, str], str]:
-    wanted = [(row.tenant, row.once) for row in rows if row.once is not None]
+def _recorded(cursor: "psycopg.Cursor[Any]", rows: Sequence[SealedRow]) -> dict[tuple[str, str], str]:
+    wanted = [(row.tenant, row.once) for row, _key in rows if row.once is not None]
     if not wanted:
         return {}
     tenants, onces = ([*values] for values in zip(*wanted, strict=True))

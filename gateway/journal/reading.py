@@ -11,9 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectors.embedded.engine import reason
 from gateway.database import Database
 from gateway.journal.entry import Entry, JournalUnavailable, Kind, Row, from_row
-from gateway.journal.schema import journal
+from gateway.journal.schema import journal, keys
 
-_ENTRIES = select(journal.c.position, *(journal.c[name] for name in Row._fields))
+ENTRIES = select(journal.c.position, *(journal.c[name] for name in Row._fields), keys.c.key).join(
+    keys, keys.c.position == journal.c.position, isouter=True
+)
+"""What `entries_of` makes entries of."""
 
 
 def read_journal(database: Database, *, call_id: str | None = None, last: int | None = None) -> Iterator[Entry]:
@@ -28,13 +31,13 @@ def read_journal(database: Database, *, call_id: str | None = None, last: int | 
         JournalUnavailable: If there is no journal to read.
     """
     if call_id:
-        yield from _entries(database, _ENTRIES.where(journal.c.call_id == call_id).order_by(journal.c.position))
+        yield from _entries(database, ENTRIES.where(journal.c.call_id == call_id).order_by(journal.c.position))
     elif last is not None:
-        newest = _ENTRIES.order_by(journal.c.position.desc()).limit(last).subquery()
+        newest = ENTRIES.order_by(journal.c.position.desc()).limit(last).subquery()
         yield from _entries(database, select(newest).order_by(newest.c.position))
     else:
         with readable(database), database.at_one_moment() as connection:
-            yield from _made(connection, _ENTRIES.order_by(journal.c.position))
+            yield from entries_of(connection, ENTRIES.order_by(journal.c.position))
 
 
 def read_whole_call(database: Database, call_id: str) -> list[Entry]:
@@ -97,7 +100,7 @@ def done_since(database: Database, tenant: str, principal: str, since: datetime)
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
-    query = _ENTRIES.where(
+    query = ENTRIES.where(
         journal.c.tenant == tenant,
         journal.c.principal == principal,
         journal.c.kind.in_([Kind.INTENT, Kind.OUTCOME, Kind.SETTLED]),
@@ -121,10 +124,11 @@ def readable(database: Database) -> Iterator[None]:
 
 def _entries(database: Database, query: Select[Any]) -> Iterator[Entry]:
     with readable(database), database.looking() as connection:
-        yield from _made(connection, query)
+        yield from entries_of(connection, query)
 
 
-def _made(connection: Connection, query: Select[Any]) -> Iterator[Entry]:
+def entries_of(connection: Connection, query: Select[Any]) -> Iterator[Entry]:
+    """Yield the entries that a query over `ENTRIES` finds, with their personal parts as far as they are not erased."""
     with connection.execute(query) as rows:
-        for position, *row in rows:
-            yield from_row(position, Row(*row))
+        for position, *row, key in rows:
+            yield from_row(position, Row(*row), key)

@@ -1,4 +1,4 @@
-"""The journal's tables, in SQLite or PostgreSQL; both refuse to change or remove what was written."""
+"""The journal's tables, in SQLite or PostgreSQL; but for keys both refuse to change or remove what was written."""
 
 from sqlalchemy import (
     DDL,
@@ -35,6 +35,14 @@ journal = Table(
     Index("journal_call", "call_id"),
     Index("journal_run", "tenant", "principal", "kind", "at"),
     Index("journal_once", "tenant", "once", unique=True, sqlite_where=_is_once, postgresql_where=_is_once),
+)
+
+keys = Table(
+    "journal_keys",
+    metadata,
+    # Beside the chain: what it opens is part of an entry's hash, the key is not.
+    Column("position", _NUMBER, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False),
 )
 
 checkpoints = Table(

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from gateway.database import Database
-from gateway.journal.entry import Entry, Row, from_row
-from gateway.journal.reading import readable
+from gateway.journal.entry import Entry
+from gateway.journal.reading import ENTRIES, entries_of, readable
 from gateway.journal.schema import journal
 
 LOOKED_THROUGH = 200_000
@@ -106,7 +106,7 @@ def says(name: str, value: str) -> ColumnElement[bool]:
 
 
 def _query(tenant: str, search: Search) -> Select[Any]:
-    query = select(journal.c.position, *(journal.c[name] for name in Row._fields)).where(journal.c.tenant == tenant)
+    query = ENTRIES.where(journal.c.tenant == tenant)
     if search.since:
         query = query.where(journal.c.at >= search.since.isoformat())
     if search.until:
@@ -124,11 +124,9 @@ def _first(
     connection: Connection, query: Select[Any], is_like: Callable[[Mapping[str, Any]], bool], most: int
 ) -> Iterator[Entry]:
     found = 0
-    with connection.execute(query) as rows:
-        for position, *row in rows:
-            entry = from_row(position, Row(*row))
-            if is_like(entry.body):
-                yield entry
-                found += 1
-            if found == most:
-                return
+    for entry in entries_of(connection, query):
+        if is_like(entry.body):
+            yield entry
+            found += 1
+        if found == most:
+            return

@@ -7,21 +7,23 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, TextClause, text
 
 from gateway.database import Database
-from gateway.journal.chain import Stored
+from gateway.journal.chain import Key, Stored
 from gateway.journal.entry import Row
 from gateway.journal.lines import Unreadable
 from gateway.journal.reading import readable
 
 # As text: what is stored is shown as it is, not as the tables say that it should be.
 _ENTRIES = text("""
-SELECT position, previous, call_id, tenant, principal, at, kind, once, body, hash FROM journal
-WHERE position <= :size ORDER BY position
+SELECT journal.position, previous, call_id, tenant, principal, at, kind, once, body, hash, key
+FROM journal LEFT JOIN journal_keys ON journal_keys.position = journal.position
+WHERE journal.position <= :size ORDER BY journal.position
 """)
 _NOTES = text("SELECT size, note FROM journal_checkpoints WHERE size <= :size ORDER BY size")
 _COUNTS = text("""
 SELECT (SELECT count(*) FROM journal WHERE position <= :size),
     (SELECT count(*) FROM journal_checkpoints WHERE size <= :size)
 """)
+_KEYS = text("SELECT count(*) FROM journal_keys WHERE position <= :size")
 _MOST = 2**63 - 1
 
 
@@ -44,25 +46,36 @@ class Snapshot:
         entries, notes = self._read(_COUNTS).one()
         return entries, notes
 
-    def entries(self) -> Iterator[Stored]:
-        """Yield the entries in their order.
+    def count_keys(self) -> int:
+        """The number of entries whose personal parts are not erased."""
+        [count] = self._read(_KEYS).one()
+        return int(count)
+
+    def entries(self) -> Iterator[tuple[Stored, Key | None]]:
+        """Yield the entries in their order, each with the key of its personal parts unless it is erased or has none.
 
         Raises:
             Unreadable: At the first entry that is not as the journal writes it.
         """
-        for position, previous, *values, digest in self._read(_ENTRIES):
+        for position, previous, *values, digest, key in self._read(_ENTRIES):
             row = Row(*values)
             texts = all(type(text) is str for text in row._replace(once=row.once or ""))
             if not texts or type(previous) is not bytes or type(digest) is not bytes:
                 raise Unreadable(f"entry {position} is not as the journal writes it")
-            yield Stored(position, previous, row, digest)
+            yield Stored(position, previous, row, digest), key and Key(position, key)
 
     def items(self) -> Iterator[Stored | str]:
-        """Yield the entries, and the note of each checkpoint after the entries that it covers."""
+        """Yield the entries, and each checkpoint's note after what it covers."""
+        return (item for item in self.items_with_keys() if not isinstance(item, Key))
+
+    def items_with_keys(self) -> Iterator[Stored | Key | str]:
+        """Yield the entries, what opens an entry after it, and each checkpoint's note after what it covers."""
         notes = self._read(_NOTES)
         size, note = notes.fetchone() or (None, "")
-        for stored in self.entries():
+        for stored, key in self.entries():
             yield stored
+            if key:
+                yield key
             while size is not None and size <= stored.position:
                 yield note
                 size, note = notes.fetchone() or (None, "")

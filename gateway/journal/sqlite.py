@@ -7,14 +7,14 @@ from pathlib import Path
 
 from structlog import get_logger
 
-from gateway.journal.chain import GENESIS, Stored, chained
-from gateway.journal.entry import AlreadyRecorded, Row
-from gateway.journal.store import refusals
+from gateway.journal.chain import GENESIS
+from gateway.journal.entry import AlreadyRecorded, SealedRow
+from gateway.journal.store import placed, refusals
 
 log = get_logger("remit.journal")
 
 _HEAD = "SELECT position, hash FROM journal ORDER BY position DESC LIMIT 1"
-_COLUMNS = "position, previous, call_id, tenant, principal, at, kind, once, body, hash"
+_COLUMNS = ("position", "previous", "call_id", "tenant", "principal", "at", "kind", "once", "body", "hash")
 _RECORDED = "SELECT call_id FROM journal WHERE tenant = ? AND once = ?"
 
 
@@ -31,7 +31,7 @@ class SqliteStore:
         self._patience = patience
         self._connection: sqlite3.Connection | None = None
 
-    def append(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
+    def append(self, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
         """Write what may be written; says for each row why not."""
         try:
             return self._append(self._connected(), rows)
@@ -56,20 +56,22 @@ class SqliteStore:
             self._connection.execute("PRAGMA synchronous=FULL")
         return self._connection
 
-    def _append(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
+    def _append(self, connection: sqlite3.Connection, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
         # The lock is taken before the head is read: no other process writes in between, so the chain cannot fork.
         connection.execute("BEGIN IMMEDIATE")
         refused = refusals(rows, _recorded(connection, rows))
         head = connection.execute(_HEAD).fetchone() or (0, GENESIS)
-        accepted = (row for row, refusal in zip(rows, refused, strict=True) if refusal is None)
-        _insert(connection, list(chained(accepted, *head)))
+        entries, keys = placed(rows, refused, *head)
+        values = [(place, before, *row, digest) for place, before, row, digest in entries]
+        _insert(connection, "journal", _COLUMNS, values)
+        _insert(connection, "journal_keys", ("position", "key"), keys)
         connection.execute("COMMIT")
         return refused
 
 
-def _recorded(connection: sqlite3.Connection, rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+def _recorded(connection: sqlite3.Connection, rows: Sequence[SealedRow]) -> dict[tuple[str, str], str]:
     recorded: dict[tuple[str, str], str] = {}
-    for row in rows:
+    for row, _key in rows:
         if row.once is not None:
             found = connection.execute(_RECORDED, (row.tenant, row.once)).fetchone()
             if found:
@@ -77,18 +79,20 @@ def _recorded(connection: sqlite3.Connection, rows: Sequence[Row]) -> dict[tuple
     return recorded
 
 
-def _insert(connection: sqlite3.Connection, entries: Sequence[Stored]) -> None:
+def _insert(
+    connection: sqlite3.Connection, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[object]]
+) -> None:
     # Many in one statement: after each statement this thread would wait again for its turn of the interpreter.
     start = 0
-    while start < len(entries):
+    while start < len(rows):
         # By powers of two, so that few statements are ever prepared.
-        size = 1 << (len(entries) - start).bit_length() - 1
-        some = entries[start : start + size]
-        values = [value for place, before, row, digest in some for value in (place, before, *row, digest)]
-        connection.execute(_insert_statement(size), values)
+        size = 1 << (len(rows) - start).bit_length() - 1
+        values = [value for row in rows[start : start + size] for value in row]
+        connection.execute(_insert_statement(table, columns, size), values)
         start += size
 
 
 @cache
-def _insert_statement(size: int) -> str:
-    return f"INSERT INTO journal ({_COLUMNS}) VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * size)  # noqa: S608
+def _insert_statement(table: str, columns: tuple[str, ...], size: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * size)}"  # noqa: S608

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.database import Database
-from gateway.journal.entry import AlreadyRecorded, Row
+from gateway.journal.chain import Stored, chained
+from gateway.journal.entry import AlreadyRecorded, SealedRow
 
 
 class Store(Protocol):
     """The end of the chain in one database; used by one thread."""
 
-    def append(self, rows: Sequence[Row]) -> list[AlreadyRecorded | None]:
-        """Write the rows that may be written, in their order, and say for each of them why not.
+    def append(self, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
+        """Write the rows that may be written, in their order and with their keys, and say for each of them why not.
 
         Whatever it raises, the next attempt starts afresh; what was not committed is not written.
         """
@@ -38,7 +39,7 @@ def open_store(database: Database, patience: float) -> Store:
     return SqliteStore(database.path, patience)
 
 
-def refusals(rows: Sequence[Row], recorded: Mapping[tuple[str, str], str]) -> list[AlreadyRecorded | None]:
+def refusals(rows: Sequence[SealedRow], recorded: Mapping[tuple[str, str], str]) -> list[AlreadyRecorded | None]:
     """Say for each row why it may not be written.
 
     Args:
@@ -47,9 +48,26 @@ def refusals(rows: Sequence[Row], recorded: Mapping[tuple[str, str], str]) -> li
     """
     found: list[AlreadyRecorded | None] = []
     taken = dict(recorded)
-    for row in rows:
+    for row, _key in rows:
         by = None if row.once is None else taken.get((row.tenant, row.once))
         if row.once is not None and by is None:
             taken[row.tenant, row.once] = row.call_id
         found.append(None if row.once is None or by is None else AlreadyRecorded(row.once, by))
     return found
+
+
+def placed(
+    rows: Sequence[SealedRow], refused: Sequence[AlreadyRecorded | None], position: int, head: bytes
+) -> tuple[list[Stored], list[tuple[int, bytes]]]:
+    """The rows that are not refused, in their places after the head, and the keys of those that have one.
+
+    Args:
+        rows: A batch.
+        refused: What `refusals` said.
+        position: The position of the last entry, 0 if there is none.
+        head: The hash of the last entry.
+    """
+    accepted = [row for row, refusal in zip(rows, refused, strict=True) if refusal is None]
+    entries = list(chained((row for row, _key in accepted), position, head))
+    keys = [(stored.position, key) for stored, (_row, key) in zip(entries, accepted, strict=True) if key is not None]
+    return entries, keys

@@ -10,9 +10,23 @@ from gateway.journal.entry import Entry, Kind
 from gateway.visible_text import visible
 
 _LONGEST = 400
+_GONE = "(erased)"
+_UNRECORDED = "without a record of by whom: its key is gone or not the right one"
 _DECLARED = ("client", "run", "model", "prompt", "key")
 _TOLD = frozenset(
-    {"tool", "person", "agent", *_DECLARED, "arguments", "arguments_hash", "verdict", "rules", "reason"}
+    {
+        "positions",
+        "by",
+        "tool",
+        "person",
+        "agent",
+        *_DECLARED,
+        "arguments",
+        "arguments_hash",
+        "verdict",
+        "rules",
+        "reason",
+    }
     | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
@@ -56,11 +70,12 @@ class Story:
     events: tuple[Event, ...]
 
 
-def tell(entries: Sequence[Entry]) -> Story:
+def tell(entries: Sequence[Entry], gone: Mapping[int, str] | None = None) -> Story:
     """Tell a call.
 
     Args:
         entries: The call's entries, oldest first, at least one; with those of the approval that it asked for.
+        gone: Why the personal parts of an entry were erased, by position.
     """
     facts: dict[str, Any] = {}
     for entry in entries:
@@ -72,23 +87,25 @@ def tell(entries: Sequence[Entry]) -> Story:
         ("asked by", _who(facts, first)),
         *((f"{name} said" if name == "client" else name, facts[name]) for name in _DECLARED if facts.get(name)),
         ("tool", facts.get("tool")),
+        ("erased", "what it was about" if any(entry.erased for entry in entries) else None),
         ("policy", facts.get("policy_version")),
     ]
     return Story(
         tuple((name, str(value)) for name, value in page if value is not None),
         tuple(_arguments(facts)),
         told_entry(last),
-        tuple(Event(entry.position, entry.at, told_entry(entry), tuple(_details(entry.body))) for entry in entries),
+        tuple(_event(entry, gone) for entry in entries),
     )
 
 
-def why(entries: Sequence[Entry]) -> Iterator[str]:
+def why(entries: Sequence[Entry], gone: Mapping[int, str] | None = None) -> Iterator[str]:
     """Tell a call on one page, line by line, with nothing in it that a terminal would obey.
 
     Args:
         entries: As for `tell`.
+        gone: As for `tell`.
     """
-    story = tell(entries)
+    story = tell(entries, gone)
     arguments = [("with", f"{name} = {value}") for name, value in story.arguments]
     # The policy follows what it judged.
     before = [fact for fact in story.facts if fact[0] != "policy"]
@@ -99,6 +116,12 @@ def why(entries: Sequence[Entry]) -> Iterator[str]:
     for event in story.events:
         yield f"{event.position:>8}  {event.at:%Y-%m-%d %H:%M:%S}  {_shown(event.sentence)}"
         yield from (f"{'':31}{_shown(line)}" for line in event.details)
+
+
+def _event(entry: Entry, gone: Mapping[int, str] | None) -> Event:
+    why_gone = "" if gone is None else f" {gone.get(entry.position, _UNRECORDED)}"
+    erased = (f"what it said is erased{why_gone}",) if entry.erased else ()
+    return Event(entry.position, entry.at, told_entry(entry), (*_details(entry.body), *erased))
 
 
 def _who(facts: Body, entry: Entry) -> str:
@@ -193,25 +216,26 @@ def _settled(body: Body) -> str:
 
 _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.UNKNOWN_TOOL: lambda _body: "refused: this caller has no such tool",
-    Kind.INVALID: lambda body: f"refused: the input was wrong: {body.get('error')}",
+    Kind.INVALID: lambda body: f"refused: the input was wrong: {body.get('error', _GONE)}",
     Kind.DENIED: _denied,
     Kind.PENDING: lambda body: f"not done yet: {body.get('approval')} waits for a person's answer",
     Kind.ASKED: lambda body: f"a person is asked; open until {_moment(body.get('expires_at'))}",
     Kind.ANSWERED: _answered,
-    Kind.ASKED_BACK: lambda body: f"{body.get('approver')} asks back: {body.get('text')}",
-    Kind.REPLIED: lambda body: f"the caller replies: {body.get('text')}",
+    Kind.ASKED_BACK: lambda body: f"{body.get('approver')} asks back: {body.get('text', _GONE)}",
+    Kind.REPLIED: lambda body: f"the caller replies: {body.get('text', _GONE)}",
     Kind.DELEGATED: lambda body: f"{body.get('approver')} passes the question on to {body.get('to')}",
     Kind.REBOUND: lambda _body: "policy changed and still asks: open again, and former answers do not count",
-    Kind.WITHDRAWN: lambda body: f"policy changed and asks no more: {body.get('reason')}",
-    Kind.NOTIFIED: lambda body: f"told {', '.join(body.get('people', []))} by {' and '.join(body.get('via', []))}",
+    Kind.WITHDRAWN: lambda body: f"policy changed and asks no more: {body.get('reason', _GONE)}",
+    Kind.NOTIFIED: lambda body: f"told {', '.join(body.get('people', [_GONE]))} by {' and '.join(body.get('via', []))}",
     Kind.STANDING: _standing,
     Kind.STANDING_USED: lambda body: f"use {body.get('use')}, by call {body.get('call')}",
     Kind.STANDING_ENDED: lambda body: f"taken back by {body.get('approver')}",
     Kind.REPEATED: _repeated,
-    Kind.TURNED_AWAY: lambda body: f"turned away: {body.get('error')}",
+    Kind.TURNED_AWAY: lambda body: f"turned away: {body.get('error', _GONE)}",
     Kind.INTENT: _begun,
     Kind.OUTCOME: _ended,
     Kind.SETTLED: _settled,
+    Kind.ERASED: lambda body: f"what {len(body.get('positions', []))} ranges of entries said is erased",
 }
 
 

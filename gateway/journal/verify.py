@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.journal.chain import GENESIS, Stored, Tree
+from gateway.journal.chain import GENESIS, Key, Stored, Tree
 from gateway.journal.checkpoint import Checkpoint, open_checkpoint
+from gateway.journal.entry import opens
 from gateway.journal.findings import Finding, Problem, diagnose, readable, rewritten
 from gateway.journal.lines import Heading, Unreadable
 from gateway.journal.note import BadNote, PublicKey
@@ -43,7 +44,9 @@ def check(items: Iterable[Stored | str], key: PublicKey, published: Iterable[Che
     return _Walk(iter(items), key, published).to_the_end()
 
 
-def check_file(items: Iterator[Heading | Stored | str], key: PublicKey, published: Iterable[Checkpoint] = ()) -> Report:
+def check_file(
+    items: Iterator[Heading | Stored | Key | str], key: PublicKey, published: Iterable[Checkpoint] = ()
+) -> Report:
     """Check an exported file: as `check`, and that it has all that it says and ends with a checkpoint.
 
     Args:
@@ -57,17 +60,44 @@ def check_file(items: Iterator[Heading | Stored | str], key: PublicKey, publishe
         return Report(0, 0, 0, Finding(1, Problem.UNREADABLE, str(error)))
     if not isinstance(heading, Heading) or (heading.remit_journal, heading.key) != (1, str(key)):
         return Report(0, 0, 0, Finding(1, Problem.UNSIGNED, "its first line names another key, or it is no export"))
-    # The heading's type is one of the file's first line only; `from_lines` makes no other.
-    report = check((item for item in items if not isinstance(item, Heading)), key, published)
-    return report if report.finding else _complete(report, heading)
+    keys = _Keys()
+    report = check(keys.checked(items), key, published)
+    return report if report.finding else _complete(report, heading, keys.count)
 
 
-def _complete(report: Report, heading: Heading) -> Report:
+class _Keys:
+    """Looks whether each key opens the entry before it; no hash covers keys."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def checked(self, items: Iterable[Heading | Stored | Key | str]) -> Iterator[Stored | str]:
+        """Yield what is no key.
+
+        Raises:
+            Unreadable: At a key that opens nothing.
+        """
+        before: Stored | None = None
+        for item in items:
+            # The heading's type is one of the file's first line only; `from_lines` makes no other.
+            if isinstance(item, Stored | str):
+                before = item if isinstance(item, Stored) else None
+                yield item
+            elif isinstance(item, Key):
+                if before is None or before.position != item.position or not opens(before.row, item.key):
+                    raise Unreadable(f"what should open entry {item.position} does not")
+                self.count, before = self.count + 1, None
+
+
+def _complete(report: Report, heading: Heading, keys: int) -> Report:
     said, found = (heading.entries, heading.checkpoints), (report.entries, report.checkpoints)
     finding = None
     if said != found:
         what = f"it says that it has {said[0]} entries and {said[1]} checkpoints and has {found[0]} and {found[1]}"
         finding = Finding(min(report.entries, heading.entries) + 1, Problem.TRUNCATED, what)
+    elif (heading.keys or 0) != keys:
+        what = f"it says that it has {heading.keys or 0} keys and has {keys}"
+        finding = Finding(1, Problem.MISSING, what)
     elif report.signed != report.entries:
         finding = Finding(report.signed + 1, Problem.UNSIGNED, "it does not end with a checkpoint of all its entries")
     return Report(report.entries, report.checkpoints, report.signed, finding)

@@ -20,7 +20,8 @@ from structlog import get_logger
 from connectors.embedded.engine import reason
 from gateway.database import Database
 from gateway.journal.deadlines import Deadlines, Waited
-from gateway.journal.entry import Entry, JournalUnavailable, Row, to_row
+from gateway.journal.entry import Entry, JournalUnavailable, SealedRow, to_row
+from gateway.journal.envelope import new_key
 from gateway.journal.schema import metadata
 from gateway.journal.store import open_store
 
@@ -35,7 +36,7 @@ _QUEUE = 10_000
 
 @dataclass(slots=True)
 class _Pending:
-    row: Row
+    row: SealedRow
     done: Waited
     loop: asyncio.AbstractEventLoop
     abandoned: bool = False
@@ -101,7 +102,7 @@ class Journal:
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        pending = _Pending(to_row(entry), loop.create_future(), loop)
+        pending = _Pending(to_row(entry, new_key()), loop.create_future(), loop)
         if self._queue.qsize() >= _QUEUE:
             raise JournalUnavailable("the journal cannot keep up")
         self._queue.put(pending)

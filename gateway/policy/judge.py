@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
 from gateway.policy.files.lists import Lists
+from gateway.policy.files.retention import Keep
 from gateway.policy.files.roles import EVERYONE, Link
 from gateway.policy.language.compiled import Facts, Test, known
 from gateway.policy.language.expression import Earlier, Node, parts
@@ -77,6 +78,7 @@ class Policy:
         index: The rules that speak of a tool by (role, tool).
         lists: The values of each named list.
         approving: What `approvers.csv` says.
+        keeping: What `retention.csv` says.
     """
 
     version: str
@@ -87,6 +89,7 @@ class Policy:
     index: Mapping[tuple[str, str], tuple[Rule, ...]]
     lists: Lists
     approving: Approving
+    keeping: tuple[Keep, ...] = ()
 
     def decide(
         self,

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.app import open_gateway
+from gateway.app import make_home, open_gateway
 from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.journal import Entry, read_journal
+from gateway.journal.personal import unlisted
+from gateway.secret import naming_secret
 from gateway.settings import SHIPPED_POLICIES, Settings
 from tests.gateway.journals import Kept
 
@@ -30,6 +32,8 @@ p, C1, role:triage, crm_get_contact, , allow, triage looks customers up
 p, C2, role:triage, crm_create_contact, , allow, triage adds customers
 """
 
+SECRET = bytes(range(32))
+"""Names calls and questions in tests, so that a test knows them beforehand."""
 OpenGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 
@@ -67,8 +71,15 @@ def opened(home: Path, policies: Path, database_url: str) -> OpenGateway:
 
     @asynccontextmanager
     async def open_(**settings: object) -> AsyncIterator[Gateway]:
-        async with open_gateway(Settings(**{**given, **settings})) as gateway:  # type: ignore[arg-type]
+        made = Settings(**{**given, **settings})  # type: ignore[arg-type]
+        make_home(made)
+        with made.open_database() as database:
+            naming_secret(database, lambda _bytes: SECRET)
+        async with open_gateway(made) as gateway:
             yield gateway
+        with made.open_database() as database:
+            # Whoever adds a part to an entry says whether it is personal: unsaid, it is erased with the rest.
+            assert not {name for entry in read_journal(database) for name in unlisted(entry.body)}
 
     return open_
 

@@ -133,7 +133,9 @@ def test_an_event_loop_that_ends_before_its_entry_is_written_harms_no_other(data
         await asyncio.sleep(0)
         waiting.cancel()
         journal._queue.put(
-            writer._Pending(to_row(entry("call_lost")), waiting.get_loop().create_future(), waiting.get_loop())
+            writer._Pending(
+                to_row(entry("call_lost"), bytes(32)), waiting.get_loop().create_future(), waiting.get_loop()
+            )
         )
 
     with locked(database):

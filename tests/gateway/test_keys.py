@@ -24,7 +24,7 @@ from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, Kind, read_journal
 from gateway.principal import Principal
 from gateway.settings import SHIPPED_POLICIES, Settings
-from tests.gateway.conftest import RULES, OpenGateway
+from tests.gateway.conftest import RULES, SECRET, OpenGateway
 from tests.gateway.test_call import ANA, KIM, REFUND, TRIAGE, Entries, ask, kinds, with_crm
 
 MAYA_FOR_ANA = Principal("larkspur", person=ANA.person, agent="triage")
@@ -93,7 +93,7 @@ async def test_a_repetition_gets_the_first_answer_and_does_nothing(opened: OpenG
     assert [answer.to_wire() for answer in again] == [first.to_wire()] * 3
     assert crm.asked == 1
     assert kinds(entries()) == [Kind.INTENT, Kind.OUTCOME, *[Kind.REPEATED] * 3]
-    assert first.call_id == keyed_name(ANA, "run-1/2")
+    assert first.call_id == keyed_name(ANA, "run-1/2", SECRET)
     assert {entry.body["repeats"] for entry in entries()[2:]} == {first.call_id}
 
 
@@ -146,7 +146,7 @@ async def test_another_caller_with_the_same_key_is_another_call(opened: OpenGate
         gateway = with_crm(plain, crm)
         answers = [await add(gateway, who=who, email=f"{n}@x.example") for n, who in enumerate((ANA, TRIAGE))]
     assert [answer.status for answer in answers] == ["ok", "ok"]
-    assert len({keyed_name(who, "k") for who in (ANA, TRIAGE, MAYA_FOR_ANA)}) == 3
+    assert len({keyed_name(who, "k", SECRET) for who in (ANA, TRIAGE, MAYA_FOR_ANA)}) == 3
 
 
 async def test_a_denied_call_does_not_use_its_key_up(opened: OpenGateway, policies: Path) -> None:
@@ -160,7 +160,7 @@ async def test_a_denied_call_does_not_use_its_key_up(opened: OpenGateway, polici
 
 async def test_a_key_of_a_waiting_question_does_no_other_call(opened: OpenGateway, entries: Entries) -> None:
     async with opened() as gateway:
-        _, name = names_of_key(keyed_name(ANA, "k1"))
+        _, name = names_of_key(keyed_name(ANA, "k1", SECRET))
         body = {"tool": "crm_issue_refund", "arguments": {**REFUND, "amount": "80", "note": ""}}
         await gateway.journal.append(Entry(name, "larkspur", ANA.name, gateway.now(), Kind.ASKED, body))
         answer = await ask(gateway, ANA, "crm_issue_refund", {**REFUND, "amount": 10}, "k1")
@@ -169,7 +169,7 @@ async def test_a_key_of_a_waiting_question_does_no_other_call(opened: OpenGatewa
 
 
 def test_either_name_of_a_key_leads_to_both() -> None:
-    call = keyed_name(ANA, "k1")
+    call = keyed_name(ANA, "k1", SECRET)
     assert names_of_key(call) == names_of_key(names_of_key(call)[1])
 
 

@@ -22,13 +22,13 @@ from gateway.journal.schema import metadata
 from gateway.journal.telling import why
 from gateway.principal import Principal
 from gateway.recovery import Recovery
-from tests.gateway.conftest import ROLES, OpenGateway
+from tests.gateway.conftest import ROLES, SECRET, OpenGateway
 from tests.gateway.test_call import ANA, KIM, Entries, JournalThatFailsFrom, kinds, with_crm
 from tests.gateway.test_keys import Register, RegisterThatRemembers, add, died, kind_of, later
 from tests.processes import remit
 
 MAYA = Principal("larkspur", person="maya@larkspur.example")
-NAME = keyed_name(ANA, "run-1/2")
+NAME = keyed_name(ANA, "run-1/2", SECRET)
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from gateway.cli import app
 from gateway.policy.comparing.diff import differences
 from gateway.policy.comparing.matrix import NEVER, access, changed_access
 from gateway.policy.comparing.revisions import NoSuchPolicy, texts_at
+from gateway.policy.load import policy_from_texts
 from gateway.policy.problem import Problem
-from tests.policy.making import SHIPPED, policy, team_rules
+from tests.policy.making import MODEL, SHIPPED, TEAM, TOOLS, policy, team_rules
 
 NAMES = ["crm_issue_refund", "crm_get_contact"]
 OLD = team_rules("crm_issue_refund | args.amount <= 50 | allow | small", "crm_issue_refund | args.amount > 50 | ask")
@@ -59,6 +60,20 @@ def test_who_gets_a_role_and_what_stands_in_a_list_is_told() -> None:
     # The words stay, but the list in them is another.
     assert in_words["role:team", "crm_get_contact"] == ("may when tenant in lists.ours",) * 2
     assert ("role:team", "crm_issue_refund") not in in_words
+
+
+def test_how_long_is_kept_is_told_and_makes_another_version() -> None:
+    texts = {"model.conf": MODEL, "roles.csv": TEAM, "rules.csv": OLD}
+    kept = [
+        policy_from_texts({**texts, "retention.csv": text}, TOOLS)
+        for text in ("keep, *, acme, 400d\nkeep, crm_*, *, 30d", "keep, *, acme, 90d\nkeep, ticket_*, *, 30d")
+    ]
+    assert list(map(str, differences(*kept))) == [
+        "changed retention of * in acme: days 400 → 90",
+        "removed retention of crm_* in every tenant: days 30",
+        "added retention of ticket_* in every tenant: days 30",
+    ]
+    assert kept[0].version != kept[1].version
 
 
 def test_access_is_told_in_words_with_the_strictest_first() -> None:

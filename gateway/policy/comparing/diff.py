@@ -1,4 +1,4 @@
-"""What changes from one policy to another: rules, roles, lists and approvers, line by line."""
+"""What changes from one policy to another: rules, roles, lists, approvers and retention, line by line."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Difference:
     """One line that differs.
 
     Args:
-        what: `rule`, `role`, `list`, `approver`, `operator` or `viewer`.
+        what: `rule`, `role`, `list`, `approver`, `operator`, `viewer` or `retention`.
         name: The rule's id, the list's name, or what the line says.
         change: What happened to it.
         fields: What differs: each field's value before and after; an empty text where there is none.
@@ -49,6 +49,7 @@ def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
         *_of("approver", _approvers(old), _approvers(new)),
         *_of("operator", _operators(old), _operators(new)),
         *_of("viewer", _viewers(old), _viewers(new)),
+        *_of("retention", _keeping(old), _keeping(new)),
     )
 
 
@@ -96,6 +97,10 @@ def _operators(policy: Policy) -> Mapping[str, Mapping[str, str]]:
 
 def _viewers(policy: Policy) -> Mapping[str, Mapping[str, str]]:
     return {f"{each.role} for the {each.view} of {_tenant(each.tenant)}": {} for each in policy.approving.viewers}
+
+
+def _keeping(policy: Policy) -> Mapping[str, Mapping[str, str]]:
+    return {f"of {each.pattern} in {_tenant(each.tenant)}": {"days": str(each.time.days)} for each in policy.keeping}
 
 
 def _tenant(tenant: str) -> str:

@@ -19,6 +19,13 @@ _SAYS = {Verdict.DENY: "denies", Verdict.ASK: "asks for"}
 _WOULD = {Verdict.ALLOW: "allow", Verdict.ASK: "ask for"}
 
 
+def lint_retention(lines: Iterable[Line]) -> Iterator[Problem]:
+    """Lines of `retention.csv` whose pattern ends within a word."""
+    for line in lines:
+        if message := patterns.cut_word(line.cells[1].text):
+            yield line.warning(line.cells[1], "cut-word", message)
+
+
 def lint_rules(policy: Policy, lines: Mapping[str, Line], types: Mapping[str, Type]) -> Iterator[Problem]:
     """Conditions that never or always hold, and rules that never decide or are said twice.
 
