@@ -22,7 +22,10 @@ _BREAKS_A_HEADER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message to send. Message-IDs are without brackets; `references` is the conversation so far, oldest first."""
+    """A message to send. Message-IDs are without brackets; `references` is the conversation so far, oldest first.
+
+    `quote` is what it answers, as it is set below the body.
+    """
 
     mailbox: str
     to: Sequence[str]
@@ -30,6 +33,12 @@ class Outgoing:
     body: str
     cc: Sequence[str] = ()
     references: Sequence[str] = field(default=())
+    quote: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole text that is sent."""
+        return f"{self.body}\n\n{self.quote}\n" if self.quote else self.body
 
 
 def compose(outgoing: Outgoing, message_id: str, at: datetime) -> bytes:
@@ -56,7 +65,7 @@ def compose(outgoing: Outgoing, message_id: str, at: datetime) -> bytes:
         "References": " ".join(kept),
     }
     content = EmailMessage(policy=SMTP)
-    content.set_content(outgoing.body)
+    content.set_content(outgoing.text)
     lines = [f"{name}: {_encoded(name, value)}\r\n" for name, value in headers.items() if value]
     raw = "".join(lines).encode("ascii") + content.as_bytes()
     _check(parse(raw), outgoing, message_id)

@@ -19,6 +19,7 @@ from connectors.email.tools import (
     Draft,
     GetThread,
     MessagePage,
+    OutgoingMail,
     ReadAttachment,
     ReplyEmail,
     SearchEmail,
@@ -91,46 +92,34 @@ class EmbeddedEmail:
 
     async def email_send_draft(self, call: CallContext, args: SendDraft) -> SentMessage:
         def send(connection: Connection) -> SentMessage:
-            draft = drafts.get_unsent(connection, call.tenant, args.mailbox, args.draft_id, args.version)
-            outgoing = Outgoing(
-                draft.mailbox,
-                draft.to,
-                draft.subject,
-                draft.body,
-                draft.cc,
-                _conversation(connection, call.tenant, draft.mailbox, draft.in_reply_to),
-            )
-            sent = self._send(connection, call, outgoing)
-            drafts.mark_sent(connection, call, draft.id, sent.id)
+            sent = self._send(connection, call, _written(connection, call.tenant, args))
+            drafts.mark_sent(connection, call, args.draft_id, sent.id)
             return sent
 
         return await self._sent(call, "email_send_draft", send)
 
     async def email_send_message(self, call: CallContext, args: SendEmail) -> SentMessage:
         def send(connection: Connection) -> SentMessage:
-            reading.check_mailbox(connection, call.tenant, args.mailbox)
-            return self._send(connection, call, Outgoing(args.mailbox, args.to, args.subject, args.body, args.cc))
+            return self._send(connection, call, _written(connection, call.tenant, args))
 
         return await self._sent(call, "email_send_message", send)
 
     async def email_reply_message(self, call: CallContext, args: ReplyEmail) -> SentMessage:
         def send(connection: Connection) -> SentMessage:
-            original = reading.get_message(connection, call.tenant, args.mailbox, args.message_id)
-            recipient = reading.sender_to_answer(original, args.mailbox)
-            parsed = parse(reading.get_raw(connection, call.tenant, args.message_id))
-            return self._send(
-                connection,
-                call,
-                Outgoing(
-                    args.mailbox,
-                    [recipient],
-                    reply_subject(original.subject),
-                    f"{args.body.rstrip()}\n\n{quoted(parsed, original.at)}\n",
-                    references=_conversation(connection, call.tenant, args.mailbox, args.message_id),
-                ),
-            )
+            return self._send(connection, call, _written(connection, call.tenant, args))
 
         return await self._sent(call, "email_reply_message", send)
+
+    async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
+        written = await self._database.read(lambda connection: _written(connection, call.tenant, args))
+        return OutgoingMail(
+            mailbox=written.mailbox,
+            to=list(written.to),
+            cc=list(written.cc),
+            subject=written.subject,
+            body=written.body,
+            quoted=written.quote,
+        )
 
     def _send(self, connection: Connection, call: CallContext, outgoing: Outgoing) -> SentMessage:
         """Write the message, keep it in the mailbox's `sent` folder and in the outbox."""
@@ -172,6 +161,26 @@ class EmbeddedEmail:
         if self._outbox:
             await anyio.to_thread.run_sync(self._outbox.publish, sent)
         return sent
+
+
+def _written(connection: Connection, tenant: str, args: SendEmail | SendDraft | ReplyEmail) -> Outgoing:
+    """The message that a call sends, as things stand."""
+    reading.check_mailbox(connection, tenant, args.mailbox)
+    if isinstance(args, SendEmail):
+        return Outgoing(args.mailbox, args.to, args.subject, args.body, args.cc)
+    if isinstance(args, SendDraft):
+        draft = drafts.get_unsent(connection, tenant, args.mailbox, args.draft_id, args.version)
+        references = _conversation(connection, tenant, draft.mailbox, draft.in_reply_to)
+        return Outgoing(draft.mailbox, draft.to, draft.subject, draft.body, draft.cc, references)
+    original = reading.get_message(connection, tenant, args.mailbox, args.message_id)
+    return Outgoing(
+        args.mailbox,
+        [reading.sender_to_answer(original, args.mailbox)],
+        reply_subject(original.subject),
+        args.body.rstrip(),
+        references=_conversation(connection, tenant, args.mailbox, args.message_id),
+        quote=quoted(parse(reading.get_raw(connection, tenant, args.message_id)), original.at),
+    )
 
 
 def _conversation(connection: Connection, tenant: str, mailbox: str, message_id: str | None) -> list[str]:

@@ -3,7 +3,7 @@
 Every input names the mailbox, so that policy can say whose mail a caller may touch.
 """
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -125,6 +125,17 @@ class SentMessage(Output):
     sent_at: Timestamp
 
 
+class OutgoingMail(Output):
+    """A message as it would be sent: what a person looks at before saying yes to sending it."""
+
+    mailbox: SystemText
+    to: list[PersonalText]
+    cc: list[PersonalText]
+    subject: OutsiderText
+    body: StaffText
+    quoted: OutsiderText = ""
+
+
 class SearchEmail(Input):
     mailbox: Mailbox = Field(description="Whose mail to search, such as `support@…`.")
     query: Query = Field(default="", description="Words in sender, recipients, subject or body.")
@@ -231,4 +242,21 @@ class Email(Protocol):
     @tool(title="Reply to an email", effect=Effect.SEND)
     async def email_reply_message(self, call: CallContext, args: ReplyEmail) -> SentMessage:
         """Answer the sender of a message. Cannot be taken back."""
+        ...
+
+
+@runtime_checkable
+class PreviewsMail(Protocol):
+    """An email back end that can show what a call would send, made the same way as what is sent."""
+
+    async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
+        """The message that the call would send as things stand; nothing is sent or kept.
+
+        Args:
+            call: Whose mail.
+            args: The input of `email_send_message`, `email_send_draft` or `email_reply_message`.
+
+        Raises:
+            ConnectorError: If the call would fail.
+        """
         ...

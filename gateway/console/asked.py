@@ -49,12 +49,23 @@ class Addressee:
 
 @dataclass(frozen=True)
 class Letter:
-    """A message as it would go out."""
+    """A message as it would go out.
+
+    Args:
+        sender: From whom.
+        addressees: To whom.
+        subject: Its subject.
+        body: What is written in it.
+        quoted: What outsiders wrote and is set below it.
+        problem: Why it would fail as things stand; then the rest is only what the arguments say.
+    """
 
     sender: str
     addressees: tuple[Addressee, ...]
     subject: str
     body: str
+    quoted: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)

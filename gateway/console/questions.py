@@ -1,7 +1,7 @@
 """One question on one page: everything that a person needs to answer it, and the forms to do so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio.to_thread
@@ -14,6 +14,7 @@ from gateway.approvals.answering import MAX_TEXT, lines_of, obstacle
 from gateway.approvals.standing import LONGEST, fixed_arguments
 from gateway.console.asked import arguments_of, declared_in, domain_of, earlier_calls, external, letter_of
 from gateway.console.fields import fields_of, texts_of
+from gateway.console.mail import mail_of
 from gateway.console.record import changes, current_record
 from gateway.console.seeing import may_see_question, may_view
 from gateway.console.visit import Visit
@@ -79,6 +80,8 @@ async def page(visit: Visit, approval: Approval, tool: Tool, typed: Typed) -> Re
     before = await _before(visit, approval)
     home, person = domain_of(visit.session.person), visit.session.person
     letter = letter_of(tool, arguments, record.values, home)
+    if mail := await mail_of(gateway, visit.policy, visit.person, approval, tool, visit.now):
+        letter = replace(letter or mail, problem=mail.problem) if mail.problem else mail
     state = approval.state(visit.now)
     problem = obstacle(approval, visit.person, visit.policy, visit.now)
     return visit.page(

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     REBOUND = "rebound"
     WITHDRAWN = "withdrawn"
     NOTIFIED = "notified"
+    SHOWN = "shown"
     STANDING = "standing"
     STANDING_USED = "standing_used"
     STANDING_ENDED = "standing_ended"

@@ -227,6 +227,7 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.REBOUND: lambda _body: "policy changed and still asks: open again, and former answers do not count",
     Kind.WITHDRAWN: lambda body: f"policy changed and asks no more: {body.get('reason', _GONE)}",
     Kind.NOTIFIED: lambda body: f"told {', '.join(body.get('people', [_GONE]))} by {' and '.join(body.get('via', []))}",
+    Kind.SHOWN: lambda body: f"{body.get('approver')} was shown the mail as it would be sent",
     Kind.STANDING: _standing,
     Kind.STANDING_USED: lambda body: f"use {body.get('use')}, by call {body.get('call')}",
     Kind.STANDING_ENDED: lambda body: f"taken back by {body.get('approver')}",

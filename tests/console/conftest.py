@@ -49,6 +49,9 @@ p, A4, role:agent, ticket_*, , allow, support works on tickets
 p, A5, role:agent, ticket_add_reply, , ask, a person reads what goes out
 p, A6, role:agent, ticket_update_ticket, , ask, a person looks at changes
 p, A7, role:agent, email_send_message, , ask, a person reads what is sent
+p, A8, role:agent, email_reply_message, , ask, a person reads what is answered
+p, A9, role:agent, email_search_messages, , allow, support finds mail
+p, B1, role:agent, email_get_thread, , allow, support reads mail
 p, L1, role:lead, ticket_get_*, , allow, leads read tickets
 p, T1, role:sales, crm_get_*, , allow, sales reads
 p, U1, role:auditor, crm_get_*, , allow, auditors read
