@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -15,6 +15,7 @@ from gateway.database import Database
 from gateway.doubts import Doubts
 from gateway.gateway import Gateway
 from gateway.held import HeldRequests, Patience
+from gateway.home import make_home, utc_now
 from gateway.journal import Journal, JournalUnavailable
 from gateway.journal.calls import RecordedCalls
 from gateway.journal.checkpoints import Checkpoints
@@ -31,16 +32,6 @@ from gateway.settled import SettledAnswers
 from gateway.slots import Slots
 
 _HELD_POLL_SECONDS = 0.5
-
-
-def utc_now() -> datetime:
-    """The time, with zone."""
-    return datetime.now(UTC)
-
-
-def make_home(settings: Settings) -> None:
-    """Make the home folder for its owner alone: it holds customers' data."""
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def journal_sealer(settings: Settings, database: Database) -> Sealer:

@@ -1,20 +1,75 @@
-"""The `remit` command. Every subcommand is a function in a module of this folder."""
+"""The `remit` command. Every subcommand is a function in a module of this folder, imported when it is wanted."""
 
 import os
 import sys
+from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any, NamedTuple
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from connectors.embedded.engine import reason
-from connectors.errors import ConnectorError
-from gateway.cli import approvals, check, data, decide, diff, doubts, journal, policy_test, prove, serve, tokens, tools
-from gateway.journal import JournalUnavailable
-from gateway.policy.problem import PolicyError
-from gateway.settings import BadSettings
+_RUN, _POLICY, _RECORD = "Run it", "Write and prove policy", "Answer and audit"
+
+
+class _Place(NamedTuple):
+    """Where a subcommand is: a module of this folder, its function, or its `app` where it has subcommands itself."""
+
+    module: str
+    name: str
+    panel: str
+
+
+_PLACES = {
+    "serve": _Place("serve", "serve", _RUN),
+    "token": _Place("tokens", "app", _RUN),
+    "sample": _Place("data", "make_sample", _RUN),
+    "import": _Place("data", "import_data", _RUN),
+    "tools": _Place("tools", "show_tools", _POLICY),
+    "decide": _Place("decide", "decide", _POLICY),
+    "check": _Place("check", "check", _POLICY),
+    "test": _Place("policy_test", "run_tests", _POLICY),
+    "diff": _Place("diff", "diff", _POLICY),
+    "prove": _Place("prove", "prove", _POLICY),
+    "approvals": _Place("approvals", "app", _RECORD),
+    "doubts": _Place("doubts", "app", _RECORD),
+    "journal": _Place("journal", "app", _RECORD),
+}
+
+
+class _Commands(TyperGroup):
+    """The subcommands in the order of who needs them: a command should not wait for what only the others import."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - as typer has it
+        return [*_PLACES, *_extensions()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - as typer has it
+        place = _PLACES.get(cmd_name)
+        return _command(cmd_name, place) if place else _extensions().get(cmd_name)
+
+
+def _command(name: str, place: _Place) -> Any:  # noqa: ANN401 - as typer has it
+    found = getattr(import_module(f"gateway.cli.{place.module}"), place.name)
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        alone.command(name)(found)
+        found = alone
+    command: Any = get_command(found)
+    command.name, command.rich_help_panel = name, place.panel
+    return command
+
+
+def _extensions() -> dict[str, Any]:
+    """The commands of other packages, by name."""
+    others = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    for extension in entry_points(group="remit.commands"):
+        extension.load()(others)
+    return dict(get_group(others).commands) if others.registered_commands or others.registered_groups else {}
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="remit",
     help="Typed tools for CRM, tickets, email and knowledge, behind policy: the model proposes, Remit disposes.",
     epilog="Start with `remit sample --home .remit`, then `remit tools --as person:ana.ruiz@larkspur.example`, "
@@ -24,22 +79,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
-_RUN, _POLICY, _RECORD = "Run it", "Write and prove policy", "Answer and audit"
-app.command("serve", rich_help_panel=_RUN)(serve.serve)
-app.add_typer(tokens.app, name="token", rich_help_panel=_RUN)
-app.command("sample", rich_help_panel=_RUN)(data.make_sample)
-app.command("import", rich_help_panel=_RUN)(data.import_data)
-app.command("tools", rich_help_panel=_POLICY)(tools.show_tools)
-app.command("decide", rich_help_panel=_POLICY)(decide.decide)
-app.command("check", rich_help_panel=_POLICY)(check.check)
-app.command("test", rich_help_panel=_POLICY)(policy_test.run_tests)
-app.command("diff", rich_help_panel=_POLICY)(diff.diff)
-app.command("prove", rich_help_panel=_POLICY)(prove.prove)
-app.add_typer(approvals.app, name="approvals", rich_help_panel=_RECORD)
-app.add_typer(doubts.app, name="doubts", rich_help_panel=_RECORD)
-app.add_typer(journal.app, name="journal", rich_help_panel=_RECORD)
-for extension in entry_points(group="remit.commands"):
-    extension.load()(app)
+app.callback()(lambda: None)
 
 
 def main() -> None:
@@ -48,12 +88,28 @@ def main() -> None:
     os.umask(0o077)
     try:
         app()
-    except (BadSettings, PolicyError, JournalUnavailable, ConnectorError) as error:
-        typer.echo(str(error), err=True)
+    except Exception as error:
+        told = _mendable(error)
+        if told is None:
+            raise
+        typer.echo(told, err=True)
         sys.exit(1)
-    except SQLAlchemyError as error:
-        typer.echo(f"the database cannot be used: {reason(error)}; are --home or REMIT_DATABASE_URL right?", err=True)
-        sys.exit(1)
-    except OSError as error:
-        typer.echo(f"a file cannot be used: {error}; do --home and its files exist, and may you write there?", err=True)
-        sys.exit(1)
+
+
+def _mendable(error: Exception) -> str | None:
+    """What to tell of a failure that the user can mend; None for any other."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from connectors.embedded.engine import reason
+    from connectors.errors import ConnectorError
+    from gateway.journal import JournalUnavailable
+    from gateway.policy.problem import PolicyError
+    from gateway.settings import BadSettings
+
+    if isinstance(error, BadSettings | PolicyError | JournalUnavailable | ConnectorError):
+        return str(error)
+    if isinstance(error, SQLAlchemyError):
+        return f"the database cannot be used: {reason(error)}; are --home or REMIT_DATABASE_URL right?"
+    if isinstance(error, OSError):
+        return f"a file cannot be used: {error}; do --home and its files exist, and may you write there?"
+    return None

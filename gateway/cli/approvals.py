@@ -13,13 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from connectors.registry import TOOLS
-from gateway.app import open_approvals, utc_now
+from gateway.app import open_approvals
 from gateway.approvals import Approval, NotAnswerable, State
 from gateway.approvals.book import ApprovalBook, UnknownApproval
 from gateway.approvals.standing import Standing, Terms
 from gateway.catalog import InvalidArguments
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.effect_words import effect_sentence
+from gateway.home import utc_now
 from gateway.policy.judge import Policy
 from gateway.policy.load import load_policy
 from gateway.principal import Principal

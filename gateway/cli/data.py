@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from connectors.embedded.database import Database
 from connectors.importing import AREAS, ImportReport, Kind, import_path, render
 from connectors.registry import EmbeddedBackEnds, embedded
-from gateway.app import make_home, utc_now
 from gateway.cli.options import Home, Tenant
+from gateway.home import make_home, utc_now
 from gateway.settings import CONFIG_FILE, Settings, load_settings
 
 SAMPLE_PRINCIPAL = "person:ana.ruiz@larkspur.example"

@@ -11,9 +11,9 @@ import typer
 
 from connectors.contract import Tool
 from connectors.registry import TOOLS
-from gateway.app import utc_now
 from gateway.catalog import InvalidArguments, validate
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.home import utc_now
 from gateway.policy.decision import Verdict
 from gateway.policy.explaining.explain import explain
 from gateway.policy.explaining.remedies import remedies

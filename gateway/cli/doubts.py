@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from connectors.registry import TOOLS
-from gateway.app import open_doubts, utc_now
+from gateway.app import open_doubts
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.doubts import NotSettled
 from gateway.earlier import Earlier
+from gateway.home import utc_now
 from gateway.policy.load import load_policy
 from gateway.settings import load_settings
 from gateway.visible_text import visible

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from connectors.registry import TOOLS
-from gateway.app import open_to_erase, utc_now
+from gateway.app import open_to_erase
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.home import utc_now
 from gateway.journal import JournalUnavailable
 from gateway.policy.load import load_policy
 from gateway.settings import Settings, load_settings

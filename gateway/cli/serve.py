@@ -6,9 +6,10 @@ from typing import Annotated
 import structlog
 import typer
 
-from gateway.app import open_gateway, utc_now
+from gateway.app import open_gateway
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.gateway import Gateway
+from gateway.home import utc_now
 from gateway.logs import log_to_stderr
 from gateway.settings import Settings, is_loopback, load_settings
 from gateway.tokens import Audience, Token, Tokens

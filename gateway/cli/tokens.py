@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.app import make_home, utc_now
 from gateway.cli.options import Home, Tenant
+from gateway.home import make_home, utc_now
 from gateway.principal import Principal
 from gateway.settings import load_settings
 from gateway.tokens import Audience, Tokens

@@ -12,7 +12,6 @@ from rich.table import Table
 from connectors.contract import Tool
 from connectors.registry import TOOLS
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
-from gateway.listing import described, narrowed
 from gateway.policy.load import load_policy
 from gateway.policy.narrowing.narrow import Narrower, Narrowing
 from gateway.settings import load_settings
@@ -45,6 +44,8 @@ def show_tools(
     found = Narrower(load_policy(settings.policies, TOOLS), TOOLS).narrow(principal)
     seen = [tool for tool in TOOLS if found[tool.name].possible]
     if as_json:
+        from gateway.listing import described, narrowed  # the protocol's types: heavy, and only wanted here
+
         shown = (narrowed(described(tool), found[tool.name]) for tool in seen)
         listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in shown]
         typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.app import make_home, open_gateway
+from gateway.app import open_gateway
 from gateway.database import Database
 from gateway.gateway import Gateway
+from gateway.home import make_home
 from gateway.journal import Entry, read_journal
 from gateway.journal.personal import unlisted
 from gateway.secret import naming_secret

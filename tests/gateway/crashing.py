@@ -20,7 +20,8 @@ from sqlalchemy import text
 from connectors.embedded.database import Database
 from connectors.records import MessageRecord
 from connectors.registry import TOOLS, embedded
-from gateway.app import open_approvals, open_doubts, utc_now
+from gateway.app import open_approvals, open_doubts
+from gateway.home import utc_now
 from gateway.journal import Entry, Kind, read_journal
 from gateway.policy.load import load_policy
 from gateway.principal import Principal

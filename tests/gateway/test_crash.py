@@ -53,12 +53,17 @@ def test_nothing_is_sent_before_its_intent_is_on_the_disk(tmp_path: Path) -> Non
     # As a grandchild, the tracer leaves the gateway's process to whoever started it.
     strace = ["strace", "-D", "-f", "-y", "-s", "5000", "-e", traced, "-o", str(trace)]
     with serving(home, through=strace) as served:
+        calls = []
         for number in range(MAILS):
             mail = {"mailbox": SUPPORT, "to": ["kim@customer.example"], "subject": f"mark {number}", "body": "x"}
-            assert call(served.mcp, token, "email_send_message", mail)["status"] == "ok"
+            answer = call(served.mcp, token, "email_send_message", mail)
+            assert answer["status"] == "ok"
+            calls.append(answer["call_id"])
     steps = completed(trace.read_text("utf-8", errors="replace").splitlines())
-    for number in range(MAILS):
-        marked = [step for step in steps if step[0] == "synced" or f"mark {number}" in step[2]]
+    for number, name in enumerate(calls):
+        # What a mail says is locked in the journal: its intent is told by the call's name, the mail by its subject.
+        marks = {"written": name, "sent": f"mark {number}", "synced": ""}
+        marked = [step for step in steps if marks[step[0]] in step[2]]
         [sent, *_] = [place for place, (kind, _, _) in enumerate(marked) if kind == "sent"]
         [(at, writer), *_] = [(place, thread) for place, (kind, thread, _) in enumerate(marked) if kind == "written"]
         synced = any((kind, thread) == ("synced", writer) for kind, thread, _ in marked[at:sent])

@@ -18,11 +18,11 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from gateway.app import utc_now
 from gateway.declared import Declared
 from gateway.elicitation import Mode, mode_for, page_of
 from gateway.gateway import Gateway
 from gateway.held import HeldRequests, NoPlace
+from gateway.home import utc_now
 from gateway.journal import Entry, Kind
 from gateway.journal.note import load_or_make_signer
 from gateway.principal import Principal

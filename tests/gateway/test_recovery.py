@@ -11,11 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
 from gateway.answer import ErrorKind
-from gateway.app import utc_now
 from gateway.canonical import keyed_name
 from gateway.database import Database
 from gateway.doubts import Doubts, NotSettled
 from gateway.gateway import Gateway
+from gateway.home import utc_now
 from gateway.journal import Entry, Kind
 from gateway.journal.calls import doubts_in, open_between
 from gateway.journal.schema import metadata

@@ -176,6 +176,10 @@ FILES: list[tuple[dict[str, str], list[str]]] = [
      ["approvers.csv:1:9: warning: no person has `role:bot` in tenant `acme`"]),
     ({"retention": "keep, crm*, acme, 30d\nkeep, crm_*, acme, 40d"},
      ["retention.csv:1:7: warning: `crm*` ends within a word — did you mean `crm_*`?"]),
+    ({"approvers": "operator, agent:bot, person:ana, far"},
+     ["approvers.csv:1:11: warning: roles.csv gives `agent:bot` no role in tenant `far`",
+      "approvers.csv:1:22: warning: roles.csv gives `person:ana` no role in tenant `far`"]),
+    ({"approvers": "operator, agent:bot, person:ana, acme"}, []),
     ({"approvers": "approver, role:lead, *, far"},
      ["approvers.csv:1:11: warning: no person has `role:lead` in tenant `far`"]),
 ]  # fmt: skip

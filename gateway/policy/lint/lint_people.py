@@ -85,6 +85,7 @@ def lint_approvers(policy: Policy, rules: Mapping[str, Line], lines: Iterable[Li
         if not _people_with(policy, viewer.role, viewer.tenant):
             where = "any tenant" if viewer.tenant == ANY_TENANT else f"tenant `{viewer.tenant}`"
             yield line.warning(line.cells[1], "no-approver", f"no person has `{viewer.role}` in {where}")
+    yield from _lint_operators(policy, found)
     for rule in policy.rules:
         if rule.effect is Verdict.ASK and (tool_and_tenant := _unanswered(policy, rule)):
             tool, tenant = tool_and_tenant
@@ -105,6 +106,24 @@ def _unanswered(policy: Policy, rule: Rule) -> tuple[str, str] | None:
 
 def _serves(policy: Policy, approver: Approver, tool: str, tenant: str) -> bool:
     return approver.answers_for(tool, tenant) and _people_with(policy, approver.role, tenant)
+
+
+def _lint_operators(policy: Policy, lines: Iterable[Line]) -> Iterator[Problem]:
+    """Lines about a person or an agent who is not in the tenant."""
+    operator_lines = (line for line in lines if line.cells[0].text == "operator")
+    for operator, line in zip(policy.approving.operators, operator_lines, strict=True):
+        for cell, party in zip(line.cells[1:3], (operator.agent, operator.person), strict=True):
+            if not _is_in(policy, party, operator.tenant):
+                message = f"roles.csv gives `{party}` no role in tenant `{operator.tenant}`"
+                yield line.warning(cell, "near-name", message)
+
+
+def _is_in(policy: Policy, party: str, tenant: str) -> bool:
+    """Whether a party has a role in the tenant; for `*`, in any."""
+    return any(
+        link.subject == party and (tenant in (ANY_TENANT, link.tenant) or link.tenant == ANY_TENANT)
+        for link in policy.links
+    )
 
 
 def _people_who_answer_like(policy: Policy, like: Approver) -> set[str]:
