@@ -49,7 +49,9 @@ async def ask(gateway: Gateway, decided: Decided) -> Answer[Any]:
             # From here on the call goes by the question's name: its intent is recorded once, its effect done once.
             released = replace(decided, call=replace(call, id=name, key=name))
             return await (
-                _carry_out_edited(gateway, released, approval.edit) if approval.edit else carry_out(gateway, released)
+                _carry_out_edited(gateway, released, approval, approval.edit)
+                if approval.edit
+                else carry_out(gateway, released)
             )
 
 
@@ -73,12 +75,17 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
     return found
 
 
-async def _carry_out_edited(gateway: Gateway, asked: Decided, edit: Edit) -> Answer[Any]:
-    """Carry out what an approver changed the call to, unless policy denies that by now."""
+async def _carry_out_edited(gateway: Gateway, asked: Decided, approval: Approval, edit: Edit) -> Answer[Any]:
+    """Carry out what an approver changed the call to, unless policy denies that by now, or asks it for other reasons."""
     call, arguments = asked.call, validate(asked.tool, edit.arguments)
     decided = decide(gateway, call, asked.policy, asked.tool, arguments, asked.earlier)
     facts = {**decided.facts, "edited_by": edit.by}
     if decided.decision.verdict is Verdict.DENY:
         await record(gateway, call, Kind.DENIED, **facts)
         return answers.denied(call.id, decided.decision)
+    asks_otherwise = decided.decision.verdict is Verdict.ASK and decided.decision.rules != edit.rules
+    if asks_otherwise and not approval.started:
+        reopened = await gateway.approvals.reopen(approval, gateway.now())
+        await record(gateway, call, Kind.PENDING, approval=call.id, **facts)
+        return answers.pending(call.id, decided.decision, reopened)
     return answers.changed(await carry_out(gateway, replace(decided, facts=facts)), edit)

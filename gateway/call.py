@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from structlog import get_logger
 
-from connectors.contract import Tool
+from connectors.contract import Effect, Tool
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
 from gateway.asking import ask
@@ -82,14 +82,15 @@ async def _decide(
     if decided.decision.verdict is Verdict.DENY:
         await record(gateway, call, Kind.DENIED, **decided.facts)
         return answers.denied(call.id, decided.decision)
-    if decided.decision.verdict is Verdict.ASK and not await _ran_unasked(gateway, call):
+    if decided.decision.verdict is Verdict.ASK and not await _ran_unasked(gateway, call, tool):
         return await ask(gateway, decided)
     return await carry_out(gateway, decided)
 
 
-async def _ran_unasked(gateway: Gateway, call: ToolCall) -> bool:
+async def _ran_unasked(gateway: Gateway, call: ToolCall, tool: Tool) -> bool:
     """Whether the caller's key names a call that began when policy allowed it: nobody is asked about it afterwards."""
-    if not call.declared.key:
+    # A read takes no name from its key and would run again: what its key named before says nothing about it.
+    if not call.declared.key or tool.effect is Effect.READ:
         return False
     entries = await gateway.recorded.of(
         call.principal.tenant, keyed_name(call.principal, call.declared.key, gateway.secret)

@@ -1,6 +1,7 @@
 """Who calls."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 _NAME = re.compile(r"\S{1,200}")
@@ -49,6 +50,21 @@ class Principal:
 
     def __str__(self) -> str:
         return f"{' for '.join(reversed(self.parties))} in {self.tenant}"
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Whether two names may be one person's in two spellings: by case, or by Unicode's forms of a letter.
+
+    Rights go by the exact name. This is for what one person must not do twice, or not at all: on that side, mistaking
+    two people for one is the safe mistake.
+    """
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    # As Unicode says to compare without regard to either (Unicode Standard, definition D146).
+    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
+    return unicodedata.normalize("NFKC", once.casefold())
 
 
 def parse_principal(text: str, tenant: str) -> Principal:

@@ -251,7 +251,7 @@ class IssueRefund(Input):
     amount: Amount = Field(description="How much to give back; at most what remains unrefunded.")
     currency: Currency = Field(description="Must be the order's currency.")
     reason: RefundReason = Field(description="Why.")
-    note: OptionalLine = Field(default="", description="One line for the record.")
+    note: Annotated[OptionalLine, Sink.CONTENT] = Field(default="", description="One line for the record.")
 
 
 class Crm(Protocol):

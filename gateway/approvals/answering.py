@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from gateway.approvals.approval import Approval, Question, Ruling, State
+from gateway.approvals.approval import Approval, Question, Ruling, State, Vote
 from gateway.journal import Entry, Kind
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approver
 from gateway.policy.files.roles import ANY_TENANT
 from gateway.policy.judge import Policy
-from gateway.principal import Principal
+from gateway.principal import Principal, is_same_name
 
 MAX_TEXT = 2_000
 
@@ -187,8 +187,9 @@ def authority_of(approval: Approval, approver: Principal, policy: Policy, now: d
     if may_answer(policy, approver, approval.question, now):
         return approver.person
     for to, by in approval.delegates:
-        giver = Principal(approver.tenant, person=by)
-        if to == approver.person and may_answer(policy, giver, approval.question, now):
+        giver, question = Principal(approver.tenant, person=by), approval.question
+        may_give = may_answer(policy, giver, question, now) and not concerned(question.principal, by, policy)
+        if to == approver.person and may_give:
             return by
     return None
 
@@ -214,9 +215,13 @@ def _obstacle(approval: Approval, approver: Principal, policy: Policy, now: date
             first = question.asked_at + min(line.after for line in lines)
             return f"{approver.person} may answer from {first:%Y-%m-%d %H:%M} UTC on, if nobody has by then"
         return f"{approver.person} may not answer for `{question.tool}`; approvers.csv says who may"
-    if not may_repeat and any(vote.authority == authority or vote.person == approver.person for vote in approval.votes):
+    if not may_repeat and any(_is_of(vote, authority, approver.person) for vote in approval.votes):
         return f"{authority} said yes already; {approval.quorum} different people must"
     return ""
+
+
+def _is_of(vote: Vote, authority: str, person: str) -> bool:
+    return is_same_name(vote.authority, authority) or is_same_name(vote.person, person)
 
 
 def _over(approval: Approval, state: State) -> str:
@@ -228,10 +233,11 @@ def _over(approval: Approval, state: State) -> str:
 
 def concerned(principal: Principal, person: str, policy: Policy) -> str:
     """Why a person has no say in what a principal asks, since it is their own; empty when they may."""
-    if person == principal.person:
+    if principal.person is not None and is_same_name(person, principal.person):
         return "nobody answers a question of their own"
     runs = any(
-        (line.agent, line.person) == (f"agent:{principal.agent}", f"person:{person}")
+        line.agent == f"agent:{principal.agent}"
+        and is_same_name(line.person, f"person:{person}")
         and line.tenant in (ANY_TENANT, principal.tenant)
         for line in policy.approving.operators
     )

@@ -80,11 +80,13 @@ class Edit:
         by: Who changed it.
         arguments: The whole new arguments as JSON data; policy did not deny them.
         quorum: How many people must say yes to them, the editor included.
+        rules: The rules that said so, or allowed them.
     """
 
     by: str
     arguments: dict[str, Any]
     quorum: int
+    rules: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,8 @@ def _answered(approval: Approval, entry: Entry) -> Approval:
     if not body["approved"]:
         return _next(approval, refusal=vote)
     if body.get("edited") is not None:
-        return _next(approval, edit=Edit(vote.person, body["edited"], body["quorum"]), votes=(vote,))
+        edit = Edit(vote.person, body["edited"], body["quorum"], tuple(body["rules"]))
+        return _next(approval, edit=edit, votes=(vote,))
     return _next(approval, votes=(*approval.votes, vote))
 
 

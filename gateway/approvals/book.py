@@ -115,6 +115,15 @@ class ApprovalBook:
         ruling = Ruling(decision.rules, decision.reason, decision.policy_version, needed)
         return await self._under(await self._found_or_asked(question, ruling), ruling, now)
 
+    async def reopen(self, approval: Approval, now: datetime) -> Approval:
+        """Open a question again whose edited call is asked about by other rules than when it was edited.
+
+        Raises:
+            JournalUnavailable: If that cannot be recorded.
+        """
+        reopened = await self._recorded(answering.rebound(approval, approval.ruling, now))
+        return reopened or await self.find(approval.question.id) or approval
+
     async def find(self, approval_id: str) -> Approval | None:
         """Find a question by its id."""
         return read_approval(await self._entries(approval_id))
@@ -160,7 +169,10 @@ class ApprovalBook:
 
         async def event(approval: Approval) -> Entry:
             if approve and terms:
-                self._given(approval, approver, policy, terms, now)  # or nothing is recorded at all
+                # Or nothing is recorded at all.
+                self._given(approval, approver, policy, terms, now)
+                if await self._entries(standing.standing_id(approval_id)):
+                    raise NotAnswerable(f"{approval_id}: a standing approval was given with it before: say yes without")
             return answering.answered(approval, approver, policy, approve, note, now)
 
         approval = await self._change(approval_id, approver, policy, now, seen, event)

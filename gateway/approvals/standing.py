@@ -1,8 +1,8 @@
 """Standing approvals: a yes that also covers the next few calls like the one that was asked about.
 
 It is a grant and no hole: policy says who may give one and for how many calls, every call is still decided by policy,
-and it answers only what the same rules of the same policy ask. What an attacker would want to choose is fixed: the
-recipients, addresses, amounts and records of the call that a person looked at.
+and it answers only what the same rules of the same policy ask. Everything but the text is fixed as it was in the call
+that a person looked at.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.contract import Sink, Tool
+from connectors.contract import Idempotency, Sink, Tool
 from gateway.approvals.answering import NotAnswerable, lines_of
 from gateway.approvals.approval import Approval
 from gateway.journal import Entry, Kind
@@ -81,9 +81,15 @@ class Standing:
 
 
 def fixed_arguments(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that a standing approval fixes: all sinks but text; everything, where a tool has no such sink."""
-    names = {path.partition(".")[0].removesuffix("[]") for path, sink in tool.sinks.items() if sink is not Sink.CONTENT}
-    return {name: value for name, value in arguments.items() if name in names or not names}
+    """The arguments that a standing approval fixes: all but the fields that the tool declares to be text.
+
+    A tool that changes a record names the version it read, which each change raises; elsewhere a version says what goes
+    out, such as the text and the recipients of a draft.
+    """
+    free = {name for name, sink in tool.sinks.items() if sink is Sink.CONTENT}
+    if tool.idempotency is Idempotency.VERSION:
+        free.add("version")
+    return {name: value for name, value in arguments.items() if name not in free}
 
 
 def given(approval: Approval, approver: Principal, policy: Policy, tool: Tool, terms: Terms, now: datetime) -> Entry:
