@@ -106,7 +106,8 @@ async def _repeat(
         await record(gateway, call, Kind.REPEATED, status="in_progress", **told)
         return answers.in_progress(call.id, earlier.name)
     await record(gateway, call, Kind.REPEATED, status="looked_into", **told)
-    if _may_be_tried_again(gateway, tool):
+    # What an approver changed was done under another key than the call as it was asked.
+    if _may_be_tried_again(gateway, tool) and context.key == begun.effect_key:
         return await _do(gateway, decided, named, context, again=True)
     if earlier.doubted:
         return answers.in_doubt(earlier.name, "nobody has settled it yet", keyed=True)
@@ -192,6 +193,10 @@ async def _settle(
     except AlreadyRecorded:
         # Others took it for given up and settled it.
         log.warning("ended_already", call=call.id, tool=call.tool, status=answer.status)
+        earlier = read_earlier(await gateway.recorded.of(call.principal.tenant, call.id))
+        if answer.status == "ok" and earlier and earlier.end and earlier.end.body["status"] == "failed":
+            # They were wrong: it did happen.
+            await record(gateway, call, Kind.OUTCOME, status="ok", late=True, **facts)
         return await recorded_answer(gateway, call.principal.tenant, call.id)
     return answer
 

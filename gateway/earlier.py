@@ -21,7 +21,8 @@ class Earlier:
         asked: With what a person was asked about it, who may have changed it since; None if nobody was.
         begun: Its intent, if it was begun.
         doubted: Whether it was put in doubt.
-        end: What became of it: its outcome, or what a person said; None while nobody knows.
+        end: What became of it: its outcome, or what a person said if no late outcome shows that it happened after all;
+            None while nobody knows.
         erased: Whether the arguments are gone for ever; then whatever bears its name counts as the same call.
     """
 
@@ -59,6 +60,8 @@ def _after(earlier: Earlier | None, entry: Entry) -> Earlier | None:
         return earlier
     if entry.kind is Kind.OUTCOME and body["status"] == "in_doubt":
         return replace(earlier, doubted=True)
+    if entry.kind is Kind.OUTCOME and body.get("late"):
+        return replace(earlier, end=entry)
     if entry.kind in {Kind.OUTCOME, Kind.SETTLED}:
         return replace(earlier, end=earlier.end or entry)
     return earlier

@@ -5,7 +5,7 @@ take turns within their run, so that two at once cannot both be the last one all
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
@@ -15,7 +15,7 @@ import anyio.to_thread
 from structlog import get_logger
 
 from gateway.database import Database
-from gateway.journal.entry import JournalUnavailable, Kind
+from gateway.journal.entry import Entry, JournalUnavailable, Kind
 from gateway.journal.reading import done_since
 from gateway.policy.language.history import EMPTY, History
 from gateway.principal import Principal
@@ -63,11 +63,14 @@ class RunHistory:
             log.error("history_unreadable", error=str(error))
             return None
         # What failed for sure did not happen; what is in doubt counts.
-        left_out = {
-            entry.call_id for entry in done if entry.kind is not Kind.INTENT and entry.body.get("status") == "failed"
-        }.union(own)
+        failed, happened = _ended_as(done, "failed"), _ended_as(done, "ok")
+        left_out = (failed - happened).union(own)
         for entry in done:
             if entry.kind is Kind.INTENT and entry.body["tool"] in tools and entry.call_id not in left_out:
                 # An erased call still counts; a rule that needs its amount cannot be evaluated, so denies.
                 calls[entry.body["tool"]].append(entry.body.get("arguments", {}))
         return History(calls)
+
+
+def _ended_as(done: Iterable[Entry], status: str) -> set[str]:
+    return {entry.call_id for entry in done if entry.kind is not Kind.INTENT and entry.body.get("status") == status}

@@ -30,7 +30,7 @@ _TOLD = frozenset(
     | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
-    | {"effect_key", "recovered", "repeats", "happened", "settled_by"}
+    | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late"}
 )
 _STATUSES = {
     "ok": "done",
@@ -206,6 +206,7 @@ def _moment(text: object) -> str:
 def _ended(body: Body) -> str:
     status = str(body.get("status"))
     found_out = ", as was found out afterwards" if body.get("recovered") else ""
+    found_out += ", though it was taken for not done" if body.get("late") else ""
     return _STATUSES.get(status, status) + found_out + (f": {body['error']}" if body.get("error") else "")
 
 
