@@ -66,6 +66,12 @@ def pending(call_id: str, decision: Decision, approval: Approval) -> Answer[Any]
     )
 
 
+def too_many_asked(call_id: str, why: str) -> Answer[Any]:
+    """Nobody is asked about it, because too much of this caller waits already."""
+    busy = failed(call_id, ErrorKind.BUSY, f"{why}; nothing was done")
+    return busy.model_copy(update={"next": "Wait until some of them are answered. Ask for fewer things at once."})
+
+
 def not_approved(call_id: str, approval: Approval) -> Answer[Any]:
     """A person said no, or nobody answered in time."""
     question = approval.question

@@ -10,7 +10,7 @@ from gateway import answers
 from gateway.answer import Answer
 from gateway.approvals import Approval, State
 from gateway.approvals.approval import Edit
-from gateway.approvals.book import KeyUsedOtherwise
+from gateway.approvals.book import KeyUsedOtherwise, TooManyAsked
 from gateway.approvals.standing import Standing
 from gateway.carrying_out import carry_out, key_used_otherwise
 from gateway.catalog import validate
@@ -30,6 +30,9 @@ async def ask(gateway: Gateway, decided: Decided) -> Answer[Any]:
         approval = await _asked(gateway, decided, now)
     except KeyUsedOtherwise:
         return await key_used_otherwise(gateway, call, facts, "a question to a person")
+    except TooManyAsked as error:
+        await record(gateway, call, Kind.TURNED_AWAY, error=str(error), **facts)
+        return answers.too_many_asked(call.id, str(error))
     if isinstance(approval, Standing):
         granted = {**facts, "standing": approval.id, "approver": approval.given_by}
         return await carry_out(gateway, replace(decided, facts=granted))
@@ -76,7 +79,7 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
 
 
 async def _carry_out_edited(gateway: Gateway, asked: Decided, approval: Approval, edit: Edit) -> Answer[Any]:
-    """Carry out what an approver changed the call to, unless policy denies that by now, or asks it for other reasons."""
+    """Carry out what an approver changed the call to, unless policy denies that or other rules ask about it by now."""
     call, arguments = asked.call, validate(asked.tool, edit.arguments)
     decided = decide(gateway, call, asked.policy, asked.tool, arguments, asked.earlier)
     facts = {**decided.facts, "edited_by": edit.by}

@@ -42,17 +42,30 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
 
 async def _keep_policy(gateway: Gateway, every: float) -> None:
     """Put a changed policy in force and decide open questions again under it."""
+    async with anyio.create_task_group() as tasks:
+        deciding = anyio.CancelScope()
 
-    async def decide_again(policy: Policy) -> None:
+        async def changed(policy: Policy) -> None:
+            # Many open questions must not hold the next policy up.
+            nonlocal deciding
+            deciding.cancel()
+            deciding = anyio.CancelScope()
+            tasks.start_soon(_decide_again, gateway, policy, deciding)
+
+        await gateway.policy.watch(every, changed)
+
+
+async def _decide_again(gateway: Gateway, policy: Policy, scope: anyio.CancelScope) -> None:
+    with scope:
         try:
             changed = await gateway.approvals.decide_again(policy, gateway.now())
         except JournalUnavailable as error:
             # Whoever answers or repeats such a call has it decided again then.
             log.error("questions_not_decided_again", error=str(error))
+        except Exception:
+            log.exception("questions_not_decided_again")
         else:
             log.info("questions_decided_again", changed=changed)
-
-    await gateway.policy.watch(every, decide_again)
 
 
 async def _keep_to_retention(gateway: Gateway, settings: Settings, database: Database) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
+
+from pydantic import BaseModel
 
 from connectors.contract import Tool
 from gateway.canonical import keyed_hash, keyed_name
@@ -180,7 +183,12 @@ class Approval:
 
 def schema_hash(tool: Tool) -> str:
     """SHA-256 over a tool's input schema: a yes to a call does not hold for a tool that has changed."""
-    return _sha256(tool.input.model_json_schema())
+    return _schema_hash(tool.input)
+
+
+@cache
+def _schema_hash(model: type[BaseModel]) -> str:
+    return _sha256(model.model_json_schema())
 
 
 def question_id(principal: Principal, tool: Tool, arguments: dict[str, Any], key: str, turn: int, secret: bytes) -> str:

@@ -1,6 +1,6 @@
 """Where questions are asked, found and answered: approvals over the journal."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +13,8 @@ from gateway.approvals.approval import Approval, Question, Ruling, State, questi
 from gateway.approvals.standing import Standing, Terms
 from gateway.catalog import InvalidArguments, validate
 from gateway.database import Database
-from gateway.journal import AlreadyRecorded, Entry, Journal, Kind, read_journal
-from gateway.journal.reading import calls_with
+from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind, read_journal
+from gateway.journal.reading import calls_with, read_calls
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.judge import Policy
 from gateway.principal import Principal
@@ -23,11 +23,17 @@ from gateway.run_history import RunHistory
 _MAX_TURNS = 1_000
 _MAX_TRIES = 20
 _MOST_OPEN = 10_000
+_MOST_OF_ONE_CALLER = 500
+_DECIDED_AT_ONCE = 32  # They share the journal's commits.
 _MOST_STANDING = 100
 
 
 class UnknownApproval(Exception):
     """There is no such question in this tenant."""
+
+
+class TooManyAsked(Exception):
+    """So many calls of this caller wait for a person that no further one is asked about."""
 
 
 class KeyUsedOtherwise(Exception):
@@ -109,6 +115,7 @@ class ApprovalBook:
             now: The time of the call.
 
         Raises:
+            TooManyAsked: If too many of the caller's questions are open; then it was not asked.
             JournalUnavailable: If it can neither be found nor asked.
         """
         needed = answering.quorum(policy, question.tool, question.principal.tenant)
@@ -132,9 +139,9 @@ class ApprovalBook:
         """The questions of a tenant that may still be answered or repeated, newest first."""
         return await self._asked_since(now - 2 * self._ttl, tenant, last)
 
-    async def open(self, now: datetime) -> list[Approval]:
-        """The questions of every tenant that wait for an answer."""
-        found = await self._asked_since(now - self._ttl, None, _MOST_OPEN)
+    async def open(self, now: datetime, tenant: str | None = None) -> list[Approval]:
+        """The questions of a tenant, or of every tenant, that wait for an answer, newest first."""
+        found = await self._asked_since(now - self._ttl, tenant, _MOST_OPEN)
         return [approval for approval in found if approval.state(now) is State.PENDING]
 
     async def answer(
@@ -260,10 +267,25 @@ class ApprovalBook:
         Raises:
             JournalUnavailable: If they cannot be read or recorded.
         """
-        changed = 0
-        for approval in await self._asked_since(now - self._ttl, None, _MOST_OPEN):
-            again = await self._decided_again(approval, policy, now)
-            changed += again.events != approval.events
+        found = await self._asked_since(now - self._ttl, None, _MOST_OPEN)
+        stale = [each for each in found if each.is_open(now) and each.ruling.policy_version != policy.version]
+        at_once, changed, failures = anyio.Semaphore(_DECIDED_AT_ONCE), 0, list[JournalUnavailable]()
+
+        async def decide(approval: Approval) -> None:
+            nonlocal changed
+            async with at_once:
+                try:
+                    again = await self._decided_again(approval, policy, now)
+                except JournalUnavailable as error:
+                    failures.append(error)
+                else:
+                    changed += again.events != approval.events
+
+        async with anyio.create_task_group() as tasks:
+            for approval in stale:
+                tasks.start_soon(decide, approval)
+        if failures:
+            raise failures[0]
         return changed
 
     async def use_standing(
@@ -327,6 +349,7 @@ class ApprovalBook:
     async def _found_or_asked(self, question: Question, ruling: Ruling) -> Approval:
         if found := await self.find(question.id):
             return found
+        await self._refuse_a_flood(question)
         body = {
             "tool": question.tool,
             "person": question.principal.person,
@@ -347,6 +370,28 @@ class ApprovalBook:
         found = await self.find(question.id)
         assert found is not None  # noqa: S101 - the journal just said that it holds it
         return found
+
+    async def _refuse_a_flood(self, question: Question) -> None:
+        """Let no caller bury what others ask.
+
+        Raises:
+            TooManyAsked: If as many as may be of the caller's newest questions are all open.
+        """
+        who, now = question.principal, question.asked_at
+
+        def read() -> list[str]:
+            return calls_with(
+                self._database,
+                Kind.ASKED,
+                now - self._ttl,
+                tenant=who.tenant,
+                principal=who.name,
+                last=_MOST_OF_ONE_CALLER,
+            )
+
+        ids = await anyio.to_thread.run_sync(read)
+        if len(ids) == _MOST_OF_ONE_CALLER and all(each.is_open(now) for each in await self._all(ids)):
+            raise TooManyAsked(f"{_MOST_OF_ONE_CALLER} calls of this caller wait for a person already")
 
     async def _under(self, approval: Approval, ruling: Ruling, now: datetime) -> Approval:
         """The question under what policy says now: answers to another ruling do not count."""
@@ -438,8 +483,14 @@ class ApprovalBook:
         ids = await anyio.to_thread.run_sync(
             lambda: calls_with(self._database, Kind.ASKED, since, tenant=tenant, last=last)
         )
-        found = [await self.find(each) for each in ids]
-        return [approval for approval in found if approval]
+        return await self._all(ids)
+
+    async def _all(self, ids: Sequence[str]) -> list[Approval]:
+        def read() -> list[Approval]:
+            found = map(read_approval, read_calls(self._database, ids))
+            return [approval for approval in found if approval]
+
+        return await anyio.to_thread.run_sync(read)
 
     def _is_over(self, approval: Approval, now: datetime) -> bool:
         """Say whether it ended so long ago that the same call is a new question."""

@@ -8,7 +8,7 @@ from statistics import median
 import anyio.to_thread
 from starlette.responses import Response
 
-from gateway.approvals import Approval, State
+from gateway.approvals import Approval
 from gateway.approvals.answering import obstacle
 from gateway.console.seeing import may_see_question
 from gateway.console.visit import Visit
@@ -37,14 +37,16 @@ class Answered:
 
 async def show(visit: Visit) -> Response:
     """Show the inbox."""
-    recent = await visit.console.gateway.approvals.recent(visit.person.tenant, visit.now)
-    pending = [each for each in recent if each.state(visit.now) is State.PENDING]
+    pending = await visit.console.gateway.approvals.open(visit.now, visit.person.tenant)
     seen = [each for each in pending if may_see_question(visit.policy, visit.person, each)]
-    own = [each for each in seen if not obstacle(each, visit.person, visit.policy, visit.now)]
+    own: list[Approval] = []
+    others: list[Approval] = []
+    for each in seen:
+        (others if obstacle(each, visit.person, visit.policy, visit.now) else own).append(each)
     return visit.page(
         "inbox.html",
         mine=_waiting(visit, own),
-        others=_waiting(visit, [each for each in seen if each not in own]),
+        others=_waiting(visit, others),
         answered=await _answered(visit),
     )
 

@@ -80,4 +80,8 @@ async def _sent(channel: Channel, notice: Notice) -> bool:
     except NotDelivered as error:
         log.error("approvers_not_told", approval=notice.approval, via=channel.name, error=str(error))
         return False
+    except Exception:
+        # Else nobody would hear of the other questions either.
+        log.exception("approvers_not_told", approval=notice.approval, via=channel.name)
+        return False
     return True
