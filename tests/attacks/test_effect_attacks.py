@@ -1,19 +1,21 @@
 """An effect happens once, and what is recorded of it is what happened, whoever repeats, settles or changes policy."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from connectors.errors import InDoubt
 from gateway.answer import ErrorKind
 from gateway.doubts import Doubts
-from gateway.journal import Entry, Kind
+from gateway.journal import Entry, JournalUnavailable, Kind
 from gateway.journal.calls import RecordedCalls
 from tests.attacks.test_approval_attacks import call, under
 from tests.gateway.conftest import OpenGateway
-from tests.gateway.test_approvals import MAYA, REFUND, Till, later, paying
+from tests.gateway.test_approvals import MAYA, REFUND, Till, later, paying, refund, reply
 from tests.gateway.test_approvals_together import name
 
 
@@ -74,3 +76,56 @@ async def test_an_effect_that_a_person_said_did_not_happen_while_it_did_is_told_
     assert again.status == "ok"
     ends = [entry.body["status"] for entry in entries() if entry.kind in {Kind.OUTCOME, Kind.SETTLED}]
     assert ends == ["in_doubt", "failed", "ok"], "the record must not end with that nothing was done"
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["after it was written", "before it was written"])
+@pytest.mark.parametrize("place", range(5))
+async def test_wherever_the_journal_fails_an_approved_call_is_paid_once_and_told_as_done(
+    opened: OpenGateway, till: Till, monkeypatch: pytest.MonkeyPatch, place: int, *, written: bool
+) -> None:
+    async with opened() as plain:
+        gateway = paying(plain, till)
+        append, count = gateway.journal.append, 0
+
+        async def fail_once(entry: Entry) -> None:
+            nonlocal count
+            count += 1
+            if count - 1 != place:
+                return await append(entry)
+            if written:
+                await append(entry)
+            raise JournalUnavailable("the disk is gone")
+
+        monkeypatch.setattr(gateway.journal, "append", fail_once)
+        for _ in range(2):
+            await call(gateway, "crm_issue_refund", REFUND, key="k")
+        for _ in range(2):
+            with suppress(JournalUnavailable):
+                for approval in await gateway.approvals.open(gateway.now()):
+                    asked, policy = approval.question.id, gateway.policy.current
+                    await gateway.approvals.answer(asked, MAYA, policy, approve=True, note="", now=gateway.now())
+        assert till.paid == {}
+        for hours in (0, 0.5, 1):
+            last = await call(later(gateway, hours=hours), "crm_issue_refund", REFUND, key="k")
+    assert len(till.paid) == 1
+    assert last.status == "ok"
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 4))
+async def test_wherever_a_caller_goes_away_an_approved_call_is_paid_once_and_told_as_done(
+    opened: OpenGateway, till: Till, entries: Callable[[], list[Entry]], steps: int
+) -> None:
+    async with opened() as plain:
+        gateway = paying(plain, till)
+        await reply(gateway, await refund(gateway))
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(refund, gateway)
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+        last = await refund(later(gateway, hours=0.5))
+    assert last.status == "ok"
+    assert len(till.paid) == 1
+    kinds = [entry.kind for entry in entries()]
+    assert (kinds.count(Kind.INTENT), kinds.count(Kind.OUTCOME)) == (1, 1)
