@@ -97,7 +97,7 @@ def _kind(char: str) -> str:
 
 
 def _deceit(token: str) -> str:
-    """What deceives about a token's letters: several scripts in one word, or a domain that is not plain ASCII."""
+    """What deceives about a token's letters: several scripts in one word, or an address that is not plain ASCII."""
     bare = "".join(char for char in token if not _is_hidden(char)).strip(".!?")
     name = bare.rpartition("@")[2]
     is_address = "@" in bare or _NAME.fullmatch(name)
@@ -105,7 +105,7 @@ def _deceit(token: str) -> str:
         written, ascii_form = foreign
         told = _told(scripts("".join(label for label in written.split(".") if not label.isascii())))
         return f"reads `{written}`, is `{ascii_form}`: {told}"
-    return "" if bare.isascii() else _mixed(bare)
+    return "" if bare.isascii() else _mixed(bare) or _not_plain(bare)
 
 
 def _mixed(word: str) -> str:
@@ -114,6 +114,13 @@ def _mixed(word: str) -> str:
     if plain and not found & {"MATHEMATICAL", "FULLWIDTH"}:
         return ""
     return f"letters of {_told(found)} in one word"
+
+
+def _not_plain(word: str) -> str:
+    """What is to be said of an address that is not plain ASCII before its `@`: letters of one script look alike too."""
+    before, at, _ = word.partition("@")
+    names = dict.fromkeys(unicodedata.name(char, "no name").lower() for char in before if not char.isascii())
+    return f"an address with {' and '.join(names)}" if at and names else ""
 
 
 def scripts(text: str) -> frozenset[str]:

@@ -43,4 +43,7 @@ def _network(address: str) -> str:
         parsed = ip_address(address)
     except ValueError:
         return address[:64]
-    return str(int(parsed) >> 64) if isinstance(parsed, IPv6Address) else str(parsed)
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    # A socket for both kinds shows the older kind like this (RFC 4291, section 2.5.5.2): no network of one household.
+    return str(parsed.ipv4_mapped or int(parsed) >> 64)

@@ -57,9 +57,10 @@ def _position(text: str) -> int | None:
 def _moment(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        # The journal's times are compared as text, so in one zone.
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _link(search: Search, before: int | None) -> str:

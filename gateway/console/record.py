@@ -63,8 +63,9 @@ async def current_record(gateway: Gateway, person: Principal, tool: Tool, argume
         return Record({}, "no tool reads what this call acts on")
     reader, inputs = found
     try:
-        facts = validate(reader, inputs).model_dump()
-        decision = gateway.policy.current.decide(person, reader.name, facts, gateway.now())
+        facts, policy, now = validate(reader, inputs).model_dump(), gateway.policy.current, gateway.now()
+        async with gateway.history.turn(person, policy.needs_history(reader.name), now) as earlier:
+            decision = policy.decide(person, reader.name, facts, now, earlier)
         if decision.verdict is not Verdict.ALLOW:
             return Record({}, f"you may not read it: {decision.reason}")
         answer = await call_tool(gateway, ToolCall(person, reader.name, inputs, client=CLIENT))

@@ -28,14 +28,14 @@ async def sign_in(console: Console, request: Request) -> Response:
     """Begin a session for whoever shows a console token."""
     address = request.client.host if request.client else ""
     now = console.gateway.now()
-    if not console.attempts.admit(address, now.timestamp()):
-        log.warning("console_sign_in_refused", address=address, reason="too many attempts")
-        raise HTTPException(429, headers={"Retry-After": "60"})
     given = await read_form(request, console.max_form)
     secret = given["token"].strip()
     token = await anyio.to_thread.run_sync(console.tokens.find, secret) if len(secret) <= _LONGEST_TOKEN else None
     reason = _obstacle(token, console)
     if token is None or reason:
+        # A token cannot be guessed, so only what fails is counted: nobody behind the same address is locked out by it.
+        if not console.attempts.admit(address, now.timestamp()):
+            raise HTTPException(429, headers={"Retry-After": "60"})
         log.warning("console_sign_in_refused", address=address, reason=reason, token=token.id if token else None)
         return _page(console, given["after"], _REFUSED, 403)
     name, session = await anyio.to_thread.run_sync(console.sessions.start, token, now)

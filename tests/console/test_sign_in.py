@@ -193,21 +193,19 @@ async def test_every_answer_carries_the_headers_errors_and_static_files_too(site
 
 async def test_a_failure_shows_nothing_of_itself(site: OpenSite, monkeypatch: pytest.MonkeyPatch) -> None:
     async with site() as opened, opened.signed_in(MAYA) as maya:
-        monkeypatch.setattr(opened.gateway.approvals, "recent", lambda *_: 1 / 0)
+        monkeypatch.setattr(opened.gateway.approvals, "open", lambda *_: 1 / 0)
         answer = await maya.http.get("/console/")
         assert answer.status_code == 500
         assert "division" not in answer.text
         assert_guarded(answer)
 
 
-async def test_signing_in_is_tried_ten_times_a_minute_from_one_address(site: OpenSite) -> None:
+async def test_signing_in_fails_ten_times_a_minute_from_one_address(site: OpenSite) -> None:
     async with site() as opened, opened.browser() as http:
-        secret = opened.token(MAYA)
         tried = [(await http.post("/console/sign-in", data={"token": "remit_no"})).status_code for _ in range(11)]
         assert tried == [403] * 10 + [429]
-        assert (await http.post("/console/sign-in", data={"token": secret})).status_code == 429
         opened.clock.ahead = timedelta(seconds=61)
-        assert (await http.post("/console/sign-in", data={"token": secret})).status_code == 303
+        assert (await http.post("/console/sign-in", data={"token": "remit_no"})).status_code == 403
 
 
 @pytest.mark.parametrize("after", ["https://attacker.example/", "//attacker.example", "/console//x", "/mcp", "\\x"])
