@@ -9,7 +9,7 @@ from connectors.contract import CallContext, Effect, Tool
 from connectors.email.tools import OutgoingMail, PreviewsMail, ReplyEmail, SendDraft, SendEmail
 from connectors.errors import ConnectorError
 from gateway.approvals import Approval
-from gateway.approvals.answering import authority_of
+from gateway.approvals.answering import authority_of, concerned
 from gateway.catalog import InvalidArguments, validate
 from gateway.console.asked import Addressee, Letter, domain_of
 from gateway.gateway import Gateway
@@ -43,7 +43,7 @@ async def mail_of(
     """
     back_end = gateway.back_ends.email
     sends_mail = tool.area == "email" and tool.effect is Effect.SEND
-    if not isinstance(back_end, PreviewsMail) or not sends_mail or not authority_of(approval, person, policy, now):
+    if not isinstance(back_end, PreviewsMail) or not sends_mail or not _may_look(policy, person, approval, now):
         return None
     try:
         arguments = validate(tool, approval.arguments)
@@ -57,6 +57,13 @@ async def mail_of(
         return _not_shown("the mailbox does not answer now")
     await _record(gateway, person, approval, now)
     return _letter(mail)
+
+
+def _may_look(policy: Policy, person: Principal, approval: Approval, now: datetime) -> bool:
+    """Whether it is this person's to answer for: then no right to read the mailbox is asked for, so never their own."""
+    if concerned(approval.question.principal, person.person or "", policy):
+        return False
+    return approval.is_open(now) and authority_of(approval, person, policy, now) is not None
 
 
 def _letter(mail: OutgoingMail) -> Letter:

@@ -10,7 +10,7 @@ from typing import Any
 
 CLEAR = frozenset(
     {"person", "agent", "client", "approver", "authority", "to", "edited_by", "settled_by", "by"}
-    | {"verdict", "rules", "policy_version", "quorum", "effect", "status", "approved", "happened", "recovered"}
+    | {"verdict", "rules", "policy_version", "quorum", "effect", "status", "approved", "happened", "recovered", "late"}
     | {"approval", "standing", "call", "repeats", "use", "times", "until", "expires_at", "schema_hash", "via", "cost"}
     | {"saw", "untrusted", "positions"}
 )

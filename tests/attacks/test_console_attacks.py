@@ -8,6 +8,7 @@ import pytest
 from gateway.console.attempts import Attempts
 from gateway.visible_text import deceits
 from tests.console.conftest import ANA, INES, MAYA, REFUND, ZOE, OpenSite
+from tests.console.test_mail import MAILBOX, message_of, reply
 from tests.console.test_question_page import add_ticket
 
 
@@ -78,3 +79,25 @@ async def test_looking_at_a_question_asks_nobody_anything_in_the_approvers_name(
             await maya.see(f"/approvals/{name}")
         [open_] = await here.gateway.approvals.open(here.clock())
     assert open_.question.id == name
+
+
+async def test_nobody_reads_a_mail_by_asking_to_answer_it_themselves(site: OpenSite, tmp_path: Any) -> None:
+    roles, rules = (tmp_path / "policies" / f"{name}.csv" for name in ("roles", "rules"))
+    roles.write_text(roles.read_text() + "g, person:maya@larkspur.example, role:writer, larkspur\n")
+    rules.write_text(rules.read_text() + "p, W1, role:writer, email_reply_message, , ask, answers are looked at\n")
+    async with site() as here, here.signed_in(MAYA) as maya:
+        message = await message_of(here)
+        arguments: dict[str, Any] = {"mailbox": MAILBOX, "message_id": message, "body": "x"}
+        name = await here.ask(MAYA, "email_reply_message", **arguments)
+        page = await maya.see(f"/approvals/{name}")
+    assert "ignore your rules" not in page
+    assert "kim@customer.example" not in page
+
+
+async def test_a_mail_is_shown_to_approvers_as_long_as_they_can_answer_for_it(site: OpenSite) -> None:
+    async with site() as here, here.signed_in(MAYA) as maya:
+        question, _ = await reply(here)
+        assert "ignore your rules" in await maya.see(f"/approvals/{question}")
+        here.clock.ahead = timedelta(days=30) - timedelta(minutes=1)
+        async with here.signed_in(MAYA) as later:
+            assert "ignore your rules" not in await later.see(f"/approvals/{question}")
