@@ -48,7 +48,14 @@ def list_approvals(
 ) -> None:
     """List what waits for an answer, newest first."""
     settings = load_settings(home=home, tenant=tenant)
-    approvals = asyncio.run(_with_book(settings, lambda book: book.recent(settings.tenant, utc_now())))
+    approvals = asyncio.run(
+        _with_book(
+            settings,
+            lambda book: (
+                book.recent(settings.tenant, utc_now()) if every else book.open(utc_now(), tenant=settings.tenant)
+            ),
+        )
+    )
     table = Table("id", "state", "who asks", "tool", "why", "yes", "until")
     for approval in approvals:
         question, state = approval.question, approval.state(utc_now())
