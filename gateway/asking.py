@@ -68,7 +68,7 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
     # What is recorded is told even if the caller goes away meanwhile.
     with anyio.CancelScope(shield=True):
         if approval is None or approval.state(now) is State.PENDING:
-            standing = await book.use_standing(who, tool, arguments, decision, declared.run, call.id, now)
+            standing = await book.standing.use(who, tool, arguments, decision, declared.run, call.id, now)
         if standing is None:
             approval = await book.ask(question, decision, decided.policy, now)
             if declared.reply:

@@ -10,8 +10,10 @@ from connectors.contract import Tool
 from gateway.approvals import answering, standing
 from gateway.approvals.answering import NotAnswerable
 from gateway.approvals.approval import Approval, Question, Ruling, State, question_id, read_approval, schema_hash
+from gateway.approvals.deciding import Decider
 from gateway.approvals.standing import Standing, Terms
-from gateway.catalog import InvalidArguments, validate
+from gateway.approvals.standing_book import StandingBook
+from gateway.catalog import validate
 from gateway.database import Database
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind, read_journal
 from gateway.journal.reading import calls_with, read_calls
@@ -25,7 +27,6 @@ _MAX_TRIES = 20
 _MOST_OPEN = 10_000
 _MOST_OF_ONE_CALLER = 500
 _DECIDED_AT_ONCE = 32  # They share the journal's commits.
-_MOST_STANDING = 100
 
 
 class UnknownApproval(Exception):
@@ -64,9 +65,10 @@ class ApprovalBook:
         self._journal = journal
         self._database = database
         self._tools = tools
-        self._history = history
+        self._decider = Decider(tools, history)
         self._ttl = ttl
         self._secret = secret
+        self.standing = StandingBook(journal, database)
         self.listeners: list[Callable[[Approval], None]] = []
         """Told of each question that was asked or has changed, in this process."""
 
@@ -178,7 +180,7 @@ class ApprovalBook:
             if approve and terms:
                 # Or nothing is recorded at all.
                 self._given(approval, approver, policy, terms, now)
-                if await self._entries(standing.standing_id(approval_id)):
+                if await self.standing.find(standing.standing_id(approval_id)):
                     raise NotAnswerable(f"{approval_id}: a standing approval was given with it before: say yes without")
             return answering.answered(approval, approver, policy, approve, note, now)
 
@@ -210,7 +212,7 @@ class ApprovalBook:
         async def event(approval: Approval) -> Entry:
             question = approval.question
             checked = validate(self._tools[question.tool], arguments)
-            decision = await self._decide(question, checked.model_dump(), policy, now)
+            decision = await self._decider.decide(question, checked.model_dump(), policy, now)
             data = checked.model_dump(mode="json")
             return answering.edited(approval, approver, policy, data, decision, note, now)
 
@@ -288,44 +290,6 @@ class ApprovalBook:
             raise failures[0]
         return changed
 
-    async def use_standing(
-        self,
-        principal: Principal,
-        tool: Tool,
-        arguments: dict[str, Any],
-        decision: Decision,
-        run: str | None,
-        call_id: str,
-        now: datetime,
-    ) -> Standing | None:
-        """Use a standing approval up by one call, if one answers what is asked about it.
-
-        Raises:
-            JournalUnavailable: If that cannot be read or recorded; then nothing was used.
-        """
-        rules, version = decision.rules, decision.policy_version
-        for given in await self.standing(principal.tenant, now, principal.name):
-            found: Standing | None = given
-            while found and found.covers(tool.name, arguments, rules, version, run, now):
-                try:
-                    await self._journal.append(standing.used(found, call_id, now))
-                except AlreadyRecorded:
-                    found = standing.read_standing(await self._entries(found.id))
-                else:
-                    return found
-        return None
-
-    async def standing(self, tenant: str, now: datetime, principal: str | None = None) -> list[Standing]:
-        """The standing approvals that can still let a call through, newest first."""
-        since = now - standing.LONGEST
-        ids = await anyio.to_thread.run_sync(
-            lambda: calls_with(
-                self._database, Kind.STANDING, since, tenant=tenant, principal=principal, last=_MOST_STANDING
-            )
-        )
-        found = [standing.read_standing(await self._entries(each)) for each in ids]
-        return [each for each in found if each and each.holds(now)]
-
     async def end_standing(self, standing_id: str, approver: Principal, policy: Policy, now: datetime) -> Standing:
         """Take a standing approval back; whoever could have given it may.
 
@@ -334,7 +298,7 @@ class ApprovalBook:
             NotAnswerable: If this person may not.
             JournalUnavailable: If it cannot be recorded; then it still holds.
         """
-        found = standing.read_standing(await self._entries(standing_id))
+        found = await self.standing.find(standing_id)
         approval = await self.find(f"apr_{standing_id.partition('_')[2]}")
         if not found or not approval or found.principal.tenant != approver.tenant or not found.holds(now):
             raise UnknownApproval(f"there is no standing approval `{standing_id[:64]}` in force")
@@ -411,7 +375,7 @@ class ApprovalBook:
             question = approval.question
             if not approval.is_open(now) or approval.ruling.policy_version == policy.version:
                 return approval
-            decision = await self._decide_as_asked(question, policy, now)
+            decision = await self._decider.decide_as_asked(question, policy, now)
             if decision.verdict is Verdict.ASK:
                 needed = answering.quorum(policy, question.tool, question.principal.tenant)
                 ruling = Ruling(decision.rules, decision.reason, decision.policy_version, needed)
@@ -422,23 +386,6 @@ class ApprovalBook:
                 return changed
             approval = await self.find(question.id) or approval
         return approval
-
-    async def _decide_as_asked(self, question: Question, policy: Policy, now: datetime) -> Decision:
-        tool = self._tools.get(question.tool)
-        try:
-            if tool is None or schema_hash(tool) != question.schema_hash:
-                raise InvalidArguments("the tool has changed", "")
-            arguments = validate(tool, question.arguments).model_dump()
-        except InvalidArguments as error:
-            return Decision(Verdict.DENY, (), f"`{question.tool}` takes no such call now: {error}", policy.version)
-        return await self._decide(question, arguments, policy, now)
-
-    async def _decide(
-        self, question: Question, arguments: Mapping[str, object], policy: Policy, now: datetime
-    ) -> Decision:
-        looked_back_at = policy.needs_history(question.tool)
-        async with self._history.turn(question.principal, looked_back_at, now) as earlier:
-            return policy.decide(question.principal, question.tool, arguments, now, earlier)
 
     async def _change(
         self,

@@ -209,7 +209,7 @@ def pass_on(
 def list_standing(home: Home = None, tenant: Tenant = None) -> None:
     """List the standing approvals in force."""
     settings = load_settings(home=home, tenant=tenant)
-    found = asyncio.run(_with_book(settings, lambda book: book.standing(settings.tenant, utc_now())))
+    found = asyncio.run(_with_book(settings, lambda book: book.standing.in_force(settings.tenant, utc_now())))
     table = Table("id", "for", "tool", "fixed", "used", "until", "given by")
     for each in found:
         cells = (each.id, str(each.principal), each.tool, json.dumps(each.fixed))

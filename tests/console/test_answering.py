@@ -175,7 +175,7 @@ async def test_a_standing_approval_is_given_listed_and_taken_back(site: OpenSite
         page = text_of(await maya.see("/standing"))
         assert "crm_issue_refund for person:ana@larkspur.example" in page
         assert "Used 0 of 2" in page
-        [given] = await opened.gateway.approvals.standing("larkspur", opened.clock())
+        [given] = await opened.gateway.approvals.standing.in_force("larkspur", opened.clock())
         assert (await maya.send(f"/standing/{given.id}/end", "/standing")).status_code == 303
         assert "None is in force." in await maya.see("/standing")
         assert (await maya.send(f"/standing/{given.id}/end", "/standing")).status_code == 404

@@ -463,7 +463,7 @@ async def test_a_standing_approval_ends_by_time_by_a_changed_policy_by_deny_and_
             plain.policy.current = load_policy(policies, tools)
             assert (await refund(gateway, note="changed")).status == status
         plain.policy.current = before
-        [standing] = await gateway.approvals.standing("larkspur", gateway.now())
+        [standing] = await gateway.approvals.standing.in_force("larkspur", gateway.now())
         with pytest.raises(NotAnswerable, match="may not answer"):
             await gateway.approvals.end_standing(standing.id, TOM, before, gateway.now())
         with pytest.raises(UnknownApproval):
