@@ -72,7 +72,10 @@ async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     looked_back_at = policy.needs_history(tool.name)
     own = names_of_key(keyed_name(call.principal, call.declared.key, gateway.secret)) if call.declared.key else ()
     async with gateway.history.turn(call.principal, looked_back_at, gateway.now(), own) as earlier:
-        return await _decide(gateway, call, policy, tool, arguments, earlier)
+        if gateway.policy.current is policy:
+            return await _decide(gateway, call, policy, tool, arguments, earlier)
+    # Policy changed while the call waited for its turn.
+    return await _dispose(gateway, call)
 
 
 async def _decide(

@@ -16,6 +16,7 @@ from gateway.answer import Answer
 from gateway.call import call_tool
 from gateway.database import Database
 from gateway.gateway import Gateway, ToolCall
+from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway
 
@@ -123,3 +124,25 @@ async def test_a_history_that_cannot_be_read_denies(opened: OpenGateway, till: A
     assert answer.status == "denied"
     assert "could not be evaluated" in (answer.reason or "")
     assert till.paid == []
+
+
+async def test_a_call_that_waited_for_its_turn_is_decided_by_the_policy_that_is_in_force_then(
+    opened: OpenGateway, till: Any, policies: Path
+) -> None:
+    async with opened() as plain:
+        gateway, answers = paying(plain, till), []
+
+        async def call() -> None:
+            answers.append(await refund(gateway, 10))
+
+        looked_back_at = frozenset({"crm_issue_refund"})
+        async with anyio.create_task_group() as tasks:
+            async with gateway.history.turn(ANA, looked_back_at, gateway.now()):
+                tasks.start_soon(call)
+                await anyio.wait_all_tasks_blocked()
+                (policies / "rules.csv").write_text(
+                    RULES + "p, Z1, role:agent, crm_issue_refund, args.amount > 5, deny, stop\n"
+                )
+                plain.policy.current = load_policy(policies, list(plain.catalog.tools.values()))
+    [answer] = answers
+    assert (answer.status, answer.rules, till.paid) == ("denied", ["Z1"], [])
