@@ -136,13 +136,12 @@ async def test_a_call_that_waited_for_its_turn_is_decided_by_the_policy_that_is_
             answers.append(await refund(gateway, 10))
 
         looked_back_at = frozenset({"crm_issue_refund"})
-        async with anyio.create_task_group() as tasks:
-            async with gateway.history.turn(ANA, looked_back_at, gateway.now()):
-                tasks.start_soon(call)
-                await anyio.wait_all_tasks_blocked()
-                (policies / "rules.csv").write_text(
-                    RULES + "p, Z1, role:agent, crm_issue_refund, args.amount > 5, deny, stop\n"
-                )
-                plain.policy.current = load_policy(policies, list(plain.catalog.tools.values()))
+        async with anyio.create_task_group() as tasks, gateway.history.turn(ANA, looked_back_at, gateway.now()):
+            tasks.start_soon(call)
+            await anyio.wait_all_tasks_blocked()
+            (policies / "rules.csv").write_text(
+                RULES + "p, Z1, role:agent, crm_issue_refund, args.amount > 5, deny, stop\n"
+            )
+            plain.policy.current = load_policy(policies, list(plain.catalog.tools.values()))
     [answer] = answers
     assert (answer.status, answer.rules, till.paid) == ("denied", ["Z1"], [])
