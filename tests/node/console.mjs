@@ -16,6 +16,8 @@ function listen(page) {
 
 async function signIn(page, path) {
   await page.goto(given.url + path);
+  // The field has the focus by itself, but not before the page has been drawn.
+  await page.locator("[name='token']:focus").waitFor();
   await page.keyboard.type(given.token);
   await Promise.all([page.waitForURL((url) => !url.pathname.endsWith("/sign-in")), page.keyboard.press("Enter")]);
 }
