@@ -161,6 +161,7 @@ def _arguments(file: Path) -> dict[str, Any]:
     return read
 
 
+@app.command("deny", hidden=True)
 @app.command()
 def refuse(
     approval_id: str,

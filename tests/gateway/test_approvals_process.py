@@ -57,7 +57,7 @@ def test_an_agents_reply_waits_for_the_lead_and_goes_out_once(tmp_path: Path) ->
         yes = remit("approvals", "approve", name, "--as", "person:maya.okafor@larkspur.example", *at_home).stdout
         assert f"{name} is approved by maya.okafor@larkspur.example" in yes
         twice = remit(
-            "approvals", "refuse", name, "--as", "person:nadia.haddad@larkspur.example", *at_home, check=False
+            "approvals", "deny", name, "--as", "person:nadia.haddad@larkspur.example", *at_home, check=False
         )
         assert "it is approved already" in twice.stderr
 
