@@ -56,9 +56,7 @@ def test_an_agents_reply_waits_for_the_lead_and_goes_out_once(tmp_path: Path) ->
         assert "may not answer" in own.stderr
         yes = remit("approvals", "approve", name, "--as", "person:maya.okafor@larkspur.example", *at_home).stdout
         assert f"{name} is approved by maya.okafor@larkspur.example" in yes
-        twice = remit(
-            "approvals", "deny", name, "--as", "person:nadia.haddad@larkspur.example", *at_home, check=False
-        )
+        twice = remit("approvals", "deny", name, "--as", "person:nadia.haddad@larkspur.example", *at_home, check=False)
         assert "it is approved already" in twice.stderr
 
         answers = [call(served.mcp, triage, "ticket_add_reply", reply) for _ in range(3)]
