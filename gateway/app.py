@@ -96,7 +96,8 @@ async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
     """
     make_home(settings)
     with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
-        yield _approval_book(settings, journal, database, Catalog(TOOLS), _run_history(settings, database))
+        history, secret = _run_history(settings, database), naming_secret(database)
+        yield _approval_book(settings, journal, database, Catalog(TOOLS), history, secret)
 
 
 def _run_history(settings: Settings, database: Database) -> RunHistory:
@@ -104,9 +105,9 @@ def _run_history(settings: Settings, database: Database) -> RunHistory:
 
 
 def _approval_book(
-    settings: Settings, journal: Journal, database: Database, catalog: Catalog, history: RunHistory
+    settings: Settings, journal: Journal, database: Database, catalog: Catalog, history: RunHistory, secret: bytes
 ) -> ApprovalBook:
-    ttl, secret = timedelta(seconds=settings.approval_ttl), naming_secret(database)
+    ttl = timedelta(seconds=settings.approval_ttl)
     return ApprovalBook(journal, database, catalog.tools, history, ttl, secret)
 
 
@@ -141,7 +142,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         catalog, history = Catalog(TOOLS), _run_history(settings, database)
         slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area)
         metrics.registry.register(State(policy, journal, slots))
-        approvals = _approval_book(settings, journal, database, catalog, history)
+        secret = naming_secret(database)
+        approvals = _approval_book(settings, journal, database, catalog, history, secret)
         yield Gateway(
             catalog=catalog,
             policy=policy,
@@ -158,6 +160,6 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             recorded=RecordedCalls(database),
             timeout=settings.call_timeout,
             given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
-            secret=naming_secret(database),
+            secret=secret,
             now=utc_now,
         )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from gateway.settings import SHIPPED_POLICIES
+
 REMIT = str(Path(sys.executable).parent / "remit")
 PATIENCE_SECONDS = 60
 
@@ -79,6 +81,14 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
         except httpx.TransportError:
             time.sleep(0.05)
     raise AssertionError(f"the gateway did not get ready: {log.read_text()}")
+
+
+def copy_shipped_policies(folder: Path) -> Path:
+    """The shipped policy in a folder that a test may change."""
+    folder.mkdir()
+    for path in SHIPPED_POLICIES.glob("*.c*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
 
 
 def make_token(home: Path, *arguments: str) -> str:

@@ -24,6 +24,12 @@ def quorum(policy: Policy, tool: str, tenant: str) -> int:
     return max(lines, default=1)
 
 
+def ruling_of(decision: Decision, policy: Policy, question: Question) -> Ruling:
+    """Why a person is asked about a call, and how many must say yes."""
+    needed = quorum(policy, question.tool, question.principal.tenant)
+    return Ruling(decision.rules, decision.reason, decision.policy_version, needed)
+
+
 def may_answer(policy: Policy, approver: Principal, question: Question, now: datetime | None = None) -> bool:
     """Whether a line of policy lets a person answer for a question's tool in its tenant.
 

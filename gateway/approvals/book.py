@@ -120,8 +120,7 @@ class ApprovalBook:
             TooManyAsked: If too many of the caller's questions are open; then it was not asked.
             JournalUnavailable: If it can neither be found nor asked.
         """
-        needed = answering.quorum(policy, question.tool, question.principal.tenant)
-        ruling = Ruling(decision.rules, decision.reason, decision.policy_version, needed)
+        ruling = answering.ruling_of(decision, policy, question)
         return await self._under(await self._found_or_asked(question, ruling), ruling, now)
 
     async def reopen(self, approval: Approval, now: datetime) -> Approval:
@@ -377,9 +376,7 @@ class ApprovalBook:
                 return approval
             decision = await self._decider.decide_as_asked(question, policy, now)
             if decision.verdict is Verdict.ASK:
-                needed = answering.quorum(policy, question.tool, question.principal.tenant)
-                ruling = Ruling(decision.rules, decision.reason, decision.policy_version, needed)
-                entry = answering.rebound(approval, ruling, now)
+                entry = answering.rebound(approval, answering.ruling_of(decision, policy, question), now)
             else:
                 entry = answering.withdrawn(approval, decision, now)
             if changed := await self._recorded(entry):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
@@ -60,6 +61,7 @@ def _command(name: str, place: _Place) -> Any:  # noqa: ANN401 - as typer has it
     return command
 
 
+@cache
 def _extensions() -> dict[str, Any]:
     """The commands of other packages, by name."""
     others = typer.Typer(add_completion=False, rich_markup_mode="markdown")

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from connectors.embedded.database import Database
 from connectors.importing import AREAS, ImportReport, Kind, import_path, render
 from connectors.registry import EmbeddedBackEnds, embedded
 from gateway.cli.options import Home, Tenant
+from gateway.cli.progress import progress_bar
 from gateway.home import make_home, utc_now
 from gateway.settings import CONFIG_FILE, Settings, load_settings
 
@@ -37,7 +36,7 @@ def import_data(
     says how ready the data is: duplicates, missing fields, stale records.
     """
     settings = load_settings(home=home, tenant=tenant)
-    with _embedded(settings) as back_ends, _bar(f"importing {kind}") as progress:
+    with _embedded(settings) as back_ends, progress_bar(f"importing {kind}") as progress:
         task = progress.add_task("", total=None)
         report: ImportReport = asyncio.run(
             import_path(
@@ -74,7 +73,7 @@ def make_sample(
         export(company, to_files)
         typer.echo(f"Larkspur Instruments as files: {to_files}")
         return
-    with _embedded(settings) as back_ends, _bar("sample company: {task.description}") as progress:
+    with _embedded(settings) as back_ends, progress_bar("sample company: {task.description}") as progress:
         task = progress.add_task("", total=None)
         loaded = asyncio.run(
             load_company(
@@ -102,9 +101,3 @@ def _embedded(settings: Settings) -> Iterator[EmbeddedBackEnds]:
         yield embedded(database, settings.outbox)
     finally:
         database.close()
-
-
-def _bar(what: str) -> Progress:
-    # On standard error, so that a report on standard output can be piped.
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from connectors.registry import TOOLS
 from gateway.cli.options import Policies
+from gateway.cli.progress import progress_bar
 from gateway.database import Database
 from gateway.policy.comparing.diff import Difference, differences
 from gateway.policy.comparing.matrix import Cell, changed_access
@@ -83,8 +82,7 @@ def _policies(old: str, new: str | None, folder: Path) -> tuple[Policy, Policy]:
 
 
 def _replay(database: Database, old: Policy, new: Policy, window: timedelta) -> Replay:
-    columns = (TextColumn("replaying the journal"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with progress_bar("replaying the journal") as bar:
         task = bar.add_task("", total=None)
         return replay(
             database, old, new, TOOLS, window, lambda done, total: bar.update(task, completed=done, total=total)

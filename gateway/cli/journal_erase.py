@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from connectors.registry import TOOLS
 from gateway.app import open_to_erase
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.cli.progress import progress_bar
 from gateway.home import utc_now
 from gateway.journal import JournalUnavailable
 from gateway.policy.load import load_policy
@@ -123,8 +122,6 @@ def _need_a_journal(settings: Settings) -> None:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as told:
-        task = told.add_task(what, total=None)
+    with progress_bar(what, passing=True) as told:
+        task = told.add_task("", total=None)
         yield lambda done, total: told.update(task, completed=done, total=total)

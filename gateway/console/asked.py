@@ -122,7 +122,7 @@ def letter_of(tool: Tool, arguments: Mapping[str, Any], record: Mapping[str, Any
         return None
     addressees = [*_addressees(tool, arguments, home)]
     if sends and not addressees and (requester := record.get("requester_email")):
-        addressees = [Addressee("to", str(requester), _domain(str(requester)) != home)]
+        addressees = [Addressee("to", str(requester), domain_of(str(requester)) != home)]
     sender = str(arguments.get("mailbox") or "the help desk")
     subject = str(arguments.get("subject") or record.get("subject") or "")
     return Letter(sender, tuple(addressees), subject, body)
@@ -135,18 +135,14 @@ def external(tool: Tool, arguments: Mapping[str, Any], letter: Letter | None, ho
 
 
 def _addressees(tool: Tool, arguments: Mapping[str, Any], home: str) -> Iterator[Addressee]:
-    inside = _domain(str(arguments.get("mailbox", ""))) or home
+    inside = domain_of(str(arguments.get("mailbox", ""))) or home
     for role, addresses in recipients(tool, arguments).items():
-        yield from (Addressee(label(role), address, _domain(address) != inside) for address in addresses)
+        yield from (Addressee(label(role), address, domain_of(address) != inside) for address in addresses)
 
 
-def _domain(address: str) -> str:
+def domain_of(address: str) -> str:
+    """The domain of an address, or of a person's name if it is one; empty if it is none."""
     return address.rpartition("@")[2].lower() if "@" in address else ""
-
-
-def domain_of(person: str) -> str:
-    """The domain of a person's name, if it is an address."""
-    return _domain(person)
 
 
 def declared_in(question: Question) -> Declared:

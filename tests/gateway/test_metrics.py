@@ -17,11 +17,11 @@ from connectors.registry import TOOLS
 from gateway.catalog import UnknownTool
 from gateway.gateway import Gateway
 from gateway.metrics import Metrics
-from gateway.settings import SHIPPED_POLICIES, BadSettings, load_settings
+from gateway.settings import BadSettings, load_settings
 from tests.gateway.conftest import OpenGateway
 from tests.gateway.test_call import ANA, INES, KIM, REFUND, StandInCrm, ask, at_once, with_crm
 from tests.gateway.test_outage import create_contact
-from tests.processes import PATIENCE_SECONDS, Served, serving
+from tests.processes import PATIENCE_SECONDS, Served, copy_shipped_policies, serving
 
 Labels = frozenset[tuple[str, str]]
 TOKEN = "a-token-for-metrics-alone"
@@ -141,11 +141,7 @@ async def test_every_metric_is_documented(opened: OpenGateway) -> None:
 
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    for path in SHIPPED_POLICIES.glob("*.c*"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder
+    return copy_shipped_policies(tmp_path / "policies")
 
 
 @pytest.fixture

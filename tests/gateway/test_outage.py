@@ -11,20 +11,15 @@ import pytest
 
 from gateway.database import Database
 from gateway.journal import read_journal
-from gateway.settings import SHIPPED_POLICIES
 from tests.gateway.test_http import META
-from tests.processes import PATIENCE_SECONDS, Served, make_token, remit, serving
+from tests.processes import PATIENCE_SECONDS, Served, copy_shipped_policies, make_token, remit, serving
 
 pytestmark = pytest.mark.process
 
 
 @pytest.fixture
 def policies(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    for path in SHIPPED_POLICIES.glob("*.c*"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder
+    return copy_shipped_policies(tmp_path / "policies")
 
 
 @pytest.fixture
