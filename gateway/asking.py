@@ -70,7 +70,7 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
         if approval is None or approval.state(now) is State.PENDING:
             standing = await book.standing.use(who, tool, arguments, decision, declared.run, call.id, now)
         if standing is None:
-            approval = await book.ask(question, decision, decided.policy, now)
+            approval = await book.ask(question, approval, decision, decided.policy, now)
             if declared.reply:
                 approval = await book.reply(approval, who, declared.reply, now)
     found = standing or approval

@@ -107,11 +107,14 @@ class ApprovalBook:
                 return question, approval
         raise UnknownApproval(f"`{tool.name}` was asked about in this way {_MAX_TURNS} times")
 
-    async def ask(self, question: Question, decision: Decision, policy: Policy, now: datetime) -> Approval:
-        """Ask a question, or find it asked; open it again if another ruling asked it.
+    async def ask(
+        self, question: Question, found: Approval | None, decision: Decision, policy: Policy, now: datetime
+    ) -> Approval:
+        """Ask a question, unless it was asked already; open it again if another ruling asked it.
 
         Args:
-            question: What `raised` gave.
+            question: The question, as `raised` gave it.
+            found: What has become of it, as `raised` gave it.
             decision: The decision that asks.
             policy: The policy that made it.
             now: The time of the call.
@@ -121,7 +124,7 @@ class ApprovalBook:
             JournalUnavailable: If it can neither be found nor asked.
         """
         ruling = answering.ruling_of(decision, policy, question)
-        return await self._under(await self._found_or_asked(question, ruling), ruling, now)
+        return await self._under(found or await self._asked(question, ruling), ruling, now)
 
     async def reopen(self, approval: Approval, now: datetime) -> Approval:
         """Open a question again whose edited call is asked about by other rules than when it was edited.
@@ -309,9 +312,7 @@ class ApprovalBook:
             raise UnknownApproval(f"`{standing_id}` was taken back already") from None
         return found
 
-    async def _found_or_asked(self, question: Question, ruling: Ruling) -> Approval:
-        if found := await self.find(question.id):
-            return found
+    async def _asked(self, question: Question, ruling: Ruling) -> Approval:
         await self._refuse_a_flood(question)
         body = {
             "tool": question.tool,
