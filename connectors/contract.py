@@ -61,8 +61,56 @@ class Author(StrEnum):
     """Who could have written an output field's text. Unmarked text counts as `OUTSIDER`."""
 
     OUTSIDER = "outsider"
+    CUSTOMER = "customer"
+    """A customer whom the organisation knows and whose words are known to be theirs."""
     ORGANISATION = "organisation"
     SYSTEM = "system"
+
+
+class Confidentiality(StrEnum):
+    """Who may see an output field, from everybody to very few. Unmarked text of outsiders counts as `CUSTOMER`."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CUSTOMER = "customer"
+    """A customer's own: for that customer and for colleagues."""
+    SECRET = "secret"  # noqa: S105 - a level, no secret
+
+    @property
+    def rank(self) -> int:
+        """0 for public to 3 for secret."""
+        return _RANKS[self]
+
+
+_RANKS = {level: rank for rank, level in enumerate(Confidentiality)}
+
+
+class OnRecord(StrEnum):
+    """Marks an output field as the organisation's record, whoever worded it: an address in its CRM is known."""
+
+    KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class WrittenBy:
+    """Marks an output field by whose value the texts beside it have another author, such as `by_staff`.
+
+    Args:
+        authors: The author of the record's own texts for each value of the field; for another value nothing changes.
+    """
+
+    authors: tuple[tuple[object, Author], ...]
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """Marks an input or output field as an identifier of one kind of thing: `13` of a file is not `13` of an event.
+
+    Args:
+        name: The kind, such as `file`. Identifiers that carry their kind, such as `con_…`, need none.
+    """
+
+    name: str
 
 
 class Privacy(StrEnum):
@@ -113,8 +161,11 @@ class CallContext:
 class Tool:
     """One typed action as declared by an area's contract.
 
-    `sinks` maps input paths to what they let out; `authors` output paths to who wrote them; `personal` lists the
-    input and output paths that hold personal data. Paths are dotted, `[]` stands for every item of a list.
+    `sinks` maps input paths to what they let out; `authors` output paths to who wrote them; `written_by` output paths
+    to how their value changes that; `confidentiality` output paths to who may see them; `kept` lists the output paths
+    that are the organisation's record; `namespaces` maps input and output paths to the kind of thing that they
+    identify; `personal` lists the input and output paths that hold personal data. Paths are dotted, `[]` stands for
+    every item of a list.
     """
 
     name: str
@@ -127,6 +178,10 @@ class Tool:
     output: type[Output]
     sinks: dict[str, Sink] = field(default_factory=dict)
     authors: dict[str, Author] = field(default_factory=dict)
+    written_by: dict[str, WrittenBy] = field(default_factory=dict)
+    confidentiality: dict[str, Confidentiality] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
+    namespaces: dict[str, str] = field(default_factory=dict)
     personal_input: frozenset[str] = frozenset()
     personal_output: frozenset[str] = frozenset()
 
@@ -206,6 +261,10 @@ def _read(name: str, method: Callable[..., Any]) -> Tool:
         output=gives,
         sinks={f.path: mark for f in inputs for mark in f.marks if isinstance(mark, Sink)},
         authors={f.path: _author(f) for f in outputs if f.is_text},
+        written_by={f.path: mark for f in outputs for mark in f.marks if isinstance(mark, WrittenBy)},
+        confidentiality={f.path: mark for f in outputs for mark in f.marks if isinstance(mark, Confidentiality)},
+        kept=frozenset(f.path for f in outputs if OnRecord.KEPT in f.marks),
+        namespaces={f.path: mark.name for f in (*inputs, *outputs) for mark in f.marks if isinstance(mark, Namespace)},
         personal_input=frozenset(f.path for f in inputs if Privacy.PERSONAL in f.marks),
         personal_output=frozenset(f.path for f in outputs if Privacy.PERSONAL in f.marks),
     )

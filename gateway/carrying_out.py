@@ -13,7 +13,7 @@ from gateway import answers
 from gateway.answer import Answer, ErrorKind
 from gateway.canonical import effect_key, keyed_name, names_of_key
 from gateway.earlier import Begun, Earlier, answer_of, begun_by, read_earlier
-from gateway.flow import seen_ids, untrusted_paths
+from gateway.flow.shown import seen_ids, untrusted_paths
 from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.recovery import find_out, put_in_doubt, recorded_answer

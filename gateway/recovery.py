@@ -16,7 +16,7 @@ from connectors.errors import Unavailable
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
 from gateway.earlier import Begun, answer_of, begun_by, read_earlier
-from gateway.flow import seen_ids, untrusted_paths
+from gateway.flow.shown import seen_ids, untrusted_paths
 from gateway.journal import AlreadyRecorded, Entry, JournalUnavailable, Kind
 
 if TYPE_CHECKING:

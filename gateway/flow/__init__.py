@@ -1,0 +1,5 @@
+"""Data-flow control: what a run has seen, who could have written it, and where a call's arguments come from.
+
+`shown.py` says what a result shows; `labels.py` what is known about a piece of data; `seen.py` finds a value again in
+what a run has seen.
+"""

@@ -1,0 +1,33 @@
+"""What is known about a piece of data: who could have written it, who may see it, and whose it is."""
+
+from dataclasses import dataclass
+
+from connectors.contract import Confidentiality
+from gateway.policy.language.flow import Integrity
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The label of a piece of data, or of several joined.
+
+    Args:
+        integrity: The least trustworthy who could have written it.
+        confidentiality: How few may see it.
+        owners: Whose it is, as domains, addresses and ids of customers; only what is a customer's own has owners.
+    """
+
+    integrity: Integrity = Integrity.ORGANISATION
+    confidentiality: Confidentiality = Confidentiality.PUBLIC
+    owners: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Label") -> "Label":
+        """The label of data made of both: less trusted, more confidential, everybody's."""
+        return Label(
+            max(self.integrity, other.integrity, key=lambda each: each.rank),
+            max(self.confidentiality, other.confidentiality, key=lambda each: each.rank),
+            self.owners | other.owners,
+        )
+
+
+CLEAN = Label()
+"""The label of nothing: what is joined with it stays as it is."""
