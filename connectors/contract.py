@@ -91,6 +91,12 @@ class OnRecord(StrEnum):
     KEPT = "kept"
 
 
+class Owner(StrEnum):
+    """Marks an output field that says whose record it is: a customer's address, domain or id."""
+
+    KEY = "key"
+
+
 @dataclass(frozen=True)
 class WrittenBy:
     """Marks an output field by whose value the texts beside it have another author, such as `by_staff`.
@@ -163,9 +169,9 @@ class Tool:
 
     `sinks` maps input paths to what they let out; `authors` output paths to who wrote them; `written_by` output paths
     to how their value changes that; `confidentiality` output paths to who may see them; `kept` lists the output paths
-    that are the organisation's record; `namespaces` maps input and output paths to the kind of thing that they
-    identify; `personal` lists the input and output paths that hold personal data. Paths are dotted, `[]` stands for
-    every item of a list.
+    that are the organisation's record, `owners` those that say whose it is; `namespaces` maps input and output paths
+    to the kind of thing that they identify; `personal` lists the input and output paths that hold personal data. Paths
+    are dotted, `[]` stands for every item of a list.
     """
 
     name: str
@@ -181,6 +187,7 @@ class Tool:
     written_by: dict[str, WrittenBy] = field(default_factory=dict)
     confidentiality: dict[str, Confidentiality] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
+    owners: frozenset[str] = frozenset()
     namespaces: dict[str, str] = field(default_factory=dict)
     personal_input: frozenset[str] = frozenset()
     personal_output: frozenset[str] = frozenset()
@@ -264,6 +271,7 @@ def _read(name: str, method: Callable[..., Any]) -> Tool:
         written_by={f.path: mark for f in outputs for mark in f.marks if isinstance(mark, WrittenBy)},
         confidentiality={f.path: mark for f in outputs for mark in f.marks if isinstance(mark, Confidentiality)},
         kept=frozenset(f.path for f in outputs if OnRecord.KEPT in f.marks),
+        owners=frozenset(f.path for f in outputs if Owner.KEY in f.marks),
         namespaces={f.path: mark.name for f in (*inputs, *outputs) for mark in f.marks if isinstance(mark, Namespace)},
         personal_input=frozenset(f.path for f in inputs if Privacy.PERSONAL in f.marks),
         personal_output=frozenset(f.path for f in outputs if Privacy.PERSONAL in f.marks),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, AwareDatetime, Field, WithJsonSchema
 
-from connectors.contract import Author, Privacy, Sink
+from connectors.contract import Author, OnRecord, Owner, Privacy, Sink
 
 # C0 and C1 controls, line and paragraph separators, and the marks that reorder how a line is displayed.
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -114,6 +114,12 @@ SystemText = Annotated[str, Author.SYSTEM]
 
 PersonalText = Annotated[str, Author.OUTSIDER, Privacy.PERSONAL]
 """A name, address or number of a person, as given by that person or somebody outside."""
+
+OwnerAddress = Annotated[str, Author.OUTSIDER, Privacy.PERSONAL, Owner.KEY]
+"""The address of a person whose record it is."""
+
+KnownAddress = Annotated[OwnerAddress, OnRecord.KEPT]
+"""An address that the organisation has on record for a customer."""
 
 Timestamp = AwareDatetime
 """A moment with its zone."""

@@ -6,7 +6,18 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from connectors.contract import CallContext, Effect, Idempotency, Input, Output, Privacy, Sink, tool
+from connectors.contract import (
+    CallContext,
+    Effect,
+    Idempotency,
+    Input,
+    OnRecord,
+    Output,
+    Owner,
+    Privacy,
+    Sink,
+    tool,
+)
 from connectors.fields import (
     AccountId,
     ActivityId,
@@ -17,6 +28,7 @@ from connectors.fields import (
     Currency,
     Cursor,
     DealId,
+    KnownAddress,
     Language,
     Limit,
     Line,
@@ -46,13 +58,13 @@ PersonAddress = Annotated[Address, Privacy.PERSONAL]
 class Contact(Output):
     """A person at a customer."""
 
-    id: ContactId
+    id: Annotated[ContactId, Owner.KEY]
     name: PersonalText
-    email: PersonalText
-    phone: PersonalText = ""
+    email: KnownAddress
+    phone: Annotated[PersonalText, OnRecord.KEPT] = ""
     title: OutsiderText = ""
     language: Language = "en"
-    account_id: AccountId | None = None
+    account_id: Annotated[AccountId | None, Owner.KEY] = None
     account_name: OutsiderText = ""
     notes: StaffText = ""
     created_at: Timestamp
@@ -68,9 +80,9 @@ class ContactPage(Output):
 class Account(Output):
     """A customer organisation."""
 
-    id: AccountId
+    id: Annotated[AccountId, Owner.KEY]
     name: OutsiderText
-    domain: SystemText = ""
+    domain: Annotated[SystemText, Owner.KEY] = ""
     industry: StaffText = ""
     country: SystemText = ""
     tier: Tier
@@ -90,7 +102,7 @@ class Deal(Output):
     """A sale in progress or settled."""
 
     id: DealId
-    account_id: AccountId
+    account_id: Annotated[AccountId, Owner.KEY]
     title: StaffText
     stage: DealStage
     amount: Decimal
@@ -133,8 +145,8 @@ class Order(Output):
 
     id: OrderId
     number: SystemText
-    account_id: AccountId
-    contact_id: ContactId | None = None
+    account_id: Annotated[AccountId, Owner.KEY]
+    contact_id: Annotated[ContactId | None, Owner.KEY] = None
     status: OrderStatus
     total: Decimal
     refunded: Decimal
@@ -157,8 +169,8 @@ class Activity(Output):
     kind: ActivityKind
     subject: StaffText
     body: StaffText = ""
-    contact_id: ContactId | None = None
-    account_id: AccountId | None = None
+    contact_id: Annotated[ContactId | None, Owner.KEY] = None
+    account_id: Annotated[AccountId | None, Owner.KEY] = None
     actor: StaffText
     at: Timestamp
 

@@ -18,6 +18,7 @@ from connectors.fields import (
     Line,
     MessageId,
     OutsiderText,
+    OwnerAddress,
     PersonalText,
     Query,
     StaffText,
@@ -53,9 +54,9 @@ class MessageSummary(Output):
     thread_id: ThreadId
     folder: Folder
     sender_name: PersonalText
-    sender_email: PersonalText
-    to: list[PersonalText]
-    cc: list[PersonalText]
+    sender_email: OwnerAddress
+    to: list[OwnerAddress]
+    cc: list[OwnerAddress]
     subject: OutsiderText
     snippet: OutsiderText
     unread: bool

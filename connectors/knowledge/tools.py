@@ -4,13 +4,14 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from connectors.contract import Author, CallContext, Effect, Input, Output, tool
+from connectors.contract import Author, CallContext, Effect, Input, Output, WrittenBy, tool
 from connectors.fields import Cursor, DocumentId, Limit, Line, OutsiderText, SystemText, Timestamp
 
 MAX_DOCUMENT_READ = 60_000
 
 Group = Annotated[str, Author.ORGANISATION]
 Trust = Literal["official", "internal", "external"]
+Trusted = Annotated[Trust, WrittenBy((("official", Author.ORGANISATION), ("internal", Author.ORGANISATION)))]
 
 
 class Passage(Output):
@@ -22,7 +23,7 @@ class Passage(Output):
     text: OutsiderText
     score: float
     source: SystemText
-    origin: Trust
+    origin: Trusted
     readers: list[Group]
     updated_at: Timestamp
 
@@ -39,7 +40,7 @@ class Document(Output):
     title: OutsiderText
     text: OutsiderText
     source: SystemText
-    origin: Trust
+    origin: Trusted
     readers: list[Group]
     updated_at: Timestamp
     offset: int

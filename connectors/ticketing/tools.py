@@ -4,7 +4,18 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from connectors.contract import Author, CallContext, Effect, Idempotency, Input, Output, Privacy, Sink, tool
+from connectors.contract import (
+    Author,
+    CallContext,
+    Effect,
+    Idempotency,
+    Input,
+    Output,
+    Privacy,
+    Sink,
+    WrittenBy,
+    tool,
+)
 from connectors.fields import (
     Address,
     Body,
@@ -13,6 +24,7 @@ from connectors.fields import (
     Limit,
     Line,
     OutsiderText,
+    OwnerAddress,
     PersonalText,
     Query,
     StaffText,
@@ -35,7 +47,7 @@ class Comment(Output):
     id: CommentId
     kind: CommentKind
     author: PersonalText
-    by_staff: bool
+    by_staff: Annotated[bool, WrittenBy(((True, Author.ORGANISATION),))]
     body: OutsiderText
     at: Timestamp
 
@@ -48,7 +60,7 @@ class TicketSummary(Output):
     status: Status
     priority: Priority
     requester_name: PersonalText
-    requester_email: PersonalText
+    requester_email: OwnerAddress
     assignee: StaffText = ""
     tags: list[Annotated[str, Author.ORGANISATION]]
     comment_count: int

@@ -57,6 +57,20 @@ class AlreadyRecorded(Exception):
         self.call_id = call_id
 
 
+class Beside(NamedTuple):
+    """A row of another table that is committed with an entry; its column `position` is the entry's.
+
+    Args:
+        table: The table's name.
+        columns: The names of its other columns.
+        values: Their values.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    values: tuple[object, ...]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One event.
@@ -71,6 +85,7 @@ class Entry:
         once: What the tenant's journal may hold only once; a second entry is refused with `AlreadyRecorded`.
         position: Given by the journal when the entry is read back, from 1 without gaps.
         erased: Whether the personal parts of the body are gone for ever.
+        beside: What is kept elsewhere exactly if the entry is.
     """
 
     call_id: str
@@ -82,6 +97,7 @@ class Entry:
     once: str | None = None
     position: int = 0
     erased: bool = False
+    beside: tuple[Beside, ...] = ()
 
 
 SEALED = "sealed"
@@ -104,10 +120,11 @@ class Row(NamedTuple):
 
 
 class SealedRow(NamedTuple):
-    """A row, and the key that opens what is personal in it; None where nothing is."""
+    """A row, the key that opens what is personal in it (None where nothing is), and what is committed with it."""
 
     row: Row
     key: bytes | None
+    beside: tuple[Beside, ...] = ()
 
 
 def to_row(entry: Entry, key: bytes) -> SealedRow:
@@ -138,7 +155,7 @@ def to_row(entry: Entry, key: bytes) -> SealedRow:
         entry.once,
         _in_one_spelling(clear),
     )
-    return SealedRow(row, key if personal else None)
+    return SealedRow(row, key if personal else None, entry.beside)
 
 
 def from_row(position: int, row: Row, key: bytes | None) -> Entry:

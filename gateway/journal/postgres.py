@@ -1,9 +1,11 @@
 """Writing the journal into PostgreSQL, by psycopg alone: a batch is one transaction of two or three round trips."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
@@ -83,20 +85,31 @@ def _append(connection: PatientConnection, rows: Sequence[SealedRow]) -> list[Al
             pass
         head = cursor.fetchone() or (0, GENESIS)
         refused = refusals(rows, _recorded(cursor, rows))
-        entries, keys = placed(rows, refused, *head)
+        entries, keys, beside = placed(rows, refused, *head)
         with connection.pipeline():
             if entries:
                 cursor.execute(_INSERT, _columns(entries))
             if keys:
                 cursor.execute(_INSERT_KEYS, [list(column) for column in zip(*keys, strict=True)])
+            for (table, columns), found in beside.items():
+                cursor.executemany(_insert_beside(table, columns), found)
             # A commit that was called off while it waits for a standby would look like one that has arrived there.
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("COMMIT")
     return refused
 
 
+@cache
+def _insert_beside(table: str, columns: tuple[str, ...]) -> sql.Composed:
+    return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(sql.Placeholder() * len(columns)),
+    )
+
+
 def _recorded(cursor: "psycopg.Cursor[Any]", rows: Sequence[SealedRow]) -> dict[tuple[str, str], str]:
-    wanted = [(row.tenant, row.once) for row, _key in rows if row.once is not None]
+    wanted = [(row.tenant, row.once) for row, *_ in rows if row.once is not None]
     if not wanted:
         return {}
     tenants, onces = ([*values] for values in zip(*wanted, strict=True))

@@ -61,17 +61,19 @@ class SqliteStore:
         connection.execute("BEGIN IMMEDIATE")
         refused = refusals(rows, _recorded(connection, rows))
         head = connection.execute(_HEAD).fetchone() or (0, GENESIS)
-        entries, keys = placed(rows, refused, *head)
+        entries, keys, beside = placed(rows, refused, *head)
         values = [(place, before, *row, digest) for place, before, row, digest in entries]
         _insert(connection, "journal", _COLUMNS, values)
         _insert(connection, "journal_keys", ("position", "key"), keys)
+        for (table, columns), found in beside.items():
+            _insert(connection, table, columns, found)
         connection.execute("COMMIT")
         return refused
 
 
 def _recorded(connection: sqlite3.Connection, rows: Sequence[SealedRow]) -> dict[tuple[str, str], str]:
     recorded: dict[tuple[str, str], str] = {}
-    for row, _key in rows:
+    for row, *_ in rows:
         if row.once is not None:
             found = connection.execute(_RECORDED, (row.tenant, row.once)).fetchone()
             if found:

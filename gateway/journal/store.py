@@ -1,11 +1,11 @@
 """What the journal's writer needs of a database: one batch of rows made durable in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.database import Database
 from gateway.journal.chain import Stored, chained
-from gateway.journal.entry import AlreadyRecorded, SealedRow
+from gateway.journal.entry import AlreadyRecorded, Beside, SealedRow
 
 
 class Store(Protocol):
@@ -48,7 +48,7 @@ def refusals(rows: Sequence[SealedRow], recorded: Mapping[tuple[str, str], str])
     """
     found: list[AlreadyRecorded | None] = []
     taken = dict(recorded)
-    for row, _key in rows:
+    for row, *_ in rows:
         by = None if row.once is None else taken.get((row.tenant, row.once))
         if row.once is not None and by is None:
             taken[row.tenant, row.once] = row.call_id
@@ -56,10 +56,22 @@ def refusals(rows: Sequence[SealedRow], recorded: Mapping[tuple[str, str], str])
     return found
 
 
-def placed(
-    rows: Sequence[SealedRow], refused: Sequence[AlreadyRecorded | None], position: int, head: bytes
-) -> tuple[list[Stored], list[tuple[int, bytes]]]:
-    """The rows that are not refused, in their places after the head, and the keys of those that have one.
+class Placed(NamedTuple):
+    """What one batch writes.
+
+    Args:
+        entries: The entries in their places.
+        keys: The position and key of those that have one.
+        beside: The rows of other tables by table and columns, each beginning with its entry's position.
+    """
+
+    entries: list[Stored]
+    keys: list[tuple[int, bytes]]
+    beside: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]]
+
+
+def placed(rows: Sequence[SealedRow], refused: Sequence[AlreadyRecorded | None], position: int, head: bytes) -> Placed:
+    """The rows that are not refused, in their places after the head, with all that is written along with them.
 
     Args:
         rows: A batch.
@@ -68,6 +80,15 @@ def placed(
         head: The hash of the last entry.
     """
     accepted = [row for row, refusal in zip(rows, refused, strict=True) if refusal is None]
-    entries = list(chained((row for row, _key in accepted), position, head))
-    keys = [(stored.position, key) for stored, (_row, key) in zip(entries, accepted, strict=True) if key is not None]
-    return entries, keys
+    entries = list(chained((row.row for row in accepted), position, head))
+    both = list(zip(entries, accepted, strict=True))
+    keys = [(stored.position, row.key) for stored, row in both if row.key is not None]
+    beside: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]] = {}
+    for stored, row in both:
+        for each in row.beside:
+            beside.setdefault(_where(each), []).append((stored.position, *each.values))
+    return Placed(entries, keys, beside)
+
+
+def _where(row: Beside) -> tuple[str, tuple[str, ...]]:
+    return row.table, ("position", *row.columns)

@@ -1,0 +1,203 @@
+"""Reads a result piece by piece: each value with its author, its label and the record that it belongs to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from connectors.contract import Author, Confidentiality, Tool, walk
+from gateway.flow.labels import CLEAN, Label
+from gateway.policy.language.flow import Integrity
+
+_ID_FIELDS = ("id", "id_")
+_INTEGRITY = {
+    Author.OUTSIDER: Integrity.ANYONE,
+    Author.CUSTOMER: Integrity.CUSTOMER,
+    Author.ORGANISATION: Integrity.ORGANISATION,
+    Author.SYSTEM: Integrity.ORGANISATION,
+}
+_CONFIDENTIALITY = {
+    Author.OUTSIDER: Confidentiality.CUSTOMER,
+    Author.CUSTOMER: Confidentiality.CUSTOMER,
+    Author.ORGANISATION: Confidentiality.INTERNAL,
+    Author.SYSTEM: Confidentiality.PUBLIC,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One value that a result shows.
+
+    Args:
+        path: Where it stands, `[]` standing for every item of a list.
+        value: A text, a number or another plain value; never None or empty.
+        author: Who could have written it, as far as the record itself and what is known of it say.
+        is_kept: Whether the organisation has it on record, whoever worded it.
+        label: What is known about it.
+        namespace: The kind of thing that it identifies; "" where it is no identifier or carries its kind.
+        record: The name of the record that it belongs to; "" if it belongs to none.
+    """
+
+    path: str
+    value: object
+    author: Author
+    is_kept: bool
+    label: Label
+    namespace: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a result shows.
+
+    Args:
+        pieces: Its values.
+        links: Sets of owners that the organisation has on record as one customer: its address, its account, its domain.
+    """
+
+    pieces: Sequence[Piece]
+    links: Sequence[frozenset[str]]
+
+    @property
+    def label(self) -> Label:
+        """The label of the whole result."""
+        joined = CLEAN
+        for label in dict.fromkeys(piece.label for piece in self.pieces):
+            joined |= label
+        return joined
+
+
+def read(tool: Tool, output: BaseModel, labels: Mapping[str, Label] | None = None) -> Reading:
+    """Read a result.
+
+    Args:
+        tool: The tool that gave it; its declaration says who writes what.
+        output: The result.
+        labels: What is known of single records beyond that, by the name that `record_names` gives them.
+    """
+    reader = _Reader(tool, labels or {})
+    pieces = list(reader.record(output.model_dump(), "", frozenset(), ""))
+    return Reading(pieces, reader.links)
+
+
+def record_names(tool: Tool, output: BaseModel) -> tuple[str, ...]:
+    """The names of the records that a result shows, each once."""
+    return tuple(dict.fromkeys(_names(tool, output.model_dump(), "")))
+
+
+def _names(tool: Tool, value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON data
+    if isinstance(value, dict):
+        if name := _record_name(tool, value, path):
+            yield name
+        for key, part in value.items():
+            if isinstance(part, (dict, list)):
+                yield from _names(tool, part, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _names(tool, item, f"{path}[]")
+
+
+def record_name(tool: Tool, namespace: str, identifier: object) -> str:
+    """The name under which labels of a record are kept."""
+    return f"{tool.area}:{namespace}:{identifier}"
+
+
+def _record_name(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
+    for key, value in fields.items():
+        if key in _ID_FIELDS and isinstance(value, (str, int)):
+            return record_name(tool, tool.namespaces.get(f"{path}.{key}" if path else key, ""), value)
+    return ""
+
+
+@cache
+def _declared(output: type[BaseModel]) -> frozenset[str]:
+    return frozenset(leaf.path for leaf in walk(output))
+
+
+class _Reader:
+    def __init__(self, tool: Tool, labels: Mapping[str, Label]) -> None:
+        self.tool, self.labels = tool, labels
+        self.declared = _declared(tool.output)
+        self.links: list[frozenset[str]] = []
+
+    def record(self, fields: Mapping[str, Any], path: str, owners: frozenset[str], record: str) -> Iterator[Piece]:
+        tool, before = self.tool, f"{path}." if path else ""
+        record = _record_name(tool, fields, path) or record
+        known = self.labels.get(record, CLEAN)
+        own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
+        owners = owners.union(*own.values())
+        self._link(own, before, known)
+        writer = self._writer(fields, before)
+        for key, value in fields.items():
+            yield from self._value(value, before + key, writer, owners, record, known)
+
+    def _value(
+        self,
+        value: object,
+        path: str,
+        writer: Author | None,
+        owners: frozenset[str],
+        record: str,
+        known: Label,
+    ) -> Iterator[Piece]:
+        if isinstance(value, dict):
+            yield from self.record(value, path, owners, record)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield from self._value(item, f"{path}[]", writer, owners, record, known)
+        elif value is not None and value != "":
+            yield self._piece(value, path, writer, owners, record, known)
+
+    def _piece(
+        self, value: object, path: str, writer: Author | None, owners: frozenset[str], record: str, known: Label
+    ) -> Piece:
+        tool = self.tool
+        author = self._author(path)
+        if author is Author.OUTSIDER and writer is not None:
+            author = writer
+        is_kept = path in tool.kept
+        if known.integrity is not Integrity.ORGANISATION and author is not Author.SYSTEM:
+            # An agent wrote into this record what outsiders may have written.
+            author, is_kept = _worse(author, known.integrity), False
+        level = tool.confidentiality.get(path, _CONFIDENTIALITY[author])
+        whose = owners if level is Confidentiality.CUSTOMER else frozenset[str]()
+        label = Label(_INTEGRITY[author], level, whose)
+        if author is not Author.SYSTEM:
+            label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
+        return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), record)
+
+    def _author(self, path: str) -> Author:
+        """As declared; a declared value that is no text is the system's, what nobody declared is anyone's."""
+        declared = self.tool.authors.get(path)
+        return declared or (Author.SYSTEM if path in self.declared else Author.OUTSIDER)
+
+    def _writer(self, fields: Mapping[str, Any], before: str) -> Author | None:
+        """Who wrote the record's own texts, if one of its fields says so."""
+        for key, value in fields.items():
+            if by := self.tool.written_by.get(before + key):
+                return dict(by.authors).get(value)
+        return None
+
+    def _keys(self, value: Any, path: str) -> frozenset[str]:  # noqa: ANN401 - JSON data
+        if isinstance(value, (list, tuple)):
+            return frozenset().union(*(self._keys(item, f"{path}[]") for item in value))
+        is_key = path in self.tool.owners and isinstance(value, (str, int)) and value != ""
+        return frozenset({str(value).lower()}) if is_key else frozenset()
+
+    def _link(self, own: Mapping[str, frozenset[str]], before: str, known: Label) -> None:
+        if known.integrity is not Integrity.ORGANISATION:
+            return
+        vouched = [keys for name, keys in own.items() if keys and self._is_vouched(before + name)]
+        if len(vouched) > 1:
+            self.links.append(frozenset().union(*vouched))
+
+    def _is_vouched(self, path: str) -> bool:
+        return path in self.tool.kept or self._author(path) in {Author.SYSTEM, Author.ORGANISATION}
+
+
+def _worse(author: Author, integrity: Integrity) -> Author:
+    other = Author.OUTSIDER if integrity is Integrity.ANYONE else Author.CUSTOMER
+    return other if _INTEGRITY[other].rank > _INTEGRITY[author].rank else author
