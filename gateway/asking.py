@@ -12,8 +12,9 @@ from gateway.approvals import Approval, State
 from gateway.approvals.approval import Edit
 from gateway.approvals.book import KeyUsedOtherwise, TooManyAsked
 from gateway.approvals.standing import Standing
-from gateway.carrying_out import carry_out, key_used_otherwise
+from gateway.carrying_out import carry_out, key_used_otherwise, tell_again
 from gateway.catalog import validate
+from gateway.flow.tracing import changed_arguments
 from gateway.gateway import Decided, Gateway, decide, record
 from gateway.journal import Kind
 from gateway.policy.decision import Verdict
@@ -45,12 +46,12 @@ async def ask(gateway: Gateway, decided: Decided) -> Answer[Any]:
             await record(gateway, call, Kind.DENIED, approval=name, **facts)
             return answers.not_approved(call.id, approval)
         case State.SETTLED:
-            await record(gateway, call, Kind.REPEATED, approval=name, **facts)
-            answer = answers.repeated(name, await gateway.settled.find(name))
+            kept = answers.repeated(name, await gateway.settled.find(name))
+            answer = await tell_again(gateway, call, decided.tool, kept, {"approval": name, **facts})
             return answers.changed(answer, approval.edit) if approval.edit else answer
         case State.APPROVED | State.STARTED:
             # From here on the call goes by the question's name: its intent is recorded once, its effect done once.
-            released = replace(decided, call=replace(call, id=name, key=name))
+            released = replace(decided, call=replace(call, id=name, key=name), traced=decided.traced.approved())
             return await (
                 _carry_out_edited(gateway, released, approval, approval.edit)
                 if approval.edit
@@ -63,7 +64,7 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
     call, tool, decision, arguments = decided.call, decided.tool, decided.decision, decided.facts["arguments"]
     who, declared, book = call.principal, call.declared, gateway.approvals
     said = {**declared.told(), "client": call.client}
-    question, approval = await book.raised(who, tool, arguments, said, now, declared.key or "")
+    question, approval = await book.raised(who, tool, arguments, said, now, declared.key or "", decided.traced)
     standing = None
     # What is recorded is told even if the caller goes away meanwhile.
     with anyio.CancelScope(shield=True):
@@ -81,7 +82,8 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
 async def _carry_out_edited(gateway: Gateway, asked: Decided, approval: Approval, edit: Edit) -> Answer[Any]:
     """Carry out what an approver changed the call to, unless policy denies that or other rules ask about it by now."""
     call, arguments = asked.call, validate(asked.tool, edit.arguments)
-    decided = decide(gateway, call, asked.policy, asked.tool, arguments, asked.earlier)
+    flow = asked.traced.edited(changed_arguments(asked.arguments.model_dump(), arguments.model_dump()))
+    decided = decide(gateway, call, asked.policy, asked.tool, arguments, asked.earlier, flow)
     facts = {**decided.facts, "edited_by": edit.by}
     if decided.decision.verdict is Verdict.DENY:
         await record(gateway, call, Kind.DENIED, **facts)

@@ -16,6 +16,7 @@ from gateway.asking import ask
 from gateway.canonical import keyed_name, names_of_key
 from gateway.carrying_out import carry_out, failed_within
 from gateway.catalog import InvalidArguments, UnknownTool, validate
+from gateway.flow.stage import traced
 from gateway.gateway import Gateway, ToolCall, decide, record
 from gateway.journal import JournalUnavailable, Kind
 from gateway.metrics import counted
@@ -81,7 +82,8 @@ async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
 async def _decide(
     gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, arguments: BaseModel, earlier: History | None
 ) -> Answer[Any]:
-    decided = decide(gateway, call, policy, tool, arguments, earlier)
+    flow = await traced(gateway, call, policy, tool, arguments)
+    decided = decide(gateway, call, policy, tool, arguments, earlier, flow)
     if decided.decision.verdict is Verdict.DENY:
         await record(gateway, call, Kind.DENIED, **decided.facts)
         return answers.denied(call.id, decided.decision)

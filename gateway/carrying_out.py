@@ -13,9 +13,11 @@ from gateway import answers
 from gateway.answer import Answer, ErrorKind
 from gateway.canonical import effect_key, keyed_name, names_of_key
 from gateway.earlier import Begun, Earlier, answer_of, begun_by, read_earlier
-from gateway.flow.shown import seen_ids, untrusted_paths
+from gateway.flow.shown import seen_ids
+from gateway.flow.stage import Wrote, shown
 from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
+from gateway.journal.entry import Beside
 from gateway.recovery import find_out, put_in_doubt, recorded_answer
 from gateway.resilience import OutOfService
 
@@ -45,6 +47,15 @@ async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
         except AlreadyRecorded:
             # The same key came twice at this moment, and the other was faster.
             answer = await _begin(gateway, decided, named, context)
+    return answer
+
+
+async def tell_again(
+    gateway: Gateway, call: ToolCall, tool: Tool, answer: Answer[Any], facts: dict[str, Any]
+) -> Answer[Any]:
+    """Give a kept answer again, on the record: the run that repeats the call sees it as well."""
+    seen = await shown(gateway, call, tool, answer.result) if answer.result is not None else None
+    await record(gateway, call, Kind.REPEATED, beside=seen.beside if seen else (), **facts)
     return answer
 
 
@@ -99,8 +110,9 @@ async def _repeat(
     named, begun = replace(named, id=earlier.name, key=earlier.name), begun_by(earlier.begun)
     told = {**decided.facts, "repeats": earlier.name}
     if earlier.end:
-        await record(gateway, call, Kind.REPEATED, **told)
-        return answer_of(earlier.end, await gateway.settled.find(earlier.name))
+        return await tell_again(
+            gateway, call, tool, answer_of(earlier.end, await gateway.settled.find(earlier.name)), told
+        )
     is_lost = gateway.running.is_lost(earlier.name)
     if earlier.name in gateway.running or (gateway.is_fresh(begun.at) and not is_lost and not earlier.doubted):
         await record(gateway, call, Kind.REPEATED, status="in_progress", **told)
@@ -132,7 +144,7 @@ async def _do(
             output = await gateway.resilience.run(
                 call.principal.tenant, tool, gateway.timeout, lambda: getattr(back_end, tool.name)(context, arguments)
             )
-            return await _done(gateway, call, tool, output)
+            return await _done(gateway, decided, call, output)
         except InDoubt:
             return await _broke_off(gateway, call, tool, context)
         except ConnectorError as error:
@@ -149,11 +161,14 @@ async def _do(
             return await _broke_off(gateway, call, tool, context)
 
 
-async def _done(gateway: Gateway, call: ToolCall, tool: Tool, output: Output) -> Answer[Any]:
-    untrusted = untrusted_paths(tool, output)
-    answer = answers.ok(call.id, output, untrusted)
+async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Output) -> Answer[Any]:
+    tool = decided.tool
+    wrote = None if tool.effect is Effect.READ else Wrote(decided.arguments.model_dump(), decided.traced.written)
     try:
-        answer = await _settle(gateway, call, tool, answer, untrusted=untrusted, saw=seen_ids(output))
+        seen = await shown(gateway, call, tool, output.model_dump(), wrote)
+        answer = answers.ok(call.id, output, seen.untrusted)
+        told = {"untrusted": seen.untrusted, "saw": seen_ids(output)}
+        answer = await _settle(gateway, call, tool, answer, seen.beside, **told)
     except JournalUnavailable:
         if tool.effect is Effect.READ:
             raise
@@ -178,6 +193,7 @@ async def _settle(
     call: ToolCall,
     tool: Tool,
     answer: Answer[Any],
+    beside: tuple[Beside, ...] = (),
     **facts: Any,  # noqa: ANN401 - JSON data
 ) -> Answer[Any]:
     """Record a call's outcome, a write's once; before, keep its answer for whoever repeats it.
@@ -189,14 +205,14 @@ async def _settle(
         await gateway.settled.keep(call.key, answer.model_dump_json())
     once = None if tool.effect is Effect.READ else f"outcome:{call.id}"
     try:
-        await record(gateway, call, Kind.OUTCOME, once=once, status=answer.status, **facts)
+        await record(gateway, call, Kind.OUTCOME, once=once, beside=beside, status=answer.status, **facts)
     except AlreadyRecorded:
         # Others took it for given up and settled it.
         log.warning("ended_already", call=call.id, tool=call.tool, status=answer.status)
         earlier = read_earlier(await gateway.recorded.of(call.principal.tenant, call.id))
         if answer.status == "ok" and earlier and earlier.end and earlier.end.body["status"] == "failed":
             # They were wrong: it did happen.
-            await record(gateway, call, Kind.OUTCOME, status="ok", late=True, **facts)
+            await record(gateway, call, Kind.OUTCOME, beside=beside, status="ok", late=True, **facts)
         return await recorded_answer(gateway, call.principal.tenant, call.id)
     return answer
 

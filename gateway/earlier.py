@@ -1,12 +1,13 @@
 """What a name was used for before, read off its entries: a key or an approval stands for one call, once."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from gateway.answer import Answer, ErrorKind
 from gateway.answers import failed, happened, repeated
+from gateway.flow.labels import CLEAN, Label, label_from
 from gateway.journal import Entry, Kind
 
 
@@ -81,6 +82,8 @@ class Begun:
         effect_key: The key under which the back end was to do it; "" where the intent says none.
         keyed: Whether its caller can repeat it, by a key or an approval.
         at: When it was begun.
+        arguments: With what, as JSON data; empty where that is erased.
+        written: The label of what it writes.
     """
 
     id: str
@@ -92,6 +95,8 @@ class Begun:
     effect_key: str
     keyed: bool
     at: datetime
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    written: Label = CLEAN
 
 
 def begun_by(intent: Entry) -> Begun:
@@ -107,6 +112,8 @@ def begun_by(intent: Entry) -> Begun:
         effect_key=body.get("effect_key", ""),
         keyed=intent.once is not None,
         at=intent.at,
+        arguments=body.get("arguments", {}),
+        written=label_from(body["written"]) if "written" in body else CLEAN,
     )
 
 

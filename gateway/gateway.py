@@ -16,9 +16,13 @@ from gateway.approvals.book import ApprovalBook
 from gateway.canonical import digest
 from gateway.catalog import Catalog
 from gateway.declared import Declared
+from gateway.flow.runs import Runs
+from gateway.flow.tracing import Traced
+from gateway.grants.grant import Grant
 from gateway.held import Patience
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
+from gateway.journal.entry import Beside
 from gateway.metrics import Metrics
 from gateway.policy.decision import Decision
 from gateway.policy.judge import Policy
@@ -40,6 +44,7 @@ class Gateway:
     policy: PolicySource
     journal: Journal
     history: RunHistory
+    runs: Runs
     approvals: ApprovalBook
     settled: SettledAnswers
     back_ends: BackEnds
@@ -75,6 +80,7 @@ class ToolCall:
     tool: str
     arguments: Mapping[str, Any]
     declared: Declared = field(default_factory=Declared)
+    grant: Grant | None = None
     client: str = ""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
     id: str = field(default_factory=new_call_id)
@@ -93,6 +99,7 @@ class Decided:
         policy: The policy that decided.
         decision: What it said.
         earlier: What the run was allowed before, as far as rules look back; None if it could not be read.
+        traced: Where its arguments come from.
         facts: What every entry about the call tells: arguments, rules, reason, policy.
     """
 
@@ -102,14 +109,21 @@ class Decided:
     policy: Policy
     decision: Decision
     earlier: History | None
+    traced: Traced
     facts: dict[str, Any]
 
 
 def decide(
-    gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, arguments: BaseModel, earlier: History | None
+    gateway: Gateway,
+    call: ToolCall,
+    policy: Policy,
+    tool: Tool,
+    arguments: BaseModel,
+    earlier: History | None,
+    traced: Traced,
 ) -> Decided:
     """Let policy say what it says to a call with these arguments."""
-    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier)
+    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
     facts = {
         "arguments": arguments.model_dump(mode="json"),
         "arguments_hash": digest(arguments, gateway.secret),
@@ -117,8 +131,9 @@ def decide(
         "rules": list(decision.rules),
         "reason": decision.reason,
         "policy_version": decision.policy_version,
+        **traced.told(),
     }
-    return Decided(call, tool, arguments, policy, decision, earlier, facts)
+    return Decided(call, tool, arguments, policy, decision, earlier, traced, facts)
 
 
 async def record(
@@ -127,6 +142,7 @@ async def record(
     kind: Kind,
     *,
     once: str | None = None,
+    beside: tuple[Beside, ...] = (),
     **facts: Any,  # noqa: ANN401 - JSON data
 ) -> None:
     """Make an entry about a call durable.
@@ -140,5 +156,5 @@ async def record(
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):
         await gateway.journal.append(
-            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body, once=once)
+            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body, once, beside=beside)
         )

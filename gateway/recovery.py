@@ -16,8 +16,11 @@ from connectors.errors import Unavailable
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
 from gateway.earlier import Begun, answer_of, begun_by, read_earlier
-from gateway.flow.shown import seen_ids, untrusted_paths
+from gateway.flow.reading import read
+from gateway.flow.shown import seen_ids
+from gateway.flow.stage import Wrote, labelled
 from gateway.journal import AlreadyRecorded, Entry, JournalUnavailable, Kind
+from gateway.journal.entry import Beside
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -59,7 +62,8 @@ async def find_out(gateway: "Gateway", begun: Begun) -> Answer[Any]:
         else:
             await put_in_doubt(gateway, begun, error.why)
         return answers.in_doubt(begun.id, error.why, keyed=begun.keyed)
-    return await _end(gateway, begun, answer)
+    assert tool  # noqa: S101 - or nothing could have been found out
+    return await _end(gateway, begun, tool, answer)
 
 
 async def put_in_doubt(gateway: "Gateway", begun: Begun, why: str) -> None:
@@ -95,27 +99,36 @@ async def _what_happened(gateway: "Gateway", begun: Begun, tool: Tool | None) ->
         raise _CannotSay("it was begun and has no recorded outcome yet", now=True) from None
     if output is None:
         return answers.failed(begun.id, ErrorKind.NOT_DONE, "it did not happen, and it will not")
-    return answers.ok(begun.id, output, untrusted_paths(tool, output))
+    return answers.ok(begun.id, output, read(tool, output.model_dump()).untrusted)
 
 
-async def _end(gateway: "Gateway", begun: Begun, answer: Answer[Any]) -> Answer[Any]:
+async def _end(gateway: "Gateway", begun: Begun, tool: Tool, answer: Answer[Any]) -> Answer[Any]:
     facts: dict[str, Any] = {"status": answer.status, "recovered": True}
+    rows: tuple[Beside, ...] = ()
     if answer.result is not None:
         facts |= {"untrusted": answer.untrusted, "saw": seen_ids(answer.result)}
+        # What it wrote is labelled like what any call writes.
+        wrote, ledger = Wrote(begun.arguments, begun.written), gateway.runs.ledger
+        _known, rows = await labelled(ledger, begun.tenant, tool, answer.result.model_dump(), wrote)
     if answer.error is not None:
         facts |= {"error": answer.error.message}
     if begun.keyed:
         await gateway.settled.keep(begun.id, answer.model_dump_json())
-    recorded = await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", **facts)
+    recorded = await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", rows, **facts)
     gateway.running.found(begun.id)
     return answer if recorded else await recorded_answer(gateway, begun.tenant, begun.id)
 
 
-async def _record(gateway: "Gateway", begun: Begun, kind: Kind, once: str, **facts: object) -> bool:
+async def _record(
+    gateway: "Gateway", begun: Begun, kind: Kind, once: str, beside: tuple[Beside, ...] = (), **facts: object
+) -> bool:
     """Record an entry and say whether it was the first."""
     body = {"tool": begun.tool, "person": begun.person, "agent": begun.agent, **facts}
+    at = gateway.now()
     try:
-        await gateway.journal.append(Entry(begun.id, begun.tenant, begun.principal, gateway.now(), kind, body, once))
+        await gateway.journal.append(
+            Entry(begun.id, begun.tenant, begun.principal, at, kind, body, once, beside=beside)
+        )
     except AlreadyRecorded:
         return False
     return True

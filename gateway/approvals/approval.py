@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from connectors.contract import Tool
 from gateway.canonical import keyed_hash, keyed_name
 from gateway.journal import Entry, Kind
+from gateway.policy.language.flow import UNTOUCHED, Flow, flow_from
 from gateway.principal import Principal
 
 _PREFIX = "apr_"
@@ -44,6 +45,8 @@ class Question:
         asked_at: When.
         expires_at: From then on it counts as refused.
         said: What the caller declared of itself and of its case: recorded and never believed.
+        flow: What the gateway knew of the flow into the call.
+        places: For each argument where the gateway had seen its values.
         erased: Whether what it is about, or something that was said to it, is gone for ever; then it is over.
     """
 
@@ -55,6 +58,8 @@ class Question:
     asked_at: datetime
     expires_at: datetime
     said: dict[str, Any] = field(default_factory=dict)
+    flow: Flow = UNTOUCHED
+    places: dict[str, list[str]] = field(default_factory=dict)
     erased: bool = False
 
 
@@ -236,6 +241,8 @@ def _asked(entry: Entry) -> Approval:
         asked_at=entry.at,
         expires_at=datetime.fromisoformat(body["expires_at"]),
         said=body.get("said", {}),
+        flow=flow_from(body.get("flow", {})),
+        places=body.get("places", {}),
     )
     return Approval(question, _ruling(body))
 

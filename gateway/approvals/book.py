@@ -15,6 +15,7 @@ from gateway.approvals.standing import Standing, Terms
 from gateway.approvals.standing_book import StandingBook
 from gateway.catalog import validate
 from gateway.database import Database
+from gateway.flow.tracing import UNTRACED, Traced
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind, read_journal
 from gateway.journal.reading import calls_with, read_calls
 from gateway.policy.decision import Decision, Verdict
@@ -73,7 +74,14 @@ class ApprovalBook:
         """Told of each question that was asked or has changed, in this process."""
 
     async def raised(
-        self, principal: Principal, tool: Tool, arguments: dict[str, Any], said: dict[str, Any], now: datetime, key: str
+        self,
+        principal: Principal,
+        tool: Tool,
+        arguments: dict[str, Any],
+        said: dict[str, Any],
+        now: datetime,
+        key: str,
+        traced: Traced = UNTRACED,
     ) -> tuple[Question, Approval | None]:
         """The question that a call raises, and what has become of it if it was asked already.
 
@@ -84,6 +92,7 @@ class ApprovalBook:
             said: What the caller declared of itself.
             now: The time of the call.
             key: The caller's idempotency key; the question is then named by it, and its end stays its end.
+            traced: Where the arguments come from.
 
         Raises:
             KeyUsedOtherwise: If the key named another call.
@@ -99,6 +108,8 @@ class ApprovalBook:
                 asked_at=now,
                 expires_at=now + self._ttl,
                 said=said,
+                flow=traced.flow,
+                places=traced.told_places(),
             )
             approval = await self.find(question.id)
             if approval and not _is_about(approval, tool, arguments):
@@ -321,6 +332,8 @@ class ApprovalBook:
             "arguments": question.arguments,
             "schema_hash": question.schema_hash,
             "said": question.said,
+            "flow": question.flow.told(),
+            "places": question.places,
             "rules": list(ruling.rules),
             "reason": ruling.reason,
             "policy_version": ruling.policy_version,

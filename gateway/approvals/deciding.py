@@ -6,6 +6,7 @@ from datetime import datetime
 from connectors.contract import Tool
 from gateway.approvals.approval import Question, schema_hash
 from gateway.catalog import InvalidArguments, validate
+from gateway.flow.tracing import changed_arguments, edited_flow
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.judge import Policy
 from gateway.run_history import RunHistory
@@ -29,7 +30,17 @@ class Decider:
         """What policy says to the question's caller with these arguments, as Python values."""
         looked_back_at = policy.needs_history(question.tool)
         async with self._history.turn(question.principal, looked_back_at, now) as earlier:
-            return policy.decide(question.principal, question.tool, arguments, now, earlier)
+            changed = changed_arguments(self._as_asked(question), arguments)
+            return policy.decide(
+                question.principal, question.tool, arguments, now, earlier, edited_flow(question.flow, changed)
+            )
+
+    def _as_asked(self, question: Question) -> Mapping[str, object]:
+        tool = self._tools.get(question.tool)
+        try:
+            return validate(tool, question.arguments).model_dump() if tool else {}
+        except InvalidArguments:
+            return {}
 
     async def decide_as_asked(self, question: Question, policy: Policy, now: datetime) -> Decision:
         """What policy says to the call as it was asked about; a tool that is not what it was is denied."""

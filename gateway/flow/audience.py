@@ -1,6 +1,6 @@
 """Who may see what: the most that all recipients of a call may be told."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from connectors.contract import Confidentiality
 
@@ -8,8 +8,9 @@ from connectors.contract import Confidentiality
 def audience(
     recipients: Iterable[str],
     owners: Collection[str],
-    links: Iterable[Collection[str]],
+    links: Collection[Collection[str]],
     own_domains: Collection[object],
+    hidden: Callable[[str], str],
 ) -> Confidentiality:
     """The most confidential that every recipient may see.
 
@@ -18,28 +19,35 @@ def audience(
 
     Args:
         recipients: Their addresses.
-        owners: Whose data the run has seen.
+        owners: Whose data the run has seen; some by their hidden names.
         links: Sets of owners that are one customer's.
         own_domains: The organisation's own domains.
+        hidden: The name under which an owner is kept with a record.
     """
-    outside = [address.lower() for address in recipients if _domain(address) not in own_domains]
-    others = [owner for owner in owners if _domain(owner) not in own_domains]
+    outside = [address.lower() for address in recipients if not is_own(address, own_domains)]
+    others = {owner for owner in owners if not is_own(owner, own_domains)}
     if not outside:
         return Confidentiality.CUSTOMER
-    if others and all(_is_theirs(owner, address, links) for address in outside for owner in others):
+    if others and all(others <= _one_customer(address, links, hidden) for address in outside):
         return Confidentiality.CUSTOMER
     return Confidentiality.PUBLIC
+
+
+def is_own(owner: str, own_domains: Collection[object]) -> bool:
+    """Whether an owner is the organisation itself or one of its people."""
+    return _domain(owner) in own_domains
 
 
 def _domain(address: str) -> str:
     return address.rpartition("@")[2].lower()
 
 
-def _is_theirs(owner: str, address: str, links: Iterable[Collection[str]]) -> bool:
-    """Whether a recipient is the owner, or is known as one customer with it, directly or by way of others."""
-    known = {address, _domain(address)} if any(_domain(address) in link for link in links) else {address}
+def _one_customer(address: str, links: Collection[Collection[str]], hidden: Callable[[str], str]) -> set[str]:
+    """Everything that is known as one customer with an address, directly or by way of others."""
+    domain = _domain(address)
+    known = {address, domain} if any(domain in link for link in links) else {address}
     grown = True
-    while grown and owner not in known:
+    while grown:
         linked = known.union(*(link for link in links if not known.isdisjoint(link)))
         grown, known = len(linked) > len(known), linked
-    return owner in known
+    return known.union(map(hidden, known))

@@ -1,6 +1,8 @@
 """What is known about a piece of data: who could have written it, who may see it, and whose it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from connectors.contract import Confidentiality
 from gateway.policy.language.flow import Integrity
@@ -28,6 +30,16 @@ class Label:
             self.owners | other.owners,
         )
 
+    def told(self) -> list[Any]:
+        """It as JSON data; `label_from` reads it back."""
+        return [self.integrity.value, self.confidentiality.value, sorted(self.owners)]
+
 
 CLEAN = Label()
 """The label of nothing: what is joined with it stays as it is."""
+
+
+def label_from(told: Sequence[Any]) -> Label:
+    """The label that JSON data tells, as `Label.told` gives it."""
+    integrity, confidentiality, owners = told
+    return Label(Integrity(integrity), Confidentiality(confidentiality), frozenset(owners))

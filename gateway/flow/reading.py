@@ -11,6 +11,7 @@ from connectors.contract import Author, Confidentiality, Tool, walk
 from gateway.flow.labels import CLEAN, Label
 from gateway.policy.language.flow import Integrity
 
+_OUTSIDE = frozenset({Author.OUTSIDER, Author.CUSTOMER})
 _ID_FIELDS = ("id", "id_")
 _INTEGRITY = {
     Author.OUTSIDER: Integrity.ANYONE,
@@ -69,46 +70,55 @@ class Reading:
             joined |= label
         return joined
 
+    @property
+    def untrusted(self) -> list[str]:
+        """The paths of the texts that outsiders may have written: data, never instructions."""
+        texts = (piece for piece in self.pieces if isinstance(piece.value, str))
+        return list(dict.fromkeys(piece.path for piece in texts if piece.author in _OUTSIDE))
 
-def read(tool: Tool, output: BaseModel, labels: Mapping[str, Label] | None = None) -> Reading:
+
+def read(tool: Tool, output: Mapping[str, Any], labels: Mapping[str, Label] | None = None) -> Reading:
     """Read a result.
 
     Args:
         tool: The tool that gave it; its declaration says who writes what.
-        output: The result.
+        output: The result, as Python values or as JSON data.
         labels: What is known of single records beyond that, by the name that `record_names` gives them.
     """
     reader = _Reader(tool, labels or {})
-    pieces = list(reader.record(output.model_dump(), "", frozenset(), ""))
+    pieces = list(reader.record(output, "", frozenset(), ""))
     return Reading(pieces, reader.links)
 
 
-def record_names(tool: Tool, output: BaseModel) -> tuple[str, ...]:
+def record_names(tool: Tool, output: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the records that a result shows, each once."""
-    return tuple(dict.fromkeys(_names(tool, output.model_dump(), "")))
+    return tuple(dict.fromkeys(_names(tool, output, "")))
 
 
 def _names(tool: Tool, value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON data
-    if isinstance(value, dict):
-        if name := _record_name(tool, value, path):
+    if isinstance(value, Mapping):
+        if name := record_name_of(tool, value, path):
             yield name
         for key, part in value.items():
-            if isinstance(part, (dict, list)):
+            if isinstance(part, (Mapping, list, tuple)):
                 yield from _names(tool, part, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _names(tool, item, f"{path}[]")
 
 
-def record_name(tool: Tool, namespace: str, identifier: object) -> str:
-    """The name under which labels of a record are kept."""
-    return f"{tool.area}:{namespace}:{identifier}"
+def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
+    """The name under which labels of a record are kept; "" if it has no id.
 
-
-def _record_name(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
+    Args:
+        tool: What showed it.
+        fields: The record.
+        path: Where it stands in the result.
+    """
     for key, value in fields.items():
         if key in _ID_FIELDS and isinstance(value, (str, int)):
-            return record_name(tool, tool.namespaces.get(f"{path}.{key}" if path else key, ""), value)
+            namespace = tool.namespaces.get(f"{path}.{key}" if path else key, "")
+            return f"{tool.area}:{namespace}:{value}"
     return ""
 
 
@@ -125,7 +135,7 @@ class _Reader:
 
     def record(self, fields: Mapping[str, Any], path: str, owners: frozenset[str], record: str) -> Iterator[Piece]:
         tool, before = self.tool, f"{path}." if path else ""
-        record = _record_name(tool, fields, path) or record
+        record = record_name_of(tool, fields, path) or record
         known = self.labels.get(record, CLEAN)
         own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
         owners = owners.union(*own.values())
@@ -143,7 +153,7 @@ class _Reader:
         record: str,
         known: Label,
     ) -> Iterator[Piece]:
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             yield from self.record(value, path, owners, record)
         elif isinstance(value, (list, tuple)):
             for item in value:

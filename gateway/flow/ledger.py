@@ -1,0 +1,162 @@
+"""What runs have seen and what is known of single records, kept in the gateway's database.
+
+Each row is committed with the journal entry of the call that it comes from, under that entry's position. Positions come
+one after the other, so whoever has read up to one has missed nothing before it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import anyio.to_thread
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, and_, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from connectors.embedded.engine import reason
+from gateway.database import Database
+from gateway.flow.labels import CLEAN, Label, label_from
+from gateway.journal.entry import Beside, JournalUnavailable
+
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+_metadata = MetaData()
+_seen = Table(
+    "flow_seen",
+    _metadata,
+    Column("position", _NUMBER, primary_key=True, autoincrement=False),
+    *(Column(name, _TEXT, nullable=False) for name in ("tenant", "principal", "run", "at", "label", "links")),
+    Column("index", LargeBinary, nullable=False),
+    Index("flow_seen_of", "tenant", "principal", "position"),
+    Index("flow_seen_at", "at"),
+)
+_labels = Table(
+    "flow_labels",
+    _metadata,
+    *(Column(name, _TEXT, primary_key=True) for name in ("tenant", "record")),
+    Column("position", _NUMBER, primary_key=True, autoincrement=False),
+    Column("label", _TEXT, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows count for a call.
+
+    Args:
+        tenant: The tenant.
+        principal: The name of the principal.
+        since: Older rows do not count.
+        run: The run of the call's grant; "" without one. With one, its own rows count, and those without any run.
+    """
+
+    tenant: str
+    principal: str
+    since: datetime
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one call showed: its label, sets of owners that are one customer, and the index of its values."""
+
+    label: Label
+    links: Sequence[frozenset[str]]
+    index: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A sight in its place."""
+
+    position: int
+    at: datetime
+    sight: Sight
+
+
+class Ledger:
+    """Reads the rows, and makes those that are to be committed.
+
+    Args:
+        database: Where they are; the tables are made if absent.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.create(_metadata)
+
+    async def seen_after(self, scope: Scope, position: int) -> list[Seen]:
+        """What counts for a scope and stands after a position, oldest first.
+
+        Raises:
+            JournalUnavailable: If it cannot be read.
+        """
+        return await anyio.to_thread.run_sync(self._seen_after, scope, position)
+
+    async def labels(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
+        """What is known of records, by their names; of most nothing is.
+
+        Raises:
+            JournalUnavailable: If it cannot be read.
+        """
+        return await anyio.to_thread.run_sync(self._labels_of, tenant, records) if records else {}
+
+    def _seen_after(self, scope: Scope, position: int) -> list[Seen]:
+        own = _seen.c.run == scope.run if scope.run else _seen.c.at >= scope.since.isoformat()
+        loose = and_(_seen.c.run == "", _seen.c.at >= scope.since.isoformat())
+        query = (
+            select(_seen.c.position, _seen.c.at, _seen.c.label, _seen.c.links, _seen.c.index)
+            .where(_seen.c.tenant == scope.tenant, _seen.c.principal == scope.principal, _seen.c.position > position)
+            .where(or_(own, loose))
+            .order_by(_seen.c.position)
+        )
+        rows = self._read(query)
+        return [
+            Seen(place, datetime.fromisoformat(at), Sight(label_from(json.loads(label)), _links(links), index))
+            for place, at, label, links, index in rows
+        ]
+
+    def _labels_of(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
+        query = (
+            select(_labels.c.record, _labels.c.label)
+            .where(_labels.c.tenant == tenant, _labels.c.record.in_(records))
+            .order_by(_labels.c.position)
+        )
+        # Of calls that wrote at once each added its own: all count.
+        labels: dict[str, Label] = {}
+        for record, label in self._read(query):
+            labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
+        return labels
+
+    def _read(self, query: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever is selected
+        try:
+            with self._database.looking() as connection:
+                return connection.execute(query).all()
+        except SQLAlchemyError as error:
+            raise JournalUnavailable(f"what runs have seen cannot be read: {reason(error)}") from error
+
+    def forget(self, before: datetime) -> int:
+        """Remove what was seen before a time, and say how many rows that were. What is known of records stays."""
+        with self._database.changing() as connection:
+            return connection.execute(_seen.delete().where(_seen.c.at < before.isoformat())).rowcount
+
+
+def seen_row(tenant: str, principal: str, run: str, at: datetime, sight: Sight) -> Beside:
+    """The row of what a call showed, to be committed with its outcome."""
+    links = json.dumps([sorted(link) for link in sight.links])
+    columns = ("tenant", "principal", "run", "at", "label", "links", "index")
+    values = (tenant, principal, run, at.isoformat(), json.dumps(sight.label.told()), links, sight.index)
+    return Beside("flow_seen", columns, values)
+
+
+def label_rows(tenant: str, labels: Mapping[str, Label]) -> tuple[Beside, ...]:
+    """The rows that say what is known of records from now on, to be committed with the outcome of what wrote them."""
+    columns = ("tenant", "record", "label")
+    return tuple(
+        Beside("flow_labels", columns, (tenant, record, json.dumps(label.told()))) for record, label in labels.items()
+    )
+
+
+def _links(text: str) -> list[frozenset[str]]:
+    return [frozenset(link) for link in json.loads(text)]

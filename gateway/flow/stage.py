@@ -1,0 +1,112 @@
+"""The two flow stages of a call: before it is decided, where its arguments come from; after, what its result shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from pydantic import BaseModel
+
+from connectors.contract import Effect, Tool
+from gateway.canonical import keyed_hash
+from gateway.flow.labels import CLEAN, Label
+from gateway.flow.ledger import Ledger, label_rows, seen_row
+from gateway.flow.reading import read, record_names
+from gateway.flow.run import sight_of
+from gateway.flow.tracing import UNTRACED, Traced, trace
+from gateway.flow.written import written_records
+from gateway.journal.entry import Beside
+from gateway.policy.judge import Policy
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway, ToolCall
+
+_OWN_DOMAINS = "company"
+"""The list of `lists.csv` that names the organisation's own domains."""
+_LONG = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """What a call wrote: its arguments, as Python values or as JSON data, and their label."""
+
+    arguments: Mapping[str, Any]
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a result shows.
+
+    Args:
+        untrusted: The paths of its texts that outsiders may have written.
+        beside: What is to be committed with the entry that says that it was shown.
+    """
+
+    untrusted: list[str]
+    beside: tuple[Beside, ...]
+
+
+async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Tool, arguments: BaseModel) -> Traced:
+    """Find out where a call's arguments come from.
+
+    Raises:
+        JournalUnavailable: If what the run has seen cannot be read.
+    """
+    if tool.effect is Effect.READ and not policy.needs_flow(tool.name):
+        return UNTRACED
+    run = await gateway.runs.of(call.principal, call.grant, gateway.now())
+    own_domains = policy.lists.get(_OWN_DOMAINS, ())
+    found = trace(tool, arguments.model_dump(), run, own_domains, lambda owner: _hidden(owner, gateway.secret))
+    if call.grant is None:
+        return found
+    is_intended = policy.intends(tool.name, call.grant.request)
+    return replace(found, flow=replace(found.flow, has_grant=True, is_intended=is_intended))
+
+
+async def shown(
+    gateway: "Gateway", call: "ToolCall", tool: Tool, output: Mapping[str, Any], wrote: Wrote | None = None
+) -> Shown:
+    """Find out what a result shows, with what is known of its records.
+
+    Args:
+        gateway: Whose ledger.
+        call: Who is shown it; a repetition may belong to another run than the call that gave the result.
+        tool: The tool that gave it.
+        output: The result, as Python values or as JSON data.
+        wrote: What the call wrote, if it did.
+
+    Raises:
+        JournalUnavailable: If what is known of its records cannot be read.
+    """
+    runs, tenant = gateway.runs, call.principal.tenant
+    known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
+    reading, place = read(tool, output, known), f"{tool.name} {call.id}"
+    if sum(len(piece.value) for piece in reading.pieces if isinstance(piece.value, str)) > _LONG:
+        sight = await anyio.to_thread.run_sync(sight_of, reading, place, runs.new_index)
+    else:
+        sight = sight_of(reading, place, runs.new_index)
+    run = call.grant.run if call.grant else ""
+    row = seen_row(tenant, call.principal.name, run, gateway.now(), sight)
+    return Shown(reading.untrusted, (row, *rows))
+
+
+async def labelled(
+    ledger: Ledger, tenant: str, tool: Tool, output: Mapping[str, Any], wrote: Wrote | None
+) -> tuple[dict[str, Label], tuple[Beside, ...]]:
+    """What is known of a result's records, and the rows that say what has to be known from now on.
+
+    Raises:
+        JournalUnavailable: If what is known cannot be read.
+    """
+    known = await ledger.labels(tenant, record_names(tool, output))
+    if wrote is None:
+        return known, ()
+    # What was written before is still there: a label only rises.
+    after = {name: known.get(name, CLEAN) | wrote.label for name in written_records(tool, output, wrote.arguments)}
+    changed = {name: label for name, label in after.items() if label != known.get(name, CLEAN)}
+    return known | changed, label_rows(tenant, changed)
+
+
+def _hidden(owner: str, secret: bytes) -> str:
+    return f"#{keyed_hash(owner, secret)[:24]}"

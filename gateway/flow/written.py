@@ -1,0 +1,48 @@
+"""Which records a call wrote into: what is known of its arguments is known of them from then on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from connectors.contract import Tool
+from gateway.flow.reading import record_name_of, record_names
+
+
+def written_records(tool: Tool, output: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the records of a write's result that hold a text of its arguments; all of them if none does.
+
+    Args:
+        tool: What wrote.
+        output: Its result.
+        arguments: What it was called with.
+    """
+    texts = {_plain(text) for text in _texts(arguments)} - {""}
+    holding = tuple(dict.fromkeys(_holding(tool, output, "", "", texts)))
+    return holding or record_names(tool, output)
+
+
+def _holding(tool: Tool, value: Any, path: str, record: str, texts: set[str]) -> Iterator[str]:  # noqa: ANN401 - JSON data
+    if isinstance(value, Mapping):
+        record = record_name_of(tool, value, path) or record
+        for key, part in value.items():
+            if not (isinstance(part, str) and record_name_of(tool, {key: part}, path)):
+                yield from _holding(tool, part, f"{path}.{key}" if path else key, record, texts)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _holding(tool, item, f"{path}[]", record, texts)
+    elif isinstance(value, str) and record and _plain(value) in texts:
+        yield record
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - arguments
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _texts(part)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
