@@ -1,0 +1,43 @@
+"""Who may be told what: colleagues what is a customer's own, a customer what is theirs, others what is public."""
+
+import pytest
+
+from connectors.contract import Confidentiality
+from gateway.flow.audience import audience
+
+OWN = ("larkspur.example",)
+LENA, ACCOUNT = "lena@brightlab.example", "acc_0001"
+LINKS = [frozenset({LENA, "con_0001", ACCOUNT}), frozenset({ACCOUNT, "brightlab.example"})]
+
+
+def told(to: list[str], owners: set[str]) -> Confidentiality:
+    return audience(to, owners, LINKS, OWN, lambda owner: f"#{owner}")
+
+
+@pytest.mark.parametrize(
+    ("to", "owners", "most"),
+    [
+        (["ana@larkspur.example"], {LENA}, Confidentiality.CUSTOMER),
+        (["ana@larkspur.example"], set(), Confidentiality.CUSTOMER),
+        ([LENA], {LENA}, Confidentiality.CUSTOMER),
+        (["Lena@BrightLab.example"], {LENA}, Confidentiality.CUSTOMER),
+        ([LENA], {LENA, ACCOUNT, "con_0001"}, Confidentiality.CUSTOMER),
+        ([LENA], {LENA, "support@larkspur.example"}, Confidentiality.CUSTOMER),
+        (["bo@brightlab.example"], {ACCOUNT}, Confidentiality.CUSTOMER),
+        ([LENA], {f"#{LENA}"}, Confidentiality.CUSTOMER),
+        ([LENA], {LENA, "other@elsewhere.example"}, Confidentiality.PUBLIC),
+        ([LENA], {"#other@elsewhere.example"}, Confidentiality.PUBLIC),
+        ([LENA], set(), Confidentiality.PUBLIC),
+        ([LENA, "drop@evil.example"], {LENA}, Confidentiality.PUBLIC),
+        (["drop@evil.example"], {LENA}, Confidentiality.PUBLIC),
+        (["lena@evil.example"], {LENA}, Confidentiality.PUBLIC),
+        (["ana@notlarkspur.example"], {LENA}, Confidentiality.PUBLIC),
+        (["ana@larkspur.example", "drop@evil.example"], {LENA}, Confidentiality.PUBLIC),
+    ],
+)
+def test_the_most_that_all_recipients_may_see(to: list[str], owners: set[str], most: Confidentiality) -> None:
+    assert told(to, owners) is most
+
+
+def test_a_domain_that_no_account_has_vouches_for_nobody_else_there() -> None:
+    assert audience(["bo@mail.example"], {"lena@mail.example"}, [], OWN, str) is Confidentiality.PUBLIC

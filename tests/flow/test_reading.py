@@ -1,0 +1,137 @@
+"""What a result shows: each value with its author, its label and its record."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from connectors.contract import Author, Confidentiality
+from connectors.crm.tools import Contact, ContactPage
+from connectors.knowledge.tools import Document
+from connectors.registry import TOOLS
+from connectors.ticketing.tools import Comment, Ticket
+from gateway.flow.labels import CLEAN, Label
+from gateway.flow.reading import Piece, Reading, read, record_names
+from gateway.policy.language.flow import Integrity
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+BY_NAME = {tool.name: tool for tool in TOOLS}
+ANYONE = Label(Integrity.ANYONE)
+
+
+def ticket() -> Ticket:
+    def comment(number: int, body: str, *, by_staff: bool) -> Comment:
+        return Comment(id=f"com_000{number}", kind="public", author="x", by_staff=by_staff, body=body, at=NOW)
+
+    return Ticket(
+        id="tic_0001",
+        subject="Broken scale",
+        status="open",
+        priority="normal",
+        requester_name="Lena",
+        requester_email="Lena@brightlab.example",
+        assignee="ana.ruiz@larkspur.example",
+        tags=["scales"],
+        comment_count=2,
+        created_at=NOW,
+        updated_at=NOW,
+        version=3,
+        comments=[comment(1, "it broke", by_staff=False), comment(2, "we look into it", by_staff=True)],
+    )
+
+
+def page() -> ContactPage:
+    lena = Contact(
+        id="con_0001",
+        name="Lena",
+        email="lena@brightlab.example",
+        account_id="acc_0001",
+        notes="likes calls",
+        created_at=NOW,
+        updated_at=NOW,
+        version=2,
+    )
+    return ContactPage(contacts=[lena])
+
+
+def reading(tool: str, output: Ticket | ContactPage | Document, labels: dict[str, Label] | None = None) -> Reading:
+    return read(BY_NAME[tool], output.model_dump(), labels)
+
+
+def piece(found: Reading, path: str, at: int = 0) -> Piece:
+    return [each for each in found.pieces if each.path == path][at]
+
+
+def test_a_ticket_comment_is_by_whoever_the_record_says() -> None:
+    found = reading("ticket_get_ticket", ticket())
+
+    assert piece(found, "comments[].body", 0).author is Author.OUTSIDER
+    assert piece(found, "comments[].body", 1).author is Author.ORGANISATION
+    assert piece(found, "comments[].body", 0).label.integrity is Integrity.ANYONE
+    assert piece(found, "comments[].body", 1).label == Label(Integrity.ORGANISATION, Confidentiality.INTERNAL)
+
+
+def test_what_outsiders_wrote_is_the_customers_own() -> None:
+    found = reading("ticket_get_ticket", ticket())
+
+    assert piece(found, "subject").label == Label(
+        Integrity.ANYONE, Confidentiality.CUSTOMER, frozenset({"lena@brightlab.example"})
+    )
+    assert found.label.owners == {"lena@brightlab.example"}
+
+
+def test_only_texts_of_outsiders_are_named_untrusted() -> None:
+    assert "comments[].body" in reading("ticket_get_ticket", ticket()).untrusted
+    by_staff = ticket().model_copy(update={"comments": ticket().comments[1:]})
+    untrusted = reading("ticket_get_ticket", by_staff).untrusted
+    assert "comments[].body" not in untrusted
+    assert {"subject", "requester_name"} <= set(untrusted)
+    assert "id" not in untrusted
+
+
+@pytest.mark.parametrize(
+    ("origin", "author"),
+    [("official", Author.ORGANISATION), ("internal", Author.ORGANISATION), ("external", Author.OUTSIDER)],
+)
+def test_a_document_is_by_whom_its_origin_says(origin: str, author: Author) -> None:
+    data = {"id": "doc_0001", "title": "Shipping", "text": "Three days.", "source": "s", "origin": origin}
+    document = Document.model_validate({**data, "readers": ["everyone"], "updated_at": NOW, "offset": 0})
+
+    assert piece(reading("knowledge_get_document", document), "text").author is author
+
+
+def test_an_address_in_the_crm_is_on_record_though_the_customer_worded_it() -> None:
+    found = reading("crm_search_contacts", page())
+
+    assert piece(found, "contacts[].email").is_kept
+    assert not piece(found, "contacts[].name").is_kept
+    assert found.links == [frozenset({"con_0001", "acc_0001", "lena@brightlab.example"})]
+
+
+def test_a_record_into_which_untrusted_text_was_written_vouches_for_nothing_any_more() -> None:
+    found = reading("crm_search_contacts", page(), {"crm::con_0001": ANYONE})
+
+    assert piece(found, "contacts[].notes").author is Author.OUTSIDER
+    assert piece(found, "contacts[].notes").label.integrity is Integrity.ANYONE
+    assert not piece(found, "contacts[].email").is_kept
+    assert found.links == []
+    assert piece(found, "contacts[].id").author is Author.SYSTEM
+
+
+def test_a_label_of_one_record_leaves_the_others_alone() -> None:
+    found = reading("ticket_get_ticket", ticket(), {"ticket::com_0001": ANYONE})
+
+    assert piece(found, "comments[].body", 1).author is Author.ORGANISATION
+
+
+def test_records_are_named_by_area_and_id() -> None:
+    names = record_names(BY_NAME["ticket_get_ticket"], ticket().model_dump())
+
+    assert names == ("ticket::tic_0001", "ticket::com_0001", "ticket::com_0002")
+
+
+def test_joined_labels_only_rise() -> None:
+    high = Label(Integrity.ANYONE, Confidentiality.SECRET, frozenset({"a"}))
+    low = Label(Integrity.CUSTOMER, Confidentiality.INTERNAL, frozenset({"b"}))
+
+    assert high | low == Label(Integrity.ANYONE, Confidentiality.SECRET, frozenset({"a", "b"}))
+    assert high | CLEAN == CLEAN | high == high
