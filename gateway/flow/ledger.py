@@ -27,7 +27,7 @@ _seen = Table(
     _metadata,
     Column("position", _NUMBER, primary_key=True, autoincrement=False),
     *(Column(name, _TEXT, nullable=False) for name in ("tenant", "principal", "run", "at", "label", "links")),
-    Column("index", LargeBinary, nullable=False),
+    Column("values_seen", LargeBinary, nullable=False),
     Index("flow_seen_of", "tenant", "principal", "position"),
     Index("flow_seen_at", "at"),
 )
@@ -106,7 +106,7 @@ class Ledger:
         own = _seen.c.run == scope.run if scope.run else _seen.c.at >= scope.since.isoformat()
         loose = and_(_seen.c.run == "", _seen.c.at >= scope.since.isoformat())
         query = (
-            select(_seen.c.position, _seen.c.at, _seen.c.label, _seen.c.links, _seen.c.index)
+            select(_seen.c.position, _seen.c.at, _seen.c.label, _seen.c.links, _seen.c.values_seen)
             .where(_seen.c.tenant == scope.tenant, _seen.c.principal == scope.principal, _seen.c.position > position)
             .where(or_(own, loose))
             .order_by(_seen.c.position)
@@ -145,7 +145,7 @@ class Ledger:
 def seen_row(tenant: str, principal: str, run: str, at: datetime, sight: Sight) -> Beside:
     """The row of what a call showed, to be committed with its outcome."""
     links = json.dumps([sorted(link) for link in sight.links])
-    columns = ("tenant", "principal", "run", "at", "label", "links", "index")
+    columns = ("tenant", "principal", "run", "at", "label", "links", "values_seen")
     values = (tenant, principal, run, at.isoformat(), json.dumps(sight.label.told()), links, sight.index)
     return Beside("flow_seen", columns, values)
 
