@@ -14,7 +14,7 @@ from gateway.approvals.book import KeyUsedOtherwise, TooManyAsked
 from gateway.approvals.standing import Standing
 from gateway.carrying_out import carry_out, key_used_otherwise, tell_again
 from gateway.catalog import validate
-from gateway.flow.tracing import changed_arguments
+from gateway.flow.arguments import changed_arguments
 from gateway.gateway import Decided, Gateway, decide, record
 from gateway.journal import Kind
 from gateway.policy.decision import Verdict

@@ -16,8 +16,8 @@ from gateway.approvals.book import ApprovalBook
 from gateway.canonical import digest
 from gateway.catalog import Catalog
 from gateway.declared import Declared
+from gateway.flow.arguments import Traced
 from gateway.flow.runs import Runs
-from gateway.flow.tracing import Traced
 from gateway.grants.grant import Grant
 from gateway.held import Patience
 from gateway.journal import Entry, Journal, Kind

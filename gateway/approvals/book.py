@@ -15,7 +15,7 @@ from gateway.approvals.standing import Standing, Terms
 from gateway.approvals.standing_book import StandingBook
 from gateway.catalog import validate
 from gateway.database import Database
-from gateway.flow.tracing import UNTRACED, Traced
+from gateway.flow.arguments import UNTRACED, Traced
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind, read_journal
 from gateway.journal.reading import calls_with, read_calls
 from gateway.policy.decision import Decision, Verdict

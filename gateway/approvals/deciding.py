@@ -6,7 +6,7 @@ from datetime import datetime
 from connectors.contract import Tool
 from gateway.approvals.approval import Question, schema_hash
 from gateway.catalog import InvalidArguments, validate
-from gateway.flow.tracing import changed_arguments, edited_flow
+from gateway.flow.arguments import changed_arguments, edited_flow
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.judge import Policy
 from gateway.run_history import RunHistory

@@ -59,15 +59,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one call showed: its label, sets of owners that are one customer, and the index of its values."""
+    """What one call showed: its label, sets of owners that are one customer, and the values in it."""
 
     label: Label
     links: Sequence[frozenset[str]]
-    index: bytes
+    values: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Sighting:
     """A sight in its place."""
 
     position: int
@@ -86,7 +86,7 @@ class Ledger:
         self._database = database
         database.create(_metadata)
 
-    async def seen_after(self, scope: Scope, position: int) -> list[Seen]:
+    async def seen_after(self, scope: Scope, position: int) -> list[Sighting]:
         """What counts for a scope and stands after a position, oldest first.
 
         Raises:
@@ -102,7 +102,7 @@ class Ledger:
         """
         return await anyio.to_thread.run_sync(self._labels_of, tenant, records) if records else {}
 
-    def _seen_after(self, scope: Scope, position: int) -> list[Seen]:
+    def _seen_after(self, scope: Scope, position: int) -> list[Sighting]:
         own = _seen.c.run == scope.run if scope.run else _seen.c.at >= scope.since.isoformat()
         loose = and_(_seen.c.run == "", _seen.c.at >= scope.since.isoformat())
         query = (
@@ -113,7 +113,7 @@ class Ledger:
         )
         rows = self._read(query)
         return [
-            Seen(place, datetime.fromisoformat(at), Sight(label_from(json.loads(label)), _links(links), index))
+            Sighting(place, datetime.fromisoformat(at), Sight(label_from(json.loads(label)), _links(links), index))
             for place, at, label, links, index in rows
         ]
 
@@ -146,7 +146,7 @@ def seen_row(tenant: str, principal: str, run: str, at: datetime, sight: Sight) 
     """The row of what a call showed, to be committed with its outcome."""
     links = json.dumps([sorted(link) for link in sight.links])
     columns = ("tenant", "principal", "run", "at", "label", "links", "values_seen")
-    values = (tenant, principal, run, at.isoformat(), json.dumps(sight.label.told()), links, sight.index)
+    values = (tenant, principal, run, at.isoformat(), json.dumps(sight.label.told()), links, sight.values)
     return Beside("flow_seen", columns, values)
 
 

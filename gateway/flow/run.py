@@ -1,15 +1,18 @@
 """What one run has seen so far, put together from what its calls showed."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from connectors.contract import Author
+from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
-from gateway.flow.ledger import Seen, Sight
+from gateway.flow.ledger import Sight, Sighting
 from gateway.flow.reading import Piece, Reading
-from gateway.flow.seen import Index, Source, kind_of
+from gateway.flow.seen import Seen
+from gateway.flow.values import Kind
 from gateway.policy.language.flow import Origin
 
 _ORIGINS = {
@@ -19,6 +22,12 @@ _ORIGINS = {
     Author.SYSTEM: Origin.ORGANISATION,
 }
 _MOST_LINKS = 10_000
+_SHAPES = (
+    (re.compile(r"[^@\s]+@[^@\s]+"), Kind.ADDRESS),
+    (re.compile(r"https?://\S+", re.IGNORECASE), Kind.URL),
+    (re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{10,30}"), Kind.ACCOUNT),
+    (re.compile(r"\+?[0-9][0-9()./ -]{5,}"), Kind.PHONE),
+)
 
 
 @dataclass
@@ -26,29 +35,29 @@ class Run:
     """What a run has seen.
 
     Args:
-        index: Where each value stood.
+        seen: Where each value stood.
         label: The label of everything.
         links: Sets of owners that are one customer's.
         position: Up to where it is known.
         oldest: When the first of it was seen; None while there is nothing.
     """
 
-    index: Index
+    seen: Seen
     label: Label = CLEAN
     links: set[frozenset[str]] = field(default_factory=set)
     position: int = 0
     oldest: datetime | None = None
 
-    def take(self, seen: Seen) -> None:
+    def take(self, sighting: Sighting) -> None:
         """Add what a call showed."""
-        self.index.load(seen.sight.index)
-        self.label |= seen.sight.label
+        self.seen.load(sighting.sight.values)
+        self.label |= sighting.sight.label
         # A customer who is not recognised gets a question more.
-        self.links.update(seen.sight.links[: max(0, _MOST_LINKS - len(self.links))])
-        self.position, self.oldest = seen.position, self.oldest or seen.at
+        self.links.update(sighting.sight.links[: max(0, _MOST_LINKS - len(self.links))])
+        self.position, self.oldest = sighting.position, self.oldest or sighting.at
 
 
-def sight_of(reading: Reading, place: str, new_index: Callable[[], Index]) -> Sight:
+def sight_of(reading: Reading, place: str, new_index: Callable[[], Seen]) -> Sight:
     """What a result shows, as it is kept.
 
     Args:
@@ -56,30 +65,37 @@ def sight_of(reading: Reading, place: str, new_index: Callable[[], Index]) -> Si
         place: Which call showed it, for people who ask where a value was seen.
         new_index: Makes an empty index.
     """
-    index = new_index()
+    seen = new_index()
     for piece in reading.pieces:
-        _add(index, piece, place)
-    return Sight(reading.label, reading.links, index.dump())
+        _add(seen, piece, f"{place} {piece.path}")
+    return Sight(reading.label, reading.links, seen.take_new())
 
 
-def _add(index: Index, piece: Piece, place: str) -> None:
-    value, label = piece.value, piece.label
-    source = Source(_ORIGINS[piece.author], label.confidentiality, label.owners, f"{place} {piece.path}")
+def kind_of(value: object) -> Kind:
+    """What a value of a field that may hold several kinds is, by its shape."""
+    text = str(value)
+    return next((kind for shape, kind in _SHAPES if shape.fullmatch(text)), Kind.TEXT)
+
+
+def _add(seen: Seen, piece: Piece, place: str) -> None:
+    value, label, author = piece.value, piece.label, piece.author
+    source = Source(_ORIGINS[author], label.confidentiality, label.owners, place)
     if isinstance(value, str):
-        on_record = Source(Origin.ORGANISATION, label.confidentiality, label.owners, source.place)
-        if piece.author is Author.SYSTEM or piece.namespace:
-            index.add_value(value, kind_of(value), piece.namespace, source)
+        if author is Author.SYSTEM or piece.namespace:
+            kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
+            seen.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
         elif piece.is_kept:
-            index.add_value(value, kind_of(value), "", on_record)
-        if piece.author is not Author.SYSTEM:
-            index.add_text(value, source)
+            on_record = Source(Origin.ORGANISATION, label.confidentiality, label.owners, place)
+            seen.add_value(value, kind_of(value), "", on_record)
+        if author is not Author.SYSTEM:
+            seen.add_text(value, source)
     elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        _add_number(index, value, piece, source)
+        _add_number(seen, value, piece, source)
 
 
-def _add_number(index: Index, value: float | Decimal, piece: Piece, source: Source) -> None:
+def _add_number(seen: Seen, value: float | Decimal, piece: Piece, source: Source) -> None:
     if piece.namespace:
-        index.add_value(str(value), kind_of(str(value)), piece.namespace, source)
+        seen.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
     # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
     elif isinstance(value, Decimal) or piece.author is not Author.SYSTEM:
-        index.add_value(value, kind_of(value), "", source)
+        seen.add_value(value, Kind.NUMBER, "", source)

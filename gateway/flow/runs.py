@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 import anyio
 
 from connectors.contract import Confidentiality
+from gateway.flow.evidence import Source
 from gateway.flow.ledger import Ledger, Scope
 from gateway.flow.run import Run
-from gateway.flow.seen import Index, Source
+from gateway.flow.seen import Seen
 from gateway.grants.grant import Grant
 from gateway.policy.language.flow import Origin
 from gateway.principal import Principal
@@ -34,7 +35,7 @@ class Runs:
         most: How many runs are remembered.
     """
 
-    def __init__(self, ledger: Ledger, new_index: Callable[[], Index], window: timedelta, most: int) -> None:
+    def __init__(self, ledger: Ledger, new_index: Callable[[], Seen], window: timedelta, most: int) -> None:
         self.ledger, self.new_index = ledger, new_index
         self._window, self._most = window, most
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
@@ -67,5 +68,5 @@ class Runs:
         if grant:
             said = Source(Origin.REQUEST, Confidentiality.PUBLIC, frozenset(), _REQUEST)
             for words in (grant.request, *grant.values):
-                run.index.add_text(words, said)
+                run.seen.add_text(str(words), said)
         return run

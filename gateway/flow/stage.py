@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from connectors.contract import Effect, Tool
 from gateway.canonical import keyed_hash
+from gateway.flow.arguments import UNTRACED, Traced, trace
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, label_rows, seen_row
 from gateway.flow.reading import read, record_names
 from gateway.flow.run import sight_of
-from gateway.flow.tracing import UNTRACED, Traced, trace
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy

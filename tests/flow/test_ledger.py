@@ -45,7 +45,7 @@ def seen(index: bytes, run: str = "", principal: str = "agent:triage", at: datet
 
 
 async def indexes(ledger: Ledger, scope: Scope, after: int = 0) -> list[bytes]:
-    return [each.sight.index for each in await ledger.seen_after(scope, after)]
+    return [each.sight.values for each in await ledger.seen_after(scope, after)]
 
 
 async def test_what_was_seen_is_read_back_as_it_was_in_the_order_of_the_journal(database: Database) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 from connectors.contract import Confidentiality, Effect, Sink, Tool
 from gateway.flow.audience import audience, is_own
+from gateway.flow.evidence import POSITIVE
 from gateway.flow.labels import CLEAN, Label
-from gateway.flow.run import Run
-from gateway.flow.seen import Kind, kind_of
+from gateway.flow.run import Run, kind_of
+from gateway.flow.tracing import trace_text, trace_value
+from gateway.flow.values import Kind
 from gateway.policy.language.flow import UNTOUCHED, Flow, Integrity, Origin
 
-_POSITIVE = {Origin.REQUEST, Origin.ORGANISATION}
 _KINDS = {Sink.URL: Kind.URL, Sink.AMOUNT: Kind.NUMBER, Sink.IDENTIFIER: Kind.IDENTIFIER}
 _MOST_PLACES = 5
 
@@ -128,7 +129,7 @@ class _Tracer:
             self.confidentiality[name] = level
         else:
             kind = _KINDS.get(sink) or kind_of(value)
-            found = self.run.index.trace_value(value, kind, self.tool.namespaces.get(path, ""))
+            found = trace_value(self.run.seen, value, kind, self.tool.namespaces.get(path, ""))
             origin, places = found.origin, found.places
             if sink is Sink.RECIPIENT:
                 self.recipients.setdefault(name, []).append(str(value))
@@ -146,11 +147,12 @@ class _Tracer:
 
     def _content(self, text: str) -> tuple[Label, Origin, tuple[str, ...]]:
         """The label and origin of a text. What the model worded itself may tell whatever the run has seen."""
-        found = self.run.index.trace_text(text)
-        if found.origin in _POSITIVE:
+        found = trace_text(self.run.seen, text)
+        if found.origin in POSITIVE:
             return found.label, found.origin, found.places
         label = found.label | self.run.label
-        if found.origin is Origin.OUTSIDER or found.has_loose_values:
+        loose = found.values is not None and found.values not in POSITIVE
+        if found.origin is Origin.OUTSIDER or loose:
             label |= Label(Integrity.ANYONE)
         return label, found.origin, found.places
 
