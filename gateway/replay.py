@@ -2,8 +2,8 @@
 
 Each recorded decision is made again from what it was made of: caller, arguments, time, what the run had been allowed
 before, as the journal has it, and the data flow, as the entry tells it. An entry that does not tell what a rule asks
-about is only decided again where the rules give the same answer all the same. Deciding under the old and the new policy tells what the change itself does from
-what had changed since the entry was written.
+about data flow is only decided again where the answer does not depend on it. Deciding under the old and the new policy
+tells what the change itself does from what had changed since the entry was written.
 """
 
 from collections import Counter, defaultdict, deque
