@@ -140,7 +140,7 @@ def _pair(left: Node, operator: Operator, right: Node) -> str:
     if (
         isinstance(left, (Compare, Logic, Not, FlowFact))
         and isinstance(right, Constant)
-        and right.value in (True, False)
+        and isinstance(right.value, bool)
     ):
         return said(left) if (operator == "==") is (right.value is True) else _denied(left)
     if isinstance(right, Values) and len(right.items) == 1:
