@@ -1,8 +1,9 @@
 """Decides what the journal recorded once more, under other policies: what would a change have changed?
 
-Each recorded decision is made again from what it was made of: caller, arguments, time, and what the run had been
-allowed before, as the journal has it. Deciding under the old and the new policy tells what the change itself does from
-what had changed since the entry was written.
+Each recorded decision is made again from what it was made of: caller, arguments, time, what the run had been allowed
+before, as the journal has it, and the data flow, as the entry tells it. An entry that does not tell what a rule asks
+about data flow is only decided again where the answer does not depend on it. Deciding under the old and the new policy
+tells what the change itself does from what had changed since the entry was written.
 """
 
 from collections import Counter, defaultdict, deque
@@ -16,7 +17,13 @@ from connectors.contract import Tool
 from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
 from gateway.policy.decision import Decision, Verdict
-from gateway.policy.judge import Policy
+from gateway.policy.explaining.explain import truth
+from gateway.policy.judge import Policy, Rule
+from gateway.policy.language.compiled import Facts, compiled
+from gateway.policy.language.expression import FlowFact
+from gateway.policy.language.flow import Flow
+from gateway.policy.language.flow_facts import flow_facts
+from gateway.policy.language.flow_written import flow_from
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.kinds import Kind as FieldKind
 from gateway.policy.language.kinds import Type, type_of_model
@@ -100,9 +107,10 @@ def replay(
     total, found = max((entry.position for entry in read_journal(database, last=1)), default=0), Replay()
     readers = {tool.name: _Arguments(type_of_model(tool.input)) for tool in tools}
     runs = _Runs({name for tool in tools for policy in (old, new) for name in policy.needs_history(tool.name)}, window)
+    judges = (_Judge(old), _Judge(new))
     for entry in read_journal(database):
         if entry.kind in _DECIDED:
-            _decide_again(entry, found, (old, new), readers, runs)
+            _decide_again(entry, found, judges, readers, runs)
         elif entry.kind is Kind.UNKNOWN_TOOL:
             _count_if_shown_now(entry, found, new)
         runs.note(entry)
@@ -113,7 +121,7 @@ def replay(
 
 
 def _decide_again(
-    entry: Entry, found: Replay, policies: tuple[Policy, Policy], readers: Mapping[str, "_Arguments"], runs: "_Runs"
+    entry: Entry, found: Replay, judges: tuple["_Judge", "_Judge"], readers: Mapping[str, "_Arguments"], runs: "_Runs"
 ) -> None:
     body, tool = entry.body, entry.body.get("tool", "")
     if entry.erased:
@@ -127,9 +135,14 @@ def _decide_again(
         found.undecidable[f"`{tool}` takes other arguments than when it was recorded"] += 1
         return
     who = Principal(entry.tenant, body["person"], body["agent"])
-    looks_back = any(policy.needs_history(tool) for policy in policies)
+    looks_back = any(judge.policy.needs_history(tool) for judge in judges)
     history = runs.before(entry) if looks_back else EMPTY
-    before, after = (policy.decide(who, tool, args, entry.at, history) for policy in policies)
+    facts = Facts(args, who.person, who.agent, who.tenant, entry.at, history, _flow(entry))
+    try:
+        before, after = (judge.decide(who, tool, facts) for judge in judges)
+    except _FlowUnrecorded:
+        found.undecidable["a rule asks about data flow that was not recorded then"] += 1
+        return
     found.decisions += 1
     found.aged += before.verdict != body["verdict"]
     if before.verdict is not after.verdict:
@@ -138,6 +151,55 @@ def _decide_again(
         flipped.count += 1
         if len(flipped.calls) < _MOST_CALLS_NAMED:
             flipped.calls.append(entry.call_id)
+
+
+class _FlowUnrecorded(Exception):
+    """The decision depends on data flow of which the entry says nothing."""
+
+
+class _Judge:
+    """Decides by one policy, and tells a deny for want of knowledge from one that is meant."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._rules = {rule.id: rule for rule in policy.rules}
+
+    def decide(self, who: Principal, tool: str, facts: Facts) -> Decision:
+        """What the policy says.
+
+        Raises:
+            _FlowUnrecorded: If that depends on data flow that is not known.
+        """
+        decision = self.policy.decide(who, tool, facts.args, facts.now, facts.history, facts.flow)
+        if decision.verdict is Verdict.DENY and self.policy.needs_flow(tool):
+            made = [self._rules[id_] for id_ in decision.rules]
+            if made and all(_asks_in_vain(rule, facts) for rule in made):
+                raise _FlowUnrecorded
+        return decision
+
+
+def _asks_in_vain(rule: Rule, facts: Facts) -> bool:
+    return any(
+        rule.condition and truth(rule.condition, facts) is None and _is_unknown(fact, facts)
+        for fact in flow_facts(rule.condition)
+    )
+
+
+def _is_unknown(fact: FlowFact, facts: Facts) -> bool:
+    try:
+        compiled(fact)(facts)
+    except LookupError:
+        return True
+    return False
+
+
+def _flow(entry: Entry) -> Flow | None:
+    """What the entry tells of the data flow; None if that is nothing, or nothing that is understood now."""
+    told = entry.body.get("flow")
+    try:
+        return flow_from(told) if isinstance(told, dict) else None
+    except ValueError:
+        return None
 
 
 def _count_if_shown_now(entry: Entry, found: Replay, new: Policy) -> None:

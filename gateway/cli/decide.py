@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,6 +18,8 @@ from gateway.policy.decision import Verdict
 from gateway.policy.explaining.explain import explain
 from gateway.policy.explaining.remedies import remedies
 from gateway.policy.explaining.telling import as_data, told, told_remedies
+from gateway.policy.language.flow import Flow
+from gateway.policy.language.flow_written import assumed, parse_flow
 from gateway.policy.language.history import History
 from gateway.policy.load import load_policy
 from gateway.policy.problem import suggest
@@ -37,6 +39,10 @@ def decide(
     history: Annotated[
         str, typer.Option(metavar="JSON", help='What the run was allowed before: `[{"tool": …, "args": {…}}, …]`.')
     ] = "[]",
+    flow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Where values come from, such as origins.to=outsider,integrity=anyone."),
+    ] = None,
     explained: Annotated[
         bool, typer.Option("--explain", help="Also tell every rule considered and what would have to change.")
     ] = False,
@@ -47,16 +53,19 @@ def decide(
 ) -> None:
     """Say what policy decides about one call, and why.
 
-    Nothing is called. Exit status: 0 allow, 3 ask, 4 deny; 2 when the question itself is wrong.
+    What --flow leaves unsaid is as in a run that has seen nothing. Nothing is called.
+
+    Exit status: 0 allow, 3 ask, 4 deny; 2 when the question itself is wrong.
     """
     settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
     principal = principal_named(settings, "the decision")
     called, now = _tool(tool, "--tool"), _time(at)
     given = _arguments(called, _json(args, "--args"), "--args")
     earlier = _history(_json(history, "--history"))
+    flowing = assumed(_flow(flow or [], called), called, given)
     policy = load_policy(settings.policies, TOOLS)
-    explanation = explain(policy, principal, called.name, given, now, earlier)
-    found = remedies(policy, principal, called, given, now, earlier) if explained else None
+    explanation = explain(policy, principal, called.name, given, now, earlier, flowing)
+    found = remedies(policy, principal, called, given, now, earlier, flowing) if explained else None
     verdict = explanation.decision.verdict
     if as_json:
         typer.echo(json.dumps(as_data(explanation, found), indent=2, ensure_ascii=False))
@@ -95,6 +104,13 @@ def _arguments(tool: Tool, sent: object, option: str) -> Mapping[str, object]:
         return validate(tool, sent).model_dump()
     except InvalidArguments as error:
         raise typer.BadParameter(f"`{tool.name}`: {error.message}", param_hint=option) from None
+
+
+def _flow(words: Sequence[str], tool: Tool) -> Flow:
+    try:
+        return parse_flow(words, tool)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--flow") from None
 
 
 def _history(sent: object) -> History:

@@ -12,6 +12,7 @@ import typer
 from connectors.registry import TOOLS
 from gateway.cli.diff import policy_named
 from gateway.policy.files.lines import read_text
+from gateway.policy.language.flow_written import flow_words
 from gateway.policy.load import load_policy
 from gateway.policy.problem import PolicyError, Problem
 from gateway.policy.proof.invariants import FILE, read_invariants
@@ -113,7 +114,8 @@ def _command(example: "CounterExample") -> str:
     call = example.call
     words = ["remit", "decide", "--explain", "--as", "+".join(reversed(call.principal.parties))]
     words += ["--tenant", call.principal.tenant, "--tool", call.tool]
-    return shlex.join([*words, "--args", json.dumps(call.args, ensure_ascii=False), "--at", call.now.isoformat()])
+    words += ["--args", json.dumps(call.args, ensure_ascii=False), "--at", call.now.isoformat()]
+    return shlex.join([*words, *(word for said in flow_words(call.flow) for word in ("--flow", said))])
 
 
 def _as_data(name: str, statement: str, answer: "Answer") -> dict[str, Any]:
@@ -133,6 +135,7 @@ def _as_data(name: str, statement: str, answer: "Answer") -> dict[str, Any]:
             "args": dict(example.call.args),
             "at": example.call.now.isoformat(),
             "earlier": {tool: [_plain(made) for made in calls] for tool, calls in example.call.history.calls.items()},
+            "flow": example.call.flow.told(),
             "verdict": example.decision.verdict,
             "rules": list(example.decision.rules),
             "verdict_before": example.before and example.before.verdict,

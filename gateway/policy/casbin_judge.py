@@ -26,6 +26,7 @@ from gateway.policy.language.expression import (
     Earlier,
     Fact,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -34,6 +35,8 @@ from gateway.policy.language.expression import (
     Sum,
     Values,
 )
+from gateway.policy.language.flow import UNTOUCHED, Flow
+from gateway.policy.language.flow_facts import flowing
 from gateway.policy.language.functions import FUNCTIONS
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.patterns import covers
@@ -94,7 +97,7 @@ class CasbinJudge:
 
     def admits(self, principal: Principal, tool: str, args: Mapping[str, object], now: datetime) -> bool:
         """Whether a call is allowed or asked for: one plain enforcement for each party."""
-        about = (principal.tenant, tool, args, principal.person, principal.agent, now, EMPTY)
+        about = (principal.tenant, tool, args, principal.person, principal.agent, now, EMPTY, UNTOUCHED)
         return all(_enforce(self._lenient, (party, *about)) for party in principal.parties)
 
     def decide(
@@ -104,9 +107,10 @@ class CasbinJudge:
         args: Mapping[str, object],
         now: datetime,
         history: History | None = EMPTY,
+        flow: Flow | None = UNTOUCHED,
     ) -> tuple[Verdict, tuple[str, ...]]:
         """The verdict, and the ids of the rules that made it in the order of the file."""
-        about = (principal.tenant, tool, args, principal.person, principal.agent, now, history)
+        about = (principal.tenant, tool, args, principal.person, principal.agent, now, history, flow)
         found = [self._party((party, *about)) for party in principal.parties]
         verdict = max((verdict for verdict, _ in found), key=lambda each: each.strictness)
         ids = {id_ for found_verdict, ids in found if found_verdict is verdict for id_ in ids}
@@ -137,6 +141,7 @@ def _enforcer(model: str, links: Iterable[Link], rules: Iterable[Rule], effects:
     enforcer.add_function("day", date.fromisoformat)
     enforcer.add_function("clock", clock)
     enforcer.add_function("earlier", earlier)
+    enforcer.add_function("flowing", flowing)
     for name, function in FUNCTIONS.items():
         enforcer.add_function(name, function.run)
     return enforcer
@@ -181,6 +186,8 @@ def printed(node: Node) -> str:  # noqa: C901 - one case for each kind of node
             return f"clock(r_now, '{part}')"
         case Earlier(tools=tools, argument=argument):
             return f"earlier(r_history, {_literal(tools)}, {_literal(argument)})"
+        case FlowFact(name=name, argument=argument):
+            return f"flowing(r_flow, r_args, {_literal(name)}, {_literal(argument)})"
         case Sum(operands=operands):
             return f"({' + '.join(map(printed, operands))})"
         case Call(function=function, arguments=arguments):

@@ -18,6 +18,8 @@ from gateway.policy.files.retention import Keep
 from gateway.policy.files.roles import EVERYONE, Link
 from gateway.policy.language.compiled import Facts, Test, known
 from gateway.policy.language.expression import Earlier, Node, parts
+from gateway.policy.language.flow import NO_FLOW_NEEDED, UNTOUCHED, Flow, FlowNeeds
+from gateway.policy.language.flow_facts import flow_facts, needs_of
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.patterns import covers
 from gateway.principal import Principal
@@ -98,6 +100,7 @@ class Policy:
         args: Mapping[str, object],
         now: datetime,
         history: History | None = EMPTY,
+        flow: Flow | None = UNTOUCHED,
     ) -> Decision:
         """Decide one call. Every party must be allowed on its own; a deny beats an ask, an ask beats an allow.
 
@@ -108,10 +111,12 @@ class Policy:
             now: The time of the call, with zone.
             history: What the run was allowed before this call; only the tools that `needs_history` names are looked at.
                 None when it could not be read: then a rule that needs it denies.
+            flow: What is known of the data that flow into the call; only what `needs_flow` names is looked at.
+                None when it could not be found out: then a rule that needs it denies.
 
         Never raises: a rule whose condition cannot be evaluated denies.
         """
-        facts = Facts(args, principal.person, principal.agent, principal.tenant, now, history)
+        facts = Facts(args, principal.person, principal.agent, principal.tenant, now, history, flow)
         findings = [self._find(party, tool, facts) for party in principal.parties]
         verdict = _strictest(findings)
         matched = _in_order([finding.matched for finding in findings if finding.verdict is verdict])
@@ -134,6 +139,18 @@ class Policy:
             )
             looked_at = frozenset(name for name in self.tools for pattern in asked if covers(pattern, name))
             needed.update({tool: needed.get(tool, frozenset()) | looked_at for tool in rule.tools if looked_at})
+        return needed
+
+    def needs_flow(self, tool: str) -> FlowNeeds:
+        """What some rule about this tool asks about data flow: most often nothing."""
+        return self._flow_needed.get(tool, NO_FLOW_NEEDED)
+
+    @cached_property
+    def _flow_needed(self) -> Mapping[str, FlowNeeds]:
+        needed: dict[str, FlowNeeds] = {}
+        for rule in self.rules:
+            if asked := needs_of(flow_facts(rule.condition)):
+                needed.update({tool: needed.get(tool, NO_FLOW_NEEDED) | asked for tool in rule.tools})
         return needed
 
     def visible(self, principal: Principal, now: datetime) -> frozenset[str]:

@@ -7,10 +7,12 @@ from decimal import Decimal
 from random import Random
 from typing import TypeAlias
 
+from connectors.contract import Confidentiality
 from gateway.policy.files.lists import read_lists
 from gateway.policy.language.check import check
+from gateway.policy.language.flow import Flow, Integrity, Origin
 from gateway.policy.language.history import History
-from gateway.policy.language.kinds import type_of_model
+from gateway.policy.language.kinds import type_of_tool
 from gateway.policy.language.parse import parse
 from gateway.principal import Principal
 from tests.policy.making import TOOLS
@@ -41,6 +43,9 @@ ATOMS: Mapping[str, tuple[str, ...]] = {
         "starts_with(args.note, {text})",
         "glob(args.note, '*a*')",
         "len(args.note) {order} 3",
+        "origin(args.order_id) in ['request', 'organisation']",
+        "origin(args.amount) == {origin}",
+        "confidentiality(args.note) {order} {level}",
     ),
     "crm_update_deal": (
         "args.amount {order} {amount}",  # raises when no amount is given
@@ -62,11 +67,20 @@ ATOMS: Mapping[str, tuple[str, ...]] = {
         "domain(args.mailbox) == {domain}",
         "ends_with(args.mailbox, '.example')",
         "args.subject == {text}",
+        "origin(args.to) not in ['request', 'organisation']",
+        "origin(args.cc) != {origin}",
+        "origin(args.to) == origin(args.cc)",
+        "confidentiality(args.body) {order} audience(args.to)",
+        "{level} {order} audience(args.cc)",
+        "confidentiality(args.subject) in ['public', 'customer']",
+        "first_time(args.to)",
     ),
     "email_update_draft": (
         "args.to is None",
         "any_in(args.to, [{address}])",  # raises when no recipients are given
         "args.version {order} 2",
+        "origin(args.to) == {origin}",
+        "not first_time(args.cc)",
     ),
     "ticket_update_ticket": (
         "any_in(args.tags, ['vip'])",
@@ -89,13 +103,20 @@ COMMON = (
     "now.date in ['2026-03-07', '2026-03-02']",
     "calls('crm_*') {order} 2",
     "calls('email_send_message') + calls('ticket_update_ticket') == 1",
+    "run.saw_untrusted",
+    "run.saw_private == True",
+    "run.integrity in ['customer', 'anyone']",
+    "'public' {order} run.confidentiality {order} {level}",
+    "run.has_grant or run.is_intended",
+    "run.denials + run.records {order} 3",
+    "run.recent_calls {order} 2",
 )
 FALLIBLE = ("lower(agent.id) == 'bot'", "starts_with(person.id, 'a')")
 
 
 LISTS = "list, ours, acme.example\nlist, ours, other.example\nlist, weekend, 5\nlist, weekend, 6\n"
 TIMES = tuple(datetime(2026, 3, day, hour, tzinfo=UTC) for day in (1, 2, 7) for hour in (8, 9, 10))
-Request: TypeAlias = tuple[Principal, str, Mapping[str, object], datetime, History | None]
+Request: TypeAlias = tuple[Principal, str, Mapping[str, object], datetime, History | None, Flow | None]
 
 
 @dataclass(frozen=True)
@@ -160,7 +181,7 @@ def _is_sound(condition: str, pattern: str) -> bool:
         return True
     node, _ = parse(condition, read_lists(LISTS, []))
     covered = (tool for tool in TOOLS if _covers(pattern, tool.name))
-    return node is not None and not any(check(node, type_of_model(tool.input)) for tool in covered)
+    return node is not None and not any(check(node, type_of_tool(tool)) for tool in covered)
 
 
 def _condition(random: Random, tools: tuple[str, ...], depth: int = 0) -> str:
@@ -179,15 +200,38 @@ def _condition(random: Random, tools: tuple[str, ...], depth: int = 0) -> str:
         text=repr(random.choice(ODD_TEXTS)),
         domain=repr(random.choice(DOMAINS)),
         address=repr(random.choice(ADDRESSES)),
+        origin=repr(random.choice(list(Origin)).value),
+        level=repr(random.choice(list(Confidentiality)).value),
     )
 
 
 def request(random: Random, tool: str = "") -> Request:
-    """Someone, a tool, arguments as they are after validation, a time, and what was done before."""
+    """Someone, a tool, arguments as they are after validation, a time, what was done before, and the data flow."""
     person, agent = random.choice((*PEOPLE, None)), random.choice((*AGENTS, None))
     principal = Principal(random.choice((*TENANTS, "else")), person or (None if agent else "ana"), agent)
     tool = tool or random.choice(CALLED)
-    return principal, tool, arguments(random, tool), random.choice(TIMES), _history(random)
+    given = arguments(random, tool)
+    return principal, tool, given, random.choice(TIMES), _history(random), flow(random, tool)
+
+
+def flow(random: Random, tool: str) -> Flow | None:
+    """What is known of the data flow into a call: most often all that can be asked about, sometimes nothing at all."""
+    if random.random() < 0.05:
+        return None
+    sinks = [path.removesuffix("[]") for path in BY_NAME[tool].sinks if random.random() < 0.95]
+    return Flow(
+        origins={name: random.choice(list(Origin)) for name in sinks},
+        confidentiality={name: random.choice(list(Confidentiality)) for name in sinks},
+        audience={name: random.choice(list(Confidentiality)) for name in sinks},
+        first_time={name: random.random() < 0.5 for name in sinks},
+        integrity=random.choice(list(Integrity)),
+        seen=random.choice(list(Confidentiality)),
+        has_grant=random.random() < 0.5,
+        is_intended=random.random() < 0.5,
+        denials=random.randrange(4),
+        records=random.randrange(4),
+        recent_calls=random.randrange(4),
+    )
 
 
 def _history(random: Random) -> History | None:
@@ -205,14 +249,25 @@ def arguments(random: Random, tool: str) -> Mapping[str, object]:
     some = random.sample(ADDRESSES, random.randrange(1, 4))
     few = random.sample(ADDRESSES, random.randrange(3))
     made: Mapping[str, Mapping[str, object]] = {
-        "crm_issue_refund": {"amount": amount, "currency": random.choice(("EUR", "USD", "PLN")), "note": text or ""},
+        "crm_issue_refund": {
+            "order_id": "ord_0001",
+            "amount": amount,
+            "currency": random.choice(("EUR", "USD", "PLN")),
+            "note": text or "",
+        },
         "crm_update_deal": {
             "amount": random.choice((amount, None)),
             "stage": random.choice(("won", None)),
             "next_step": text,
             "close_date": random.choice((date(2026, 3, 1), date(2026, 3, 5), None)),
         },
-        "email_send_message": {"mailbox": random.choice(ADDRESSES), "to": some, "cc": few, "subject": text or "s"},
+        "email_send_message": {
+            "mailbox": random.choice(ADDRESSES),
+            "to": some,
+            "cc": few,
+            "subject": text or "s",
+            "body": "b",
+        },
         "email_update_draft": {"mailbox": random.choice(ADDRESSES), "to": random.choice((some, None)), "version": 2},
         "ticket_update_ticket": {
             "tags": random.choice((["vip"], ["x"], [], None)),

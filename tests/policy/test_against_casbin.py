@@ -32,11 +32,11 @@ def test_both_judges_decide_alike_over_generated_policies() -> None:
         made = generated(seed, requests=REQUESTS)
         loaded = policy(SPOKEN_OF + made.rules, made.roles, lists=made.lists)
         judge = CasbinJudge(MODEL, loaded)
-        for who, tool, args, now, history in made.requests:
-            fast = loaded.decide(who, tool, args, now, history)
-            slow = judge.decide(who, tool, args, now, history)
+        for who, tool, args, now, history, flow in made.requests:
+            fast = loaded.decide(who, tool, args, now, history, flow)
+            slow = judge.decide(who, tool, args, now, history, flow)
             assert (fast.verdict, fast.rules) == slow, (
-                f"seed {seed}: {who} {tool} {args} {now} {history}\n{made.roles}\n{made.rules}"
+                f"seed {seed}: {who} {tool} {args} {now} {history} {flow}\n{made.roles}\n{made.rules}"
             )
             seen[fast.verdict, bool(fast.rules)] += 1
             failed += "could not be evaluated" in fast.reason

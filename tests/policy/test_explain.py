@@ -22,6 +22,7 @@ from gateway.policy.explaining.remedies import Remedies, remedies
 from gateway.policy.explaining.telling import told, told_remedies
 from gateway.policy.files.lists import NO_LISTS, read_lists
 from gateway.policy.judge import Policy
+from gateway.policy.language.flow import Flow
 from gateway.policy.language.history import History
 from gateway.policy.language.parse import parse
 from gateway.policy.language.wording import written
@@ -139,11 +140,11 @@ def test_a_long_or_odd_value_is_cut_and_escaped() -> None:
 def test_an_explanation_agrees_with_the_decision_it_explains(seed: int) -> None:
     made = generated(seed)
     judge = policy(SPOKEN_OF + made.rules, made.roles, lists=made.lists)
-    for who, tool, args, now, history in made.requests:
-        explanation = explain(judge, who, tool, args, now, history)
+    for who, tool, args, now, history, flow in made.requests:
+        explanation = explain(judge, who, tool, args, now, history, flow)
         verdict = max((view.verdict for view in explanation.parties), key=lambda each: each.strictness)
         rules = {rule for view in explanation.parties if view.verdict is verdict for rule in view.made_by}
-        assert explanation.decision == judge.decide(who, tool, args, now, history)
+        assert explanation.decision == judge.decide(who, tool, args, now, history, flow)
         assert verdict is explanation.decision.verdict
         assert tuple(rule.id for rule in judge.rules if rule in rules) == explanation.decision.rules
 
@@ -295,14 +296,14 @@ def test_a_value_that_the_tool_would_refuse_is_never_proposed() -> None:
 def test_whatever_is_proposed_is_decided_as_it_says(seed: int) -> None:
     made = generated(seed)
     judge = policy(SPOKEN_OF + made.rules, made.roles, lists=made.lists)
-    for who, tool, some, now, history in made.requests:
+    for who, tool, some, now, history, flow in made.requests:
         args = _whole(tool, some)
         if args is None:
             continue
 
-        decide = partial(_decided_with, judge, who, tool, args, now, history)
-        before = judge.decide(who, tool, args, now, history).verdict
-        for change in remedies(judge, who, BY_NAME[tool], args, now, history).arguments:
+        decide = partial(_decided_with, judge, who, tool, args, now, history, flow)
+        before = judge.decide(who, tool, args, now, history, flow).verdict
+        for change in remedies(judge, who, BY_NAME[tool], args, now, history, flow).arguments:
             assert decide(change.field, change.value) == change.decision
             assert change.decision.verdict.strictness < before.strictness
             named = [amount for amount in GRID if change.field == "args.amount" and _names(change.words, amount)]
@@ -316,10 +317,11 @@ def _decided_with(
     args: Mapping[str, object],
     now: datetime,
     history: History | None,
+    flow: Flow | None,
     field: str,
     value: object,
 ) -> Decision:
-    return judge.decide(who, tool, {**args, field.removeprefix("args."): value}, now, history)
+    return judge.decide(who, tool, {**args, field.removeprefix("args."): value}, now, history, flow)
 
 
 AMOUNTS = "0.01 0.02 1 49.98 49.99 50 50.01 51 51.01 300 499.99 500 501 999999 1000000"

@@ -32,6 +32,8 @@ PIECES = r"""
     args args.amount args.note args.currency person.id tenant True None and or not in is if else lambda for == <= != :=
     ** 'x' f'' 50 49.9 1e999 0x1f 1_0 lower domain len glob all_in any_in __class__ ａrgs ж ( ) [ ] { } , . # ' \ -
     + = < > ! & | : ; @ " now.hour now.weekday now.date '2026-03-02' '2026-02-30' lists lists.ours lists.x calls total
+    run.saw_untrusted run.denials run.confidentiality run origin origin(args.order_id) confidentiality(args.note)
+    audience(args.to) first_time 'request' 'public'
     calls('crm_*') total('crm_issue_refund','amount') __import__ eval open exec () await yield import * 1==1
 """
 WORDS = st.sampled_from([*PIECES.split(), " ", "\t", "\n", "\x00", "\ud800", "\u202e", "", "9" * 60])

@@ -14,6 +14,7 @@ from connectors.contract import Tool
 from gateway.catalog import InvalidArguments, validate
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
+from gateway.policy.language.flow import Flow
 from gateway.policy.language.history import History
 from gateway.policy.narrowing.narrow import Narrower, Narrowing, narrow
 from gateway.principal import Principal
@@ -44,12 +45,12 @@ def denied(rules: Policy, who: Principal, tool: Tool, sent: Mapping[str, Any], r
     """Whether the call is denied; with a random source, at any time of any run."""
     args = validate(tool, sent).model_dump()
     times = TIMES if random else (NOW,)
-    runs = [History(), *([_run(random) for _ in range(3)] if random else [])]
-    return all(rules.decide(who, tool.name, args, now, run).verdict is Verdict.DENY for now in times for run in runs)
+    runs = [(History(), None), *([_run(random, tool.name) for _ in range(3)] if random else [])]
+    return all(rules.decide(who, tool.name, args, now, *run).verdict is Verdict.DENY for now in times for run in runs)
 
 
-def _run(random: Random) -> History | None:
-    return request(random)[4]
+def _run(random: Random, tool: str) -> tuple[History | None, Flow | None]:
+    return request(random, tool)[4:]
 
 
 # Calls that touch everything that conditions look at
@@ -234,7 +235,9 @@ def check_shown(rules: Policy, who: Principal, tool: Tool, found: Narrowing, ran
         if found.exact and shown:
             for now in TIMES:
                 args = validate(tool, sent).model_dump()
-                assert rules.decide(who, tool.name, args, now, _run(random)).verdict is not Verdict.DENY, sent
+                assert rules.decide(who, tool.name, args, now, *_run(random, tool.name)).verdict is not Verdict.DENY, (
+                    sent
+                )
 
 
 @settings(max_examples=250, deadline=None)

@@ -34,9 +34,9 @@ def test_adding_a_deny_rule_never_makes_anything_more_permitted(seed: int, other
     denying = rule_line(Random(other), "D1", effect="deny")
     before = policy(SPOKEN_OF + made.rules, made.roles, lists=made.lists)
     after = policy(f"{SPOKEN_OF}{made.rules}\n{denying}", made.roles, lists=made.lists)
-    for who, tool, args, now, history in made.requests:
-        assert _strictness(after.decide(who, tool, args, now, history)) >= _strictness(
-            before.decide(who, tool, args, now, history)
+    for who, tool, args, now, history, flow in made.requests:
+        assert _strictness(after.decide(who, tool, args, now, history, flow)) >= _strictness(
+            before.decide(who, tool, args, now, history, flow)
         )
         assert after.visible(who, now) <= before.visible(who, now)
 
@@ -45,11 +45,11 @@ def test_adding_a_deny_rule_never_makes_anything_more_permitted(seed: int, other
 @given(SEEDS)
 def test_an_agent_for_a_person_never_exceeds_what_either_may_do_alone(seed: int) -> None:
     judge = _policy(seed, blind=True)
-    for who, tool, args, now, history in generated(seed).requests:
+    for who, tool, args, now, history, flow in generated(seed).requests:
         if who.person and who.agent:
             alone = [Principal(who.tenant, person=who.person), Principal(who.tenant, agent=who.agent)]
-            both = _strictness(judge.decide(who, tool, args, now, history))
-            assert both == max(_strictness(judge.decide(one, tool, args, now, history)) for one in alone)
+            both = _strictness(judge.decide(who, tool, args, now, history, flow))
+            assert both == max(_strictness(judge.decide(one, tool, args, now, history, flow)) for one in alone)
             assert judge.visible(who, now) == judge.visible(alone[0], now) & judge.visible(alone[1], now)
 
 
@@ -57,8 +57,8 @@ def test_an_agent_for_a_person_never_exceeds_what_either_may_do_alone(seed: int)
 @given(SEEDS)
 def test_a_tool_that_is_allowed_or_asked_for_is_visible(seed: int) -> None:
     judge = _policy(seed)
-    for who, tool, args, now, history in generated(seed).requests:
-        if judge.decide(who, tool, args, now, history).verdict is not Verdict.DENY:
+    for who, tool, args, now, history, flow in generated(seed).requests:
+        if judge.decide(who, tool, args, now, history, flow).verdict is not Verdict.DENY:
             assert tool in judge.visible(who, now)
 
 
@@ -67,8 +67,8 @@ def test_a_tool_that_is_allowed_or_asked_for_is_visible(seed: int) -> None:
 def test_a_verdict_is_made_by_rules_of_that_effect_and_an_allow_names_at_least_one(seed: int) -> None:
     judge = _policy(seed)
     effects = {rule.id: rule.effect for rule in judge.rules}
-    for who, tool, args, now, history in generated(seed).requests:
-        decision = judge.decide(who, tool, args, now, history)
+    for who, tool, args, now, history, flow in generated(seed).requests:
+        decision = judge.decide(who, tool, args, now, history, flow)
         if "could not be evaluated" not in decision.reason:
             assert {effects[rule] for rule in decision.rules} <= {decision.verdict}
         assert decision.rules or decision.verdict is Verdict.DENY

@@ -69,7 +69,7 @@ def test_a_counter_example_is_a_call_that_the_tool_accepts_and_the_policy_decide
     assert json.loads(json.dumps(call.args)) == call.args
     tool = next(tool for tool in TOOLS if tool.name == call.tool)
     assert tool.input.model_validate(call.args).model_dump() == call.values
-    assert loaded.decide(call.principal, call.tool, call.values, call.now, call.history) == found.decision
+    assert loaded.decide(call.principal, call.tool, call.values, call.now, call.history, call.flow) == found.decision
     assert found.decision.verdict is Verdict.ALLOW
 
 

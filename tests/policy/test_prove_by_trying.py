@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from connectors.contract import Effect, Idempotency, Input, Output, Tool
+from connectors.contract import Confidentiality, Effect, Idempotency, Input, Output, Sink, Tool
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.check import check
 from gateway.policy.language.compiled import Facts, compiled
+from gateway.policy.language.flow import Flow, Integrity, Origin
 from gateway.policy.language.history import History
-from gateway.policy.language.kinds import type_of_model
+from gateway.policy.language.kinds import type_of_tool
 from gateway.policy.language.parse import parse
 from gateway.policy.proof.invariants import REQUIREMENTS, Who
 from gateway.policy.proof.prove import prove_stricter
@@ -48,8 +49,11 @@ class Nothing(Output):
     pass
 
 
+SINKS = {"amount": Sink.AMOUNT, "word": Sink.CONTENT, "tags[]": Sink.RECIPIENT}
+
+
 def tool_named(name: str) -> Tool:
-    return Tool(name, "small", name, name, Effect.WRITE, Idempotency.KEY, Small, Nothing)
+    return Tool(name, "small", name, name, Effect.WRITE, Idempotency.KEY, Small, Nothing, SINKS)
 
 
 SMALL = (tool_named("small_do_one"), tool_named("small_do_two"))
@@ -93,6 +97,18 @@ ATOMS = (
     "now.hour {order} 12",
     "now.weekday in [5, 6]",
     "calls('small_*') {order} {number}",
+    "origin(args.word) in ['request', 'organisation']",
+    "origin(args.word) == origin(args.tags)",
+    "origin(args.amount) != 'outsider'",
+    "confidentiality(args.word) {order} audience(args.tags)",
+    "confidentiality(args.word) != 'customer'",
+    "first_time(args.tags)",
+    "run.saw_untrusted and origin(args.tags) == 'outsider'",
+    "run.integrity == 'customer'",
+    "run.saw_private",
+    "run.confidentiality {order} 'internal'",
+    "run.has_grant or run.is_intended",
+    "run.denials {order} {number}",
 )
 ROLES = """
 g, role:r0, role:everyone, *
@@ -132,7 +148,7 @@ def sound_condition(random: Random) -> str:
     while True:
         text = condition(random) if random.random() < 0.85 else ""
         node, _ = parse(text) if text else (None, [])
-        if not text or (node and not check(node, type_of_model(Small))):
+        if not text or (node and not check(node, type_of_tool(SMALL[0]))):
             return text
 
 
@@ -169,15 +185,38 @@ SPACE: dict[str, list[object]] = {
 MOST_CALLS = 4_000
 
 
-def every_call(random: Random, text: str) -> Iterator[tuple[Principal, dict[str, object], datetime, History]]:
+def some_flows(random: Random) -> list[Flow]:
+    """Some of the data flows that there can be: of every argument everything is known."""
+    return [
+        Flow(
+            origins={name: random.choice(list(Origin)) for name in ("amount", "word", "tags")},
+            confidentiality={"word": random.choice(list(Confidentiality))},
+            audience={"tags": random.choice(list(Confidentiality))},
+            integrity=random.choice(list(Integrity)),
+            seen=random.choice(list(Confidentiality)),
+            has_grant=random.random() < 0.5,
+            is_intended=random.random() < 0.5,
+            first_time={"tags": random.random() < 0.5},
+            denials=random.randrange(3),
+        )
+        for _ in range(12)
+    ]
+
+
+AnyCall = tuple[Principal, dict[str, object], datetime, History, Flow]
+FLOWING = ("run.", "origin(", "confidentiality(", "first_time(")
+
+
+def every_call(random: Random, text: str) -> Iterator[AnyCall]:
     """Every call that differs in what the text mentions; if these are too many, some of them."""
     spaces = [values if f"args.{name}" in text else values[:1] for name, values in SPACE.items()]
     moments = MOMENTS if "now." in text else MOMENTS[:1]
     runs = [History({"small_do_two": [{}] * count}) for count in range(4 if "calls(" in text else 1)]
-    calls = list(itertools.product(itertools.product(*spaces), moments, runs))
+    flows = some_flows(random) if any(word in text for word in FLOWING) else [Flow()]
+    calls = list(itertools.product(itertools.product(*spaces), moments, runs, flows))
     for who in EVERYBODY:
-        for values, now, history in random.sample(calls, min(len(calls), MOST_CALLS // len(EVERYBODY))):
-            yield who, dict(zip(SPACE, values, strict=True)), now, history
+        for values, now, history, flow in random.sample(calls, min(len(calls), MOST_CALLS // len(EVERYBODY))):
+            yield who, dict(zip(SPACE, values, strict=True)), now, history, flow
 
 
 @settings(max_examples=80, deadline=None)
@@ -193,15 +232,15 @@ def test_the_solver_agrees_with_trying_every_call(seed: int) -> None:
     found = answer(line, loaded, SMALL)
     meant = compiled(statement.condition) if statement.condition else lambda _: True
 
-    def breaks_it(who: Principal, args: Mapping[str, object], now: datetime, history: History) -> bool:
+    def breaks_it(who: Principal, args: Mapping[str, object], now: datetime, history: History, flow: Flow) -> bool:
         if not is_meant(statement.who, who, loaded):
             return False
         try:
-            if meant(Facts(args, who.person, who.agent, who.tenant, now, history)) is not True:
+            if meant(Facts(args, who.person, who.agent, who.tenant, now, history, flow)) is not True:
                 return False
         except Exception:  # noqa: BLE001
             return False
-        return loaded.decide(who, "small_do_one", args, now, history).verdict in statement.forbidden
+        return loaded.decide(who, "small_do_one", args, now, history, flow).verdict in statement.forbidden
 
     broken = any(breaks_it(*call) for call in every_call(random, own + rules))
     assert not (broken and found.status is Status.PROVED), (line, rules)
@@ -209,7 +248,7 @@ def test_the_solver_agrees_with_trying_every_call(seed: int) -> None:
         assert "outside what can be translated: two texts that both depend on the call" in found.reason
     if found.example:
         call = found.example.call
-        assert breaks_it(call.principal, call.values, call.now, call.history)
+        assert breaks_it(call.principal, call.values, call.now, call.history, call.flow)
 
 
 @settings(max_examples=50, deadline=None)
@@ -222,15 +261,15 @@ def test_a_change_is_called_stricter_only_if_no_call_shows_otherwise(seed: int) 
     old, new = policy_about(SMALL, before, ROLES), policy_about(SMALL, after, ROLES)
     found = dict(prove_stricter(old, new, SMALL))["small_do_one"]
 
-    def loosened(who: Principal, args: Mapping[str, object], now: datetime, history: History) -> bool:
-        verdicts = [each.decide(who, "small_do_one", args, now, history).verdict for each in (old, new)]
+    def loosened(who: Principal, args: Mapping[str, object], now: datetime, history: History, flow: Flow) -> bool:
+        verdicts = [each.decide(who, "small_do_one", args, now, history, flow).verdict for each in (old, new)]
         return verdicts[1].strictness < verdicts[0].strictness
 
     shown = any(loosened(*call) for call in every_call(random, before + after))
     assert not (shown and found.status is Status.PROVED)
     if found.example:
         call = found.example.call
-        assert loosened(call.principal, call.values, call.now, call.history)
+        assert loosened(call.principal, call.values, call.now, call.history, call.flow)
 
 
 COMPLETE: Mapping[str, Mapping[str, object]] = {
@@ -248,7 +287,7 @@ def test_nothing_that_a_valid_call_shows_is_proved_impossible(seed: int) -> None
     made = generated(seed)
     loaded = policy(SPOKEN_OF + made.rules, made.roles, lists=made.lists)
     impossible = {Verdict.ALLOW: "never allow", Verdict.ASK: "always allow", Verdict.DENY: "never deny"}
-    for who, name, args, now, history in made.requests:
+    for who, name, args, now, history, flow in made.requests:
         tool = next(tool for tool in TOOLS if tool.name == name)
         try:
             values = tool.input.model_validate({**COMPLETE[name], **args}).model_dump()
@@ -256,7 +295,8 @@ def test_nothing_that_a_valid_call_shows_is_proved_impossible(seed: int) -> None
             continue
         kind = "agent" if who.agent else "person"
         company = "for a person" if who.agent and who.person else "alone"
-        verdict = loaded.decide(who, name, values, now, history).verdict
+        verdict = loaded.decide(who, name, values, now, history, flow).verdict
         line = f'any {kind} {company}, {name}, "tenant == \'{who.tenant}\'", {impossible[verdict]}, ""'
-        if history is not None:
+        is_known = history is not None and flow is not None and len(flow.origins) == len(tool.sinks)
+        if is_known:
             assert answer(line, loaded).status is not Status.PROVED

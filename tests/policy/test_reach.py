@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
@@ -9,17 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.contract import Confidentiality
 from gateway.policy.files.lists import read_lists
 from gateway.policy.language.compiled import Facts, compiled
 from gateway.policy.language.expression import Constant, Node
-from gateway.policy.language.kinds import Type, type_of_model
+from gateway.policy.language.flow import Flow, Level, Origin
+from gateway.policy.language.kinds import Type, type_of_tool
 from gateway.policy.language.parse import parse
 from gateway.policy.lint.extent import Extent, extent_of
 from gateway.policy.lint.reach import always, cases_of, implies, never
-from tests.policy.generated import CALLED, LISTS, Request, condition, request
+from tests.policy.generated import BY_NAME, CALLED, LISTS, Request, condition, flow, request
 from tests.policy.making import TOOLS
 
-TYPES: Mapping[str, Type] = {tool.name: type_of_model(tool.input) for tool in TOOLS}
+TYPES: Mapping[str, Type] = {tool.name: type_of_tool(tool) for tool in TOOLS}
 REFUNDS = TYPES["crm_issue_refund"]
 
 
@@ -29,11 +32,24 @@ def node_of(written: str) -> Node:
     return node
 
 
+def told_of_all(random: Random, tool: str) -> Flow:
+    """A data flow of which everything is known that can be asked about."""
+    found = flow(random, tool) or Flow()
+    sinks = [path.removesuffix("[]") for path in BY_NAME[tool].sinks]
+    return replace(
+        found,
+        origins={**dict.fromkeys(sinks, random.choice(list(Origin))), **found.origins},
+        confidentiality={**dict.fromkeys(sinks, random.choice(list(Confidentiality))), **found.confidentiality},
+        audience={**dict.fromkeys(sinks, random.choice(list(Confidentiality))), **found.audience},
+        first_time={**dict.fromkeys(sinks, False), **found.first_time},
+    )
+
+
 def outcome(node: Node, asked: Request) -> object:
     """True, False, or None when it cannot be evaluated."""
-    who, _, args, now, history = asked
+    who, _, args, now, history, flow = asked
     try:
-        return compiled(node)(Facts(args, who.person, who.agent, who.tenant, now, history))
+        return compiled(node)(Facts(args, who.person, who.agent, who.tenant, now, history, flow))
     except Exception:  # noqa: BLE001 - whatever a condition raises denies
         return None
 
@@ -45,7 +61,8 @@ def test_no_call_contradicts_what_is_claimed(seed: int, tool: str) -> None:
     one, two = node_of(condition(random, tool)), node_of(condition(random, tool))
     first, second, arguments = cases_of(one), cases_of(two), TYPES[tool]
     for _ in range(6):
-        asked = request(random, tool)
+        # What is claimed leaves aside that the data flow could not be found out.
+        asked = (*request(random, tool)[:-1], told_of_all(random, tool))
         holds, other = outcome(one, asked), outcome(two, asked)
         if never(first, arguments, TYPES):
             assert holds is not True
@@ -111,6 +128,10 @@ def test_whole_numbers_without_a_value_between_their_bounds_are_called_impossibl
         ("now.hour", Extent(low=(Decimal(0), False), high=(Decimal(23), False), whole=True)),
         ("now.date", Extent()),
         ("person.id", Extent(optional=True)),
+        ("run.records", Extent(low=(Decimal(0), False), whole=True)),
+        ("run.saw_untrusted", Extent(choices=(True, False))),
+        ("confidentiality(args.note)", Extent(choices=tuple(Level))),
+        ("origin(args.order_id)", Extent(choices=tuple(origin.value for origin in Origin))),
         ("lower(args.note)", Extent()),
     ],
 )

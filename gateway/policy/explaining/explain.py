@@ -8,10 +8,24 @@ from enum import StrEnum
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.language.compiled import Facts, compiled
-from gateway.policy.language.expression import Earlier, Fact, Field, Logic, Node, Not, Now, parts
+from gateway.policy.language.expression import Earlier, Fact, Field, FlowFact, Logic, Node, Not, Now, parts
+from gateway.policy.language.flow import UNTOUCHED, Flow, Integrity, Origin
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.wording import shortened, written
 from gateway.principal import Principal
+
+_ORIGINS: Mapping[str, str] = {
+    Origin.REQUEST: "the person's request has it",
+    Origin.ORGANISATION: "the organisation's own data has it, or there is none",
+    Origin.CUSTOMER: "only a known customer's words have it",
+    Origin.NOWHERE: "nothing that the run has seen has it: the model made it up",
+    Origin.OUTSIDER: "it is known only from text that outsiders may have written",
+}
+_INTEGRITY: Mapping[str, str] = {
+    Integrity.ORGANISATION: "the run has seen nothing that anyone else wrote",
+    Integrity.CUSTOMER: "the run has seen what a customer wrote",
+    Integrity.ANYONE: "the run has seen what anyone could have written",
+}
 
 
 class Outcome(StrEnum):
@@ -95,14 +109,15 @@ def explain(
     args: Mapping[str, object],
     now: datetime,
     history: History | None = EMPTY,
+    flow: Flow | None = UNTOUCHED,
 ) -> Explanation:
     """Explain what `policy.decide` answers to the same question. Pure, and never raises."""
-    facts = Facts(args, principal.person, principal.agent, principal.tenant, now, history)
+    facts = Facts(args, principal.person, principal.agent, principal.tenant, now, history, flow)
     views = tuple(
         PartyView(party, tuple(sorted(roles)), tuple(_considered(policy, roles, tool, facts)))
         for party, roles in zip(principal.parties, policy.groups(principal), strict=True)
     )
-    return Explanation(principal, tool, now, policy.decide(principal, tool, args, now, history), views)
+    return Explanation(principal, tool, now, policy.decide(principal, tool, args, now, history, flow), views)
 
 
 def rules_about(policy: Policy, roles: frozenset[str], tool: str) -> tuple[Rule, ...]:
@@ -145,12 +160,24 @@ def _deciding(node: Node, facts: Facts) -> Iterator[Node]:
 
 
 def _part(node: Node, facts: Facts) -> Part:
-    sources = dict.fromkeys(part for part in parts(node) if isinstance(part, (Field, Fact, Now, Earlier)))
+    sources = dict.fromkeys(part for part in parts(node) if isinstance(part, (Field, Fact, Now, Earlier, FlowFact)))
     return Part(written(node), truth(node, facts), tuple((written(each), _value(each, facts)) for each in sources))
+
+
+def _why(source: Node, value: object) -> str:
+    """What an origin or an integrity means."""
+    match source, value:
+        case FlowFact(name="origin"), str(origin):
+            return _ORIGINS[origin]
+        case FlowFact(name="integrity"), str(integrity):
+            return _INTEGRITY[integrity]
+    return ""
 
 
 def _value(source: Node, facts: Facts) -> str:
     try:
-        return shortened(compiled(source)(facts))
-    except Exception:  # noqa: BLE001 - an argument or a history that is not there
+        value = compiled(source)(facts)
+        why = _why(source, value)
+        return f"{shortened(value)} ({why})" if why else shortened(value)
+    except Exception:  # noqa: BLE001 - an argument, a history or a flow that is not there
         return "missing"

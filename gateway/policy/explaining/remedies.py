@@ -1,4 +1,4 @@
-"""Finds what would have to change for a call to be allowed: one argument, or a role more.
+"""Finds what would have to change for a call to be allowed: one argument, its data flow, or a role more.
 
 Candidates come from the conditions of the rules that were considered. Nothing is told that was not decided again with
 the changed call, and each changed argument fits the tool's input.
@@ -18,12 +18,14 @@ from gateway.catalog import InvalidArguments, validate
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.explaining.candidates import Range, cells, made_up, named
 from gateway.policy.explaining.explain import PartyView, explain, rules_about
+from gateway.policy.explaining.other_flows import other_flows
 from gateway.policy.files.roles import ANY_TENANT, EVERYONE
 from gateway.policy.judge import Policy
-from gateway.policy.language.compiled import Facts
-from gateway.policy.language.expression import Field, Node, parts
+from gateway.policy.language.compiled import Facts, compiled
+from gateway.policy.language.expression import Field, FlowFact, Node, parts
+from gateway.policy.language.flow import UNTOUCHED, Flow
 from gateway.policy.language.history import EMPTY, History
-from gateway.policy.language.kinds import type_of_model
+from gateway.policy.language.kinds import type_of_tool
 from gateway.policy.language.wording import literal, written
 from gateway.principal import Principal
 
@@ -49,6 +51,21 @@ class ArgumentChange:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowChange:
+    """Something about the data flow that would change the verdict.
+
+    Args:
+        fact: What, such as `origin(args.to)`.
+        words: What it would have to be, such as `'request' or 'organisation'`.
+        decision: What was decided then.
+    """
+
+    fact: str
+    words: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
 class MissingRoles:
     """Roles that would change the verdict: for each party that is refused, one that it could be given."""
 
@@ -58,9 +75,10 @@ class MissingRoles:
 
 @dataclass(frozen=True, slots=True)
 class Remedies:
-    """What would change the verdict for the better; both empty when nothing that was looked for does."""
+    """What would change the verdict for the better; all empty when nothing that was looked for does."""
 
     arguments: tuple[ArgumentChange, ...] = ()
+    flow: tuple[FlowChange, ...] = ()
     roles: tuple[MissingRoles, ...] = ()
 
 
@@ -74,18 +92,19 @@ class _Question:
     args: Mapping[str, object]
     now: datetime
     history: History | None
+    flow: Flow | None
 
     @property
     def facts(self) -> Facts:
         who = self.principal
-        return Facts(self.args, who.person, who.agent, who.tenant, self.now, self.history)
+        return Facts(self.args, who.person, who.agent, who.tenant, self.now, self.history, self.flow)
 
     def choices(self, field: Field) -> tuple[str, ...]:
         """The only texts that the tool accepts in a field, when it lists them."""
-        return reduce(lambda inside, name: inside.fields[name], field.path, type_of_model(self.tool.input)).choices
+        return reduce(lambda inside, name: inside.fields[name], field.path, type_of_tool(self.tool)).choices
 
     def decide(self, args: Mapping[str, object]) -> Decision:
-        return self.policy.decide(self.principal, self.tool.name, args, self.now, self.history)
+        return self.policy.decide(self.principal, self.tool.name, args, self.now, self.history, self.flow)
 
     def with_value(self, field: Field, value: object) -> ArgumentChange | None:
         """Decide with one argument changed; None when the tool would refuse it."""
@@ -104,25 +123,52 @@ def remedies(
     args: Mapping[str, object],
     now: datetime,
     history: History | None = EMPTY,
+    flow: Flow | None = UNTOUCHED,
 ) -> Remedies:
     """Look for single changes that make a call that is denied or asked about more permitted.
 
-    Roles are looked for only where no argument would do. Pure, as `explain`.
+    Another value of an argument is taken to come from where the present one comes from. Roles are looked for only where
+    neither an argument nor another data flow would do. Pure, as `explain`.
     """
-    question = _Question(policy, principal, tool, args, now, history)
+    question = _Question(policy, principal, tool, args, now, history, flow)
     verdict = question.decide(args).verdict
     if verdict is Verdict.ALLOW:
         return Remedies()
-    arguments = tuple(_argument_changes(question, verdict))
-    if any(change.decision.verdict is Verdict.ALLOW for change in arguments):
-        return Remedies(arguments)
-    return Remedies(arguments, tuple(_missing_roles(question, verdict)))
+    conditions = _conditions(question)
+    arguments = tuple(_argument_changes(question, conditions, verdict))
+    flows = tuple(_flow_changes(question, conditions, verdict))
+    found = [change.decision for change in arguments] + [change.decision for change in flows]
+    if any(decision.verdict is Verdict.ALLOW for decision in found):
+        return Remedies(arguments, flows)
+    return Remedies(arguments, flows, tuple(_missing_roles(question, verdict)))
 
 
-def _argument_changes(question: _Question, verdict: Verdict) -> Iterator[ArgumentChange]:
+def _conditions(question: _Question) -> list[Node]:
     roles = frozenset[str]().union(*question.policy.groups(question.principal))
     rules = rules_about(question.policy, roles, question.tool.name)
-    conditions = [rule.condition for rule in rules if rule.condition]
+    return [rule.condition for rule in rules if rule.condition]
+
+
+def _flow_changes(question: _Question, conditions: Sequence[Node], verdict: Verdict) -> Iterator[FlowChange]:
+    """What the rules ask about data flow, each with the answers that would do, together by verdict."""
+    if question.flow is None:
+        return
+    asked = dict.fromkeys(part for each in conditions for part in parts(each) if isinstance(part, FlowFact))
+    for fact in list(asked)[:_MAX_FIELDS]:
+        found: dict[Verdict, dict[str, Decision]] = {}
+        for flow in other_flows(question.flow, fact):
+            changed = replace(question, flow=flow)
+            if (decision := changed.decide(question.args)).verdict.strictness < verdict.strictness:
+                found.setdefault(decision.verdict, {}).setdefault(_answer(fact, changed), decision)
+        for answers in found.values():
+            yield FlowChange(written(fact), " or ".join(answers), next(iter(answers.values())))
+
+
+def _answer(fact: FlowFact, question: _Question) -> str:
+    return literal(compiled(fact)(question.facts))
+
+
+def _argument_changes(question: _Question, conditions: Sequence[Node], verdict: Verdict) -> Iterator[ArgumentChange]:
     fields = dict.fromkeys(part for each in conditions for part in parts(each) if isinstance(part, Field))
     found: list[ArgumentChange] = []
     for field in list(fields)[:_MAX_FIELDS]:
@@ -191,7 +237,7 @@ def _missing_roles(question: _Question, verdict: Verdict) -> Iterator[MissingRol
 
 def _views(question: _Question) -> tuple[PartyView, ...]:
     who, tool = question.principal, question.tool.name
-    return explain(question.policy, who, tool, question.args, question.now, question.history).parties
+    return explain(question.policy, who, tool, question.args, question.now, question.history, question.flow).parties
 
 
 def _useful_roles(question: _Question, view: PartyView) -> list[str]:

@@ -43,6 +43,7 @@ def _because(considered: Considered) -> str:
 def told_remedies(found: Remedies, verdict: Verdict) -> str:
     """What would make a call more permitted: a line for each way, or one that says that none was found."""
     lines = [f"with {each.field} {each.words}, {_rules(each.decision)}" for each in found.arguments]
+    lines += [f"with {each.fact} {each.words}, {_rules(each.decision)}" for each in found.flow]
     for missing in found.roles:
         given = " and ".join(f"{role} for {party}" for party, role in missing.roles)
         lines.append(f"with {given} as well, {_rules(missing.decision)}")
@@ -93,6 +94,7 @@ def as_data(explanation: Explanation, found: Remedies | None = None) -> dict[str
                 }
                 for each in found.arguments
             ),
+            *({"flow": each.fact, "values": each.words, **_outcome(each.decision)} for each in found.flow),
             *({"roles": dict(missing.roles), **_outcome(missing.decision)} for missing in found.roles),
         ],
     }

@@ -8,7 +8,7 @@ from gateway.policy.problem import Problem, suggest
 FILE = "model.conf"
 
 HONOURED: dict[tuple[str, str], str] = {
-    ("request_definition", "r"): "sub, tenant, tool, args, person, agent, now, history",
+    ("request_definition", "r"): "sub, tenant, tool, args, person, agent, now, history, flow",
     ("policy_definition", "p"): "id, sub, tool, condition, eft, note",
     ("role_definition", "g"): "_, _, _",
     ("policy_effect", "e"): "some(where (p.eft == allow)) && !some(where (p.eft == deny))",

@@ -14,7 +14,7 @@ from gateway.policy.language import patterns
 from gateway.policy.language.check import check, check_history
 from gateway.policy.language.compiled import compiled
 from gateway.policy.language.expression import Node
-from gateway.policy.language.kinds import Type, type_of_model
+from gateway.policy.language.kinds import Type, type_of_tool
 from gateway.policy.language.parse import parse
 from gateway.policy.problem import Problem, suggest
 
@@ -36,7 +36,7 @@ class RuleReader:
     def __init__(
         self, tools: Iterable[Tool], roles: frozenset[str] | None, lists: Lists, problems: list[Problem]
     ) -> None:
-        self.types: Mapping[str, Type] = {tool.name: type_of_model(tool.input) for tool in tools}
+        self.types: Mapping[str, Type] = {tool.name: type_of_tool(tool) for tool in tools}
         self.roles = roles
         self.lists = lists
         self.problems = problems

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field as Bounds
 
+from connectors.contract import Sink
 from gateway.policy.language import patterns
 from gateway.policy.language.expression import (
     Call,
@@ -17,6 +18,7 @@ from gateway.policy.language.expression import (
     Earlier,
     Fact,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -26,6 +28,8 @@ from gateway.policy.language.expression import (
     Values,
     parts,
 )
+from gateway.policy.language.flow import LEVELS, Level
+from gateway.policy.language.flow_facts import ARGUMENT_FACTS, type_of_flow
 from gateway.policy.language.functions import FUNCTIONS
 from gateway.policy.language.kinds import Kind, Type
 from gateway.policy.language.syntax import Mistake
@@ -35,6 +39,13 @@ _BOOL, _ANY = Type(Kind.BOOL), Type(Kind.ANY)
 _ORDERINGS = frozenset({"<", "<=", ">", ">="})
 _AFFIXES = frozenset({"starts_with", "ends_with", "glob"})
 _ORDERED = frozenset({Kind.NUMBER, Kind.DATE, Kind.ANY})
+_LETS_OUT: Mapping[Sink, str] = {
+    Sink.RECIPIENT: "recipients",
+    Sink.URL: "URLs",
+    Sink.AMOUNT: "amounts",
+    Sink.IDENTIFIER: "identifiers",
+    Sink.CONTENT: "content",
+}
 _CLOCK: Mapping[ClockPart, Type] = {
     "hour": Type(Kind.NUMBER, annotation=Annotated[int, Bounds(ge=0, le=23)]),
     "weekday": Type(Kind.NUMBER, annotation=Annotated[int, Bounds(ge=0, le=6)]),
@@ -47,7 +58,7 @@ def check(condition: Node, arguments: Type) -> list[Mistake]:
 
     Args:
         condition: The condition as parsed.
-        arguments: The type of the tool's input, from `type_of_model`.
+        arguments: The type of the tool's input, from `type_of_tool`.
     """
     checker = _Checker(arguments)
     checker.truth(condition)
@@ -112,6 +123,8 @@ class _Checker:
                 return _CLOCK[part]
             case Earlier():
                 return Type(Kind.NUMBER)
+            case FlowFact(argument=argument):
+                return type_of_flow(node) if argument is None else self.flowing(node, argument)
             case Sum(operands=operands):
                 return self.sum(operands)
             case Field():
@@ -143,6 +156,20 @@ class _Checker:
         if inside.kind is Kind.OTHER:
             return self.refuse(node.at, f"`{seen}` is {inside.kind}")
         return inside
+
+    def flowing(self, node: FlowFact, argument: str) -> Type:
+        """What is known of an argument's data flow, if it is the kind of sink of which that is known."""
+        fields, fact = self.arguments.fields, ARGUMENT_FACTS[node.name]
+        if argument not in fields:
+            return self.refuse(node.at, f"unknown field `args.{argument}`{suggest(argument, fields, prefix='args.')}")
+        sinks = fields[argument].sinks
+        if sinks & fact.sinks:
+            return type_of_flow(node)
+        known = [f"`args.{name}`" for name, found in fields.items() if found.sinks & fact.sinks]
+        of = " and ".join(filter(None, (", ".join(known[:-1]), *known[-1:]))) or "no argument here"
+        holds = " and ".join(sorted(_LETS_OUT[sink] for sink in sinks)) or "nothing that reaches the world"
+        why = f"`args.{argument}` holds {holds}{_meant(node, sinks)}"
+        return self.refuse(node.at, f"`{node.name}` is known of {of} only: {why}")
 
     def sum(self, operands: Sequence[Node]) -> Type:
         for operand in operands:
@@ -201,9 +228,12 @@ class _Checker:
         return _BOOL
 
     def pair(self, left: Node, left_type: Type, operator: Operator, right: Node, right_type: Type) -> None:
-        if Kind.ANY in (left_type.kind, right_type.kind):
+        kinds = (left_type.kind, right_type.kind)
+        if Kind.ANY in kinds:
             return
-        if operator in ("in", "not in"):
+        if Kind.LEVEL in kinds or (right_type.item and right_type.item.kind is Kind.LEVEL):
+            self.level(left, left_type, operator, right, right_type)
+        elif operator in ("in", "not in"):
             self.membership(left, left_type, right, right_type)
         elif operator in ("is", "is not") and right_type.kind is not Kind.NONE:
             self.refuse(right.at, f"`{operator}` only goes with `None`: use `==` or `!=`")
@@ -221,6 +251,23 @@ class _Checker:
             self.possible(left_type, right)
             self.possible(right_type, left)
 
+    def level(self, left: Node, left_type: Type, operator: Operator, right: Node, right_type: Type) -> None:
+        """Levels go with levels. A text that is none is misspelt, or it would be one."""
+        for node, found in ((left, left_type), (right, right_type)):
+            items = node.items if isinstance(node, Values) else (node,)
+            strange = [item for item in items if isinstance(item, Constant) and not isinstance(item.value, Level)]
+            if strange:
+                near = suggest(str(strange[0].value), LEVELS) or f": it is one of {', '.join(LEVELS)}"
+                self.refuse(strange[0].at, f"`{strange[0].value}` is no level of confidentiality{near}")
+                return
+            if found.kind not in (Kind.LEVEL, Kind.LIST) or (found.item and found.item.kind is not Kind.LEVEL):
+                self.refuse(node.at, f"a level of confidentiality cannot be compared with {found.kind}")
+                return
+        if (operator in ("in", "not in")) is not isinstance(right, Values) or isinstance(left, Values):
+            self.refuse(right.at, "one level is compared with one, or by `in` with a list")
+        elif operator in ("is", "is not"):
+            self.refuse(right.at, f"`{operator}` only goes with `None`: use `==` or `!=`")
+
     def membership(self, left: Node, left_type: Type, right: Node, right_type: Type) -> None:
         if right_type.kind is not Kind.LIST or right_type.item is None:
             self.refuse(right.at, f"`in` needs a list here, such as `['a', 'b']`: this is {right_type.kind}")
@@ -235,7 +282,7 @@ class _Checker:
     def ordering(self, left: Node, left_type: Type, operator: Operator, right: Node, right_type: Type) -> None:
         for node, found in ((left, left_type), (right, right_type)):
             if found.kind not in _ORDERED:
-                self.refuse(node.at, f"`{operator}` compares numbers or dates: this is {found.kind}{_misdated(node)}")
+                self.refuse(node.at, f"`{operator}` compares numbers or dates: this is {found.kind}{_unordered(node)}")
                 return
         if left_type.kind is not right_type.kind:
             self.unlike(left, left_type, right, right_type)
@@ -273,7 +320,16 @@ def _date_hint(literal: Node) -> str:
     )
 
 
-def _misdated(node: Node) -> str:
+def _meant(node: FlowFact, sinks: frozenset[Sink]) -> str:
+    """What is known of such an argument instead."""
+    level = ("confidentiality", "audience")
+    others = [name for name in level if node.name in level and sinks & ARGUMENT_FACTS[name].sinks]
+    return f" — did you mean `{others[0]}(args.{node.argument})`?" if others else ""
+
+
+def _unordered(node: Node) -> str:
+    if isinstance(node, FlowFact) and type_of_flow(node).choices:
+        return f": name what it may be, such as `in {list(type_of_flow(node).choices[:2])}`"
     is_near = isinstance(node, Constant) and re.match("[0-9]{4}", str(node.value))
     return ": a date is written `'2026-12-24'`" if is_near else ""
 
@@ -285,6 +341,8 @@ def _type_of_constant(value: object) -> Type:
         return _BOOL
     if isinstance(value, date):
         return Type(Kind.DATE)
+    if isinstance(value, Level):
+        return Type(Kind.LEVEL)
     return Type(Kind.TEXT if isinstance(value, str) else Kind.NUMBER)
 
 

@@ -17,6 +17,7 @@ from gateway.policy.language.expression import (
     Earlier,
     Fact,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -25,12 +26,14 @@ from gateway.policy.language.expression import (
     Sum,
     Values,
 )
+from gateway.policy.language.flow import UNTOUCHED, Flow
+from gateway.policy.language.flow_facts import flowing
 from gateway.policy.language.functions import FUNCTIONS
 from gateway.policy.language.history import EMPTY, History
 
 
 class Facts(NamedTuple):
-    """All that a condition may look at; `history` is None when it could not be read."""
+    """All that a condition may look at; `history` and `flow` are None when they could not be found out."""
 
     args: Mapping[str, object]
     person: str | None
@@ -38,6 +41,7 @@ class Facts(NamedTuple):
     tenant: str
     now: datetime
     history: History | None = EMPTY
+    flow: Flow | None = UNTOUCHED
 
 
 Test: TypeAlias = Callable[[Facts], object]
@@ -118,6 +122,8 @@ def compiled(node: Node) -> Test:  # noqa: C901 - one case for each kind of node
             return partial(_now, part)
         case Earlier(tools=tools, argument=argument):
             return partial(_earlier, tools, argument)
+        case FlowFact(name=name, argument=argument):
+            return partial(_flowing, name, argument)
         case Sum(operands=operands):
             return partial(_sum, tuple(map(compiled, operands)))
         case Call(function=function, arguments=arguments):
@@ -164,6 +170,10 @@ def _now(part: ClockPart, facts: Facts) -> object:
 
 def _earlier(tools: str, argument: str | None, facts: Facts) -> object:
     return earlier(facts.history, tools, argument)
+
+
+def _flowing(name: str, argument: str | None, facts: Facts) -> object:
+    return flowing(facts.flow, facts.args, name, argument)
 
 
 def _sum(operands: tuple[Test, ...], facts: Facts) -> object:
@@ -221,13 +231,13 @@ UNKNOWN: Final = _Unknown.UNKNOWN
 
 
 def known(node: Node, facts: Facts) -> object:
-    """Evaluate a condition for a caller whose call is not known yet: no arguments, time or history are looked at.
+    """Evaluate a condition for a caller whose call is not known yet: no arguments, time, history or flow are looked at.
 
     Returns:
         True or False when the outcome is the same whatever and whenever the call is, else `UNKNOWN`.
     """
     match node:
-        case Field() | Now() | Earlier() | Sum():
+        case Field() | Now() | Earlier() | FlowFact() | Sum():
             return UNKNOWN
         case Constant() | Values() | Fact():
             return compiled(node)(facts)

@@ -13,6 +13,7 @@ from gateway.policy.language.expression import (
     Earlier,
     Fact,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -21,6 +22,9 @@ from gateway.policy.language.expression import (
     Sum,
     Values,
 )
+from gateway.policy.language.flow import Level
+from gateway.policy.language.flow_english import LEVEL_VERBS, comes_from, flow_thing, flow_truth
+from gateway.policy.language.flow_facts import is_level
 
 _MOST_NAMED = 6
 _OPPOSITE: dict[Operator, Operator] = {
@@ -69,6 +73,8 @@ def said(node: Node) -> str:
             return _tested(node, holds=True)
         case Constant(value=value):
             return "this is always so" if value else "this is never so"
+        case FlowFact():
+            return flow_truth(node, holds=True)
         case _:
             return f"{_thing(node)} is true"
 
@@ -88,6 +94,8 @@ def _denied(node: Node) -> str:
             return _tested(node, holds=False)
         case Constant(value=value):
             return said(Constant(not value, node.at))
+        case FlowFact():
+            return flow_truth(node, holds=False)
         case _:
             return f"{_thing(node)} is false"
 
@@ -127,11 +135,18 @@ def _pair(left: Node, operator: Operator, right: Node) -> str:
         return _pair(right, _SWAPPED.get(operator, operator), left)
     if isinstance(right, Constant) and right.value is None:
         return f"{_thing(left)} is {'left out' if operator in ('is', '==') else 'given'}"
-    if isinstance(left, (Compare, Logic, Not)) and isinstance(right, Constant):
+    if isinstance(left, FlowFact) and isinstance(right, (Constant, Values)) and left.name == "origin":
+        return comes_from(left, right.items if isinstance(right, Values) else (right,), operator)
+    if (
+        isinstance(left, (Compare, Logic, Not, FlowFact))
+        and isinstance(right, Constant)
+        and isinstance(right.value, bool)
+    ):
         return said(left) if (operator == "==") is (right.value is True) else _denied(left)
     if isinstance(right, Values) and len(right.items) == 1:
         operator = "==" if operator == "in" else "!="
-    return f"{_thing(left)} {_VERBS[operator]} {_thing(right)}"
+    verbs = LEVEL_VERBS if is_level(left) or is_level(right) else _VERBS
+    return f"{_thing(left)} {verbs[operator]} {_thing(right)}"
 
 
 def _thing(node: Node) -> str:  # noqa: C901 - one case for each kind of node
@@ -151,6 +166,8 @@ def _thing(node: Node) -> str:  # noqa: C901 - one case for each kind of node
             return f"the number of `{tools}` calls so far"
         case Earlier(tools=tools, argument=argument):
             return f"the total `{argument}` of `{tools}` so far"
+        case FlowFact():
+            return flow_thing(node)
         case Sum(operands=operands):
             return " plus ".join(map(_thing, operands))
         case Call(function="len", arguments=(inside,)):
@@ -170,4 +187,6 @@ def _value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, Level):
+        return f"`{value.word}`"
     return f"`{value}`" if isinstance(value, str) else value.isoformat() if isinstance(value, date) else str(value)

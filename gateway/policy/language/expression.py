@@ -20,7 +20,7 @@ ClockPart: TypeAlias = Literal["hour", "weekday", "date"]
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A literal. A text that is compared with a date is a date."""
+    """A literal. A text that is compared with a date is a date, one that is compared with a level a level."""
 
     value: Scalar
     at: int = field(compare=False)
@@ -75,6 +75,21 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowFact:
+    """What is known of the data flow into this call: `origin(args.to)`, `run.saw_untrusted`. See `flow_facts.py`.
+
+    Args:
+        name: What is asked: a function's name, or the name behind `run.`.
+        argument: The argument that it is asked about; None when it is about the run.
+        at: As in every node.
+    """
+
+    name: str
+    argument: str | None
+    at: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Sum:
     """Numbers added up: `args.amount + total('crm_issue_refund', 'amount')`."""
 
@@ -117,14 +132,14 @@ class Not:
     at: int = field(compare=False)
 
 
-Node: TypeAlias = Constant | Values | Field | Fact | Now | Earlier | Sum | Call | Compare | Logic | Not
+Node: TypeAlias = Constant | Values | Field | Fact | Now | Earlier | FlowFact | Sum | Call | Compare | Logic | Not
 
 
 def parts(node: Node) -> Iterator[Node]:
     """The node and every node inside it, from the outside in."""
     yield node
     match node:
-        case Constant() | Values() | Field() | Fact() | Now() | Earlier():
+        case Constant() | Values() | Field() | Fact() | Now() | Earlier() | FlowFact():
             return
         case Not(operand=operand):
             yield from parts(operand)

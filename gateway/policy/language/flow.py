@@ -1,8 +1,9 @@
 """What conditions may ask about data flow: where arguments come from, what the run has seen. Enums and counts only."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from enum import IntEnum, StrEnum
+from typing import Any
 
 from connectors.contract import Confidentiality
 
@@ -44,9 +45,41 @@ class Integrity(StrEnum):
 _INTEGRITY_RANKS = {integrity: rank for rank, integrity in enumerate(Integrity)}
 
 
+class Level(IntEnum):
+    """A `Confidentiality` as conditions compare it: by rank, never by its word."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CUSTOMER = 2
+    SECRET = 3
+
+    @property
+    def word(self) -> str:
+        """How policy files write it."""
+        return Confidentiality[self.name].value
+
+    @staticmethod
+    def of(confidentiality: Confidentiality) -> "Level":
+        """The level of a confidentiality."""
+        return Level(confidentiality.rank)
+
+
+LEVELS: Mapping[str, Level] = {level.word: level for level in Level}
+"""Each level by its word."""
+
+
+def carries(value: object) -> bool:
+    """Whether an argument carries anything: not None, no empty text or list, no record of nothing else."""
+    if isinstance(value, Mapping):
+        return any(carries(inside) for inside in value.values())
+    return value is not None and not (isinstance(value, Collection) and not value)
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """What is known of the flow into one call, before it is decided.
+
+    Of an argument that carries a value every fact that a rule asks about must be there: one that is missing denies.
 
     Args:
         origins: For each sink argument by its name the worst origin of its values; one that has no value is not there.
@@ -74,6 +107,45 @@ class Flow:
     records: int = 0
     recent_calls: int = 0
 
+    def told(self) -> dict[str, Any]:
+        """The facts as JSON data, without those of a run that has seen nothing; `flow_from` reads them back."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: _plain(value) for name, value in told.items() if value != getattr(UNTOUCHED, name)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _plain(inside) for name, inside in value.items()}
+    return value.value if isinstance(value, StrEnum) else value
+
 
 UNTOUCHED = Flow()
 """The flow of a run that has seen nothing, into a call whose arguments stand nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowNeeds:
+    """What the rules about a tool ask about data flow: nothing else of a `Flow` is looked at.
+
+    Args:
+        origins: The arguments whose origin is asked about.
+        confidentiality: The arguments whose confidentiality is.
+        audience: The arguments whose audience is.
+        first_time: The arguments of which it is asked whether somebody is written to for the first time.
+        run: What is asked about the run and the call as a whole, by its name behind `run.`.
+    """
+
+    origins: frozenset[str] = frozenset()
+    confidentiality: frozenset[str] = frozenset()
+    audience: frozenset[str] = frozenset()
+    first_time: frozenset[str] = frozenset()
+    run: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return any((self.origins, self.confidentiality, self.audience, self.first_time, self.run))
+
+    def __or__(self, other: "FlowNeeds") -> "FlowNeeds":
+        return FlowNeeds(*(getattr(self, each.name) | getattr(other, each.name) for each in fields(self)))
+
+
+NO_FLOW_NEEDED = FlowNeeds()

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
+from connectors.contract import Sink, Tool
+
 _CAPITALS = "A@EXAMPLE.COM"
 
 
@@ -22,6 +24,7 @@ class Kind(StrEnum):
     NUMBER = "a number"
     BOOL = "true or false"
     DATE = "a date"
+    LEVEL = "a level of confidentiality"
     LIST = "a list"
     RECORD = "a record"
     NONE = "None"
@@ -42,6 +45,7 @@ class Type:
         annotation: The declared type of a field, to judge whether it can ever hold a given value.
         lowered: Whether it is always in lower case.
         is_domain: Whether it is the domain of an address.
+        sinks: What reaches the world through an argument of the tool.
     """
 
     kind: Kind
@@ -51,6 +55,7 @@ class Type:
     annotation: Any = None
     lowered: bool = False
     is_domain: bool = False
+    sinks: frozenset[Sink] = frozenset()
 
     @cached_property
     def choices(self) -> tuple[str, ...]:
@@ -95,6 +100,21 @@ def type_of_model(model: type[BaseModel]) -> Type:
     """The record type of a tool's input."""
     fields = {name: _type_of(info.rebuild_annotation()) for name, info in model.model_fields.items()}
     return Type(Kind.RECORD, fields=fields)
+
+
+def type_of_tool(tool: Tool) -> Type:
+    """The record type of a tool's input, with what each argument lets out."""
+    return _with_sinks(tool.input, tuple(tool.sinks.items()))
+
+
+@cache
+def _with_sinks(model: type[BaseModel], declared: tuple[tuple[str, Sink], ...]) -> Type:
+    arguments, sinks = type_of_model(model), dict[str, frozenset[Sink]]()
+    for path, sink in declared:
+        name = path.partition(".")[0].removesuffix("[]")
+        sinks[name] = sinks.get(name, frozenset()) | {sink}
+    marked = {name: replace(arguments.fields[name], sinks=found) for name, found in sinks.items()}
+    return replace(arguments, fields={**arguments.fields, **marked})
 
 
 _PLAIN: dict[object, Kind] = {

@@ -2,7 +2,7 @@
 
 Allowed are texts, numbers, `True`, `False`, `None`, lists of texts or numbers, `lists.<name>`, `args.<field>`,
 `person.id`, `agent.id`, `tenant`, `now.hour`, `now.weekday`, `now.date`, `+`, comparisons, `in`, `and`, `or`, `not`,
-the functions of `functions.py`, `calls` and `total`. All else is refused by name.
+the functions of `functions.py`, `calls`, `total`, and what `flow_facts.py` lists. All else is refused by name.
 """
 
 import ast
@@ -21,6 +21,7 @@ from gateway.policy.language.expression import (
     Earlier,
     Fact,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -29,6 +30,8 @@ from gateway.policy.language.expression import (
     Sum,
     Values,
 )
+from gateway.policy.language.flow import LEVELS
+from gateway.policy.language.flow_facts import ARGUMENT_FACTS, RUN_FACTS, is_level
 from gateway.policy.language.functions import FUNCTIONS
 from gateway.policy.language.syntax import Mistake, described, dotted, lexical_mistakes, syntax_tree
 from gateway.policy.problem import suggest
@@ -51,13 +54,16 @@ _OPERATORS: dict[type[ast.cmpop], Operator] = {
     ast.IsNot: "is not",
 }
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
-_ROOTS = ("args", "person", "agent", "tenant", "now", "lists")
+_ROOTS = ("args", "person", "agent", "tenant", "now", "lists", "run")
 _ORDERINGS = frozenset({"<", "<=", ">", ">="})
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _HISTORY = {
     "calls": ("a text, such as `calls('email_*')`", 1),
     "total": ("two texts, such as `total('crm_issue_refund', 'amount')`", 2),
 }
+_RUN_NAMES = ", ".join(f"`run.{name}`" for name in RUN_FACTS)
+_SUCH_AS = dict.fromkeys(ARGUMENT_FACTS, "args.to") | {"confidentiality": "args.body"}
+_CALLABLE = (*FUNCTIONS, *_HISTORY, *ARGUMENT_FACTS)
 
 
 def parse(text: str, lists: Lists = NO_LISTS) -> tuple[Node | None, list[Mistake]]:
@@ -183,12 +189,22 @@ class _Reader:
         if not isinstance(tree.func, ast.Name):
             return self.refuse(at, "only the documented functions can be called, such as `domain(args.to)`")
         name = tree.func.id
-        if name not in FUNCTIONS and name not in _HISTORY:
-            return self.refuse(at, f"unknown function `{name}`{suggest(name, [*FUNCTIONS, *_HISTORY])}")
+        if name not in _CALLABLE:
+            return self.refuse(at, f"unknown function `{name}`{suggest(name, _CALLABLE)}")
         if tree.keywords or any(isinstance(argument, ast.Starred) for argument in tree.args):
             return self.refuse(at, f"`{name}` takes its arguments by position only")
         arguments = self.read_all(tree.args, depth)
+        if name in ARGUMENT_FACTS:
+            return self.flowing(name, arguments, at)
         return self.earlier(name, arguments, at) if name in _HISTORY else Call(name, arguments, at)
+
+    def flowing(self, name: str, arguments: Sequence[Node], at: int) -> Node:
+        match arguments:
+            case [Field(path=(argument,))]:
+                return FlowFact(name, argument, at)
+            case [Field(path=(argument, *_))]:
+                return self.refuse(at, f"`{name}` looks at a whole argument: write `{name}(args.{argument})`")
+        return self.refuse(at, f"`{name}` needs one argument of the call, such as `{name}({_SUCH_AS[name]})`")
 
     def earlier(self, name: str, arguments: Sequence[Node], at: int) -> Node:
         needs, count = _HISTORY[name]
@@ -209,6 +225,8 @@ class _Reader:
                 return Now(part, at)
             case ["lists", name]:
                 return self.named_list(name, at)
+            case ["run", name] if name in RUN_FACTS:
+                return FlowFact(name, None, at)
             case ["args", _, *_] as parts:
                 return Field(tuple(parts[1:]), at)
             case [root, *_] if not root.isascii():
@@ -224,8 +242,13 @@ class _Reader:
 
 
 def _compare(operands: tuple[Node, ...], operators: tuple[Operator, ...], at: int) -> Compare:
-    """A comparison. Texts have no order: a text `'2026-12-24'` that is ordered, or compared with today, is a date."""
-    if not _ORDERINGS.isdisjoint(operators) or Now("date", at) in operands:
+    """A comparison. Texts have no order: a text `'2026-12-24'` that is ordered, or compared with today, is a date.
+
+    So is a text that is compared with a level of confidentiality a level.
+    """
+    if any(map(is_level, operands)):
+        operands = tuple(map(_levelled, operands))
+    elif not _ORDERINGS.isdisjoint(operators) or Now("date", at) in operands:
         operands = tuple(map(_dated, operands))
     return Compare(operands, operators, at)
 
@@ -243,10 +266,25 @@ def _dated(node: Node) -> Node:
     return node
 
 
+def _levelled(node: Node) -> Node:
+    match node:
+        case Constant(value=str(word)) if word in LEVELS:
+            return replace(node, value=LEVELS[word])
+        case Values(items=items):
+            return replace(
+                node, items=tuple(replace(item, value=LEVELS.get(str(item.value), item.value)) for item in items)
+            )
+    return node
+
+
 def _misnamed(parts: list[str]) -> str:
     match parts:
         case []:
-            return "a field can only be read from `args`, `person`, `agent`, `now` or `lists`"
+            return "a field can only be read from `args`, `person`, `agent`, `now`, `lists` or `run`"
+        case ["run", name, *_]:
+            return f"unknown name `run.{name}`{suggest(name, RUN_FACTS, 'run.') or f': it is one of {_RUN_NAMES}'}"
+        case ["run"]:
+            return "`run` needs a name, such as `run.saw_untrusted`"
         case ["args"]:
             return "`args` needs a field, such as `args.amount`"
         case ["lists", *_]:

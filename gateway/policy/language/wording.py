@@ -11,6 +11,7 @@ from gateway.policy.language.expression import (
     Earlier,
     Fact,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -18,11 +19,12 @@ from gateway.policy.language.expression import (
     Sum,
     Values,
 )
+from gateway.policy.language.flow import Level
 
 _LONGEST = 80
 
 
-def written(node: Node) -> str:
+def written(node: Node) -> str:  # noqa: C901 - one case for each kind of node
     """A condition, or a part of one, as it would be written in `rules.csv`: reading it again gives an equal tree."""
     match node:
         case Constant(value=value):
@@ -39,6 +41,10 @@ def written(node: Node) -> str:
             return f"calls({tools!r})"
         case Earlier(tools=tools, argument=argument):
             return f"total({tools!r}, {argument!r})"
+        case FlowFact(name=name, argument=None):
+            return f"run.{name}"
+        case FlowFact(name=name, argument=argument):
+            return f"{name}(args.{argument})"
         case Sum(operands=operands):
             return " + ".join(map(written, operands))
         case Call(function=function, arguments=arguments):
@@ -66,6 +72,8 @@ def literal(value: object) -> str:
         return f"{value:f}"
     if isinstance(value, date):
         return repr(value.isoformat())
+    if isinstance(value, Level):
+        return repr(value.word)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(literal, value))}]"
     return repr(value)

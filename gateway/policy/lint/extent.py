@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from gateway.policy.language.check import type_of
 from gateway.policy.language.expression import Call, Constant, Earlier, Node, Operator, Scalar, Sum
+from gateway.policy.language.flow import Level
 from gateway.policy.language.kinds import Kind, Type
 
 _MAX_CANDIDATES = 400
@@ -113,6 +114,8 @@ def _of_type(found: Type) -> Extent:
     missing = (None,) if found.optional else ()
     if found.kind is Kind.BOOL:
         return Extent(choices=(True, False, *missing))
+    if found.kind is Kind.LEVEL:
+        return Extent(choices=tuple(Level))
     if found.choices:
         return Extent(choices=(*found.choices, *missing))
     if found.kind is not Kind.NUMBER:

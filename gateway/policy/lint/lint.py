@@ -7,7 +7,7 @@ from connectors.contract import Tool
 from gateway.policy.files import approvers, lists, retention, roles, rules
 from gateway.policy.files.lines import read_lines
 from gateway.policy.judge import Policy
-from gateway.policy.language.kinds import type_of_model
+from gateway.policy.language.kinds import type_of_tool
 from gateway.policy.lint.lint_people import lint_approvers, lint_names, lint_roles
 from gateway.policy.lint.lint_rules import lint_lists, lint_retention, lint_rules, lint_tools
 from gateway.policy.load import policy_from_texts, read_texts
@@ -57,7 +57,7 @@ def lint(policy: Policy, texts: Mapping[str, str], tools: Iterable[Tool]) -> tup
     """
     lines = {name: tuple(read_lines(name, texts.get(name, ""), [])) for name in _ORDER}
     by_id = {line.cells[1].text: line for line in lines[rules.FILE]}
-    types = {tool.name: type_of_model(tool.input) for tool in tools}
+    types = {tool.name: type_of_tool(tool) for tool in tools}
     found = [
         *lint_roles(policy, lines[roles.FILE]),
         *lint_lists(policy, lines[lists.FILE]),

@@ -95,7 +95,10 @@ def never(condition: Cases, arguments: Type, tools: Mapping[str, Type]) -> bool:
 
 
 def always(condition: Cases, node: Node, arguments: Type, tools: Mapping[str, Type]) -> bool:
-    """Whether a condition can be shown to hold of every call of a tool; one that might fail to evaluate does not."""
+    """Whether a condition can be shown to hold of every call of a tool; one that might fail to evaluate does not.
+
+    That the data flow into a call could not be found out is left aside: every condition on it might fail for that.
+    """
     return not _may_fail(node, arguments) and _impossible(condition.false, arguments, tools)
 
 

@@ -3,8 +3,8 @@
 What a rule's condition says about single arguments becomes regions of calls (`outcomes.py`, `regions.py`); the smallest
 box around the calls that are not denied becomes keywords of the schema (`express.py`). Everything errs towards showing:
 a call that the narrowed schema refuses is denied, as long as it is written as the tool's input model writes it (an
-address in lower case, an argument that is None left out). Time and history are never looked at, so that a narrowing
-stays right for as long as the policy does.
+address in lower case, an argument that is None left out). Time, history and data flow are never looked at, so that a
+narrowing stays right for as long as the policy does.
 """
 
 from collections import defaultdict

@@ -15,6 +15,7 @@ from gateway.policy.language.expression import (
     Earlier,
     Fact,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -68,7 +69,7 @@ def needs_caller(node: Node) -> bool:
     """Whether who calls is compared with an argument or the like, which no single look can tell."""
     for part in parts(node):
         if isinstance(part, (Compare, Call, Sum)):
-            inside = [each for each in parts(part) if isinstance(each, (Fact, Field, Now, Earlier))]
+            inside = [each for each in parts(part) if isinstance(each, (Fact, Field, Now, Earlier, FlowFact))]
             if len(inside) > 1 and any(isinstance(each, Fact) for each in inside):
                 return True
     return False
@@ -102,7 +103,7 @@ def _is_open(node: Node) -> bool:
     """Whether the outcome depends on the call."""
     if isinstance(node, (Field, Constant, Values)):
         return isinstance(node, Field)
-    return any(isinstance(part, (Field, Now, Earlier)) for part in parts(node))
+    return any(isinstance(part, (Field, Now, Earlier, FlowFact)) for part in parts(node))
 
 
 def _settled(node: Node) -> bool | None:
@@ -164,6 +165,8 @@ class _Reader:
                 return self.look(node, "value", HOLDS)
             case Call():
                 return self.call(node)
+            case FlowFact():
+                return self.unknown(node)
             case _:
                 return BROKEN
 

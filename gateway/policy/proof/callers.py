@@ -19,6 +19,7 @@ from gateway.policy.language.expression import (
     Fact,
     FactName,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -152,7 +153,7 @@ def callers(policies: Sequence[Policy], conditions: Iterable[Node], named: Itera
 def facts_beyond_themselves(atom: Node) -> frozenset[FactName]:
     """The facts that a part of a condition compares with anything that is not written out in it."""
     facts = frozenset(part.name for part in parts(atom) if isinstance(part, Fact))
-    is_closed = not any(isinstance(part, (Field, Now, Earlier)) for part in parts(atom))
+    is_closed = not any(isinstance(part, (Field, Now, Earlier, FlowFact)) for part in parts(atom))
     return frozenset() if is_closed and len(facts) == 1 else facts
 
 

@@ -1,17 +1,19 @@
 """Calls made of what the solver found, as a person would make them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import z3
 from pydantic import BaseModel, ValidationError
 
-from connectors.contract import Tool
+from connectors.contract import Confidentiality, Tool
 from gateway.policy.language.expression import FactName
+from gateway.policy.language.flow import Flow, Integrity, Origin
 from gateway.policy.language.history import History
 from gateway.policy.language.kinds import Kind, Type
 from gateway.policy.proof.callers import Caller
@@ -30,11 +32,12 @@ from gateway.policy.proof.texts import Outside
 from gateway.principal import Principal
 
 _MOST_EARLIER_CALLS = 100_000
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One call: who, what, when, and what the run was allowed before.
+    """One call: who, what, when, what the run was allowed before, and the data flow as far as rules ask about it.
 
     `args` is JSON data as a caller would send it, `values` what the tool's input makes of it.
     """
@@ -45,6 +48,7 @@ class Example:
     values: Mapping[str, object]
     now: datetime
     history: History
+    flow: Flow
 
 
 def read_example(tool: Tool, symbols: Symbols, caller: Caller, model: Formula) -> Example:
@@ -64,7 +68,7 @@ def read_example(tool: Tool, symbols: Symbols, caller: Caller, model: Formula) -
         principal = caller.principal({fact: reader.stranger(fact) for fact in caller.unlisted})
     except ValueError as error:
         raise Outside(f"the example's caller is none: {error}") from None
-    return Example(principal, tool.name, args, values, reader.now(), reader.history())
+    return Example(principal, tool.name, args, values, reader.now(), reader.history(), reader.flow())
 
 
 class _Reader:
@@ -111,8 +115,34 @@ class _Reader:
                     calls[tool][-1][argument] = self._asked("total", tool, argument)
         return History(calls)
 
+    def flow(self) -> Flow:
+        """The data flow; what nobody asked about is as in a run that has seen nothing."""
+        return Flow(
+            origins={name: _nth(Origin, place) for name, place in self._flow_of_arguments("origin")},
+            confidentiality={
+                name: _nth(Confidentiality, rank) for name, rank in self._flow_of_arguments("confidentiality")
+            },
+            audience={name: _nth(Confidentiality, rank) for name, rank in self._flow_of_arguments("audience")},
+            first_time={
+                key[2]: self._is_true(*key) for key in self._symbols.variables if key[:2] == ("flow", "first_time")
+            },
+            integrity=_nth(Integrity, self._asked("flow", "integrity")),
+            seen=_nth(Confidentiality, self._asked("flow", "confidentiality")),
+            has_grant=self._is_true("flow", "has_grant"),
+            is_intended=self._is_true("flow", "is_intended"),
+            denials=int(self._asked("flow", "denials") or 0),
+            records=int(self._asked("flow", "records") or 0),
+            recent_calls=int(self._asked("flow", "recent_calls") or 0),
+        )
+
+    def _flow_of_arguments(self, name: str) -> Iterator[tuple[str, Decimal | None]]:
+        keys = (key for key in self._symbols.variables if key[:2] == ("flow", name) and len(key) == 3)
+        yield from ((key[2], self._asked(*key)) for key in keys)
+
     def _is_looked_at(self, path: Path) -> bool:
-        looked_at = [*self._symbols.chosen, *(key[1:] for key in self._symbols.variables if key[0] in _OF_ARGUMENTS)]
+        keys = self._symbols.variables
+        looked_at = [*self._symbols.chosen, *(key[1:] for key in keys if key[0] in _OF_ARGUMENTS)]
+        looked_at += [key[2:] for key in keys if key[0] == "flow" and len(key) == 3]
         return any(other[: len(path)] == path for other in looked_at)
 
     def _asked(self, *key: str) -> Decimal | None:
@@ -162,6 +192,10 @@ class _Reader:
         kinds = [each.text for each, picked in self._symbols.chosen.get(path, ()) if self._is_picked(picked)]
         kinds = kinds or [_sample(item)] * (many > 0)
         return kinds + kinds[:1] * (many - len(kinds))
+
+
+def _nth(words: type[_Word], place: Decimal | None) -> _Word:
+    return list(words)[int(place or 0)]
 
 
 _OF_ARGUMENTS = frozenset({"absent", "flag", "number", "day", "length"})

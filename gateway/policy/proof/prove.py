@@ -132,7 +132,7 @@ class _Prover:
         policy = self._policies[0]
 
         def confirm(call: Example) -> CounterExample | None:
-            decision = policy.decide(call.principal, call.tool, call.values, call.now, call.history)
+            decision = policy.decide(call.principal, call.tool, call.values, call.now, call.history, call.flow)
             is_meant = meant is None or _is_true(meant, call)
             return CounterExample(call, decision) if is_meant and decision.verdict in invariant.forbidden else None
 
@@ -152,8 +152,8 @@ class _Prover:
         old, new = self._policies
 
         def confirm(call: Example) -> CounterExample | None:
-            before = old.decide(call.principal, call.tool, call.values, call.now, call.history)
-            after = new.decide(call.principal, call.tool, call.values, call.now, call.history)
+            before = old.decide(call.principal, call.tool, call.values, call.now, call.history, call.flow)
+            after = new.decide(call.principal, call.tool, call.values, call.now, call.history, call.flow)
             return CounterExample(call, after, before) if after.verdict.strictness < before.verdict.strictness else None
 
         def ask(_: World, says: Sequence[Says]) -> Formula:
@@ -254,6 +254,8 @@ def _by_tool(policy: Policy, tools: Iterable[str]) -> Mapping[str, _AboutTool]:
 def _is_true(condition: Test, call: Example) -> bool:
     who = call.principal
     try:
-        return condition(Facts(call.values, who.person, who.agent, who.tenant, call.now, call.history)) is True
+        return (
+            condition(Facts(call.values, who.person, who.agent, who.tenant, call.now, call.history, call.flow)) is True
+        )
     except Exception:  # noqa: BLE001 - a call for which it cannot be evaluated is not meant
         return False

@@ -13,13 +13,15 @@ from typing import TypeAlias
 import z3
 
 from connectors.contract import Tool
-from gateway.policy.language.expression import ClockPart, FactName
-from gateway.policy.language.kinds import Kind, Type, type_of_model
+from gateway.policy.language.expression import ClockPart, FactName, FlowFact
+from gateway.policy.language.flow import Integrity, Level
+from gateway.policy.language.flow_facts import ARGUMENT_FACTS, type_of_flow
+from gateway.policy.language.kinds import Kind, Type, type_of_tool
 from gateway.policy.language.patterns import covers
 from gateway.policy.proof.declared import Bounds, bounds_of_length, bounds_of_number, form_of_text
 from gateway.policy.proof.formulas import Formula, any_of
 from gateway.policy.proof.text_classes import TextClass, classes
-from gateway.policy.proof.texts import ADDRESS, ANY, NAME, NOT_EMPTY, AnyLook, Form, Outside
+from gateway.policy.proof.texts import ADDRESS, ANY, NAME, NOT_EMPTY, AnyLook, Form, Look, Outside
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -51,8 +53,8 @@ class Symbols:
 
     def __init__(self, tool: Tool, tools: Sequence[Tool], listed: Mapping[FactName, frozenset[str]]) -> None:
         self._listed = {stranger(name): ids for name, ids in listed.items()}
-        self._type = type_of_model(tool.input)
-        self._tools = {each.name: type_of_model(each.input) for each in tools}
+        self._type = type_of_tool(tool)
+        self._tools = {each.name: type_of_tool(each) for each in tools}
         self._looks: dict[Path, dict[AnyLook, Formula]] = {}
         self._bounds: list[Formula] = []
         self.variables: dict[tuple[str, ...], Formula] = {}
@@ -129,6 +131,46 @@ class Symbols:
             self._bounds.append(z3.Implies(count == 0, found == 0))
         return found
 
+    def flow(self, fact: FlowFact) -> Formula:
+        """What is known of the data flow: the same fact of the same argument is one unknown.
+
+        A text is its place among the choices, a level its rank.
+        """
+        match fact:
+            case FlowFact(name="saw_untrusted", argument=None):
+                return self.flow(FlowFact("integrity", None, 0)) != list(Integrity).index(Integrity.ORGANISATION)
+            case FlowFact(name="saw_private", argument=None):
+                return self.flow(FlowFact("confidentiality", None, 0)) >= Level.CUSTOMER
+            case FlowFact(name=name, argument=str(argument)):
+                return self._flow_of_argument(fact, name, argument)
+        return self._flow_value(fact, fact.name)
+
+    def _flow_of_argument(self, fact: FlowFact, name: str, argument: str) -> Formula:
+        """An argument that carries nothing has the answer that troubles nobody."""
+        is_new = ("flow", name, argument) not in self.variables
+        value = self._flow_value(fact, name, argument)
+        if is_new:
+            without, choices = ARGUMENT_FACTS[name].without, type_of_flow(fact).choices
+            settled = choices.index(without) if isinstance(without, str) else without
+            self._bounds.append(z3.Implies(self._carries_nothing((argument,)), value == settled))
+        return value
+
+    def _flow_value(self, fact: FlowFact, *key: str) -> Formula:
+        found = type_of_flow(fact)
+        if found.kind is Kind.BOOL:
+            return self._bool("flow", *key)
+        choices = len(Level) if found.kind is Kind.LEVEL else len(found.choices)
+        most = Decimal(choices - 1) if choices else None
+        return self._value(Bounds(Decimal(0), at_most=most), 0, "flow", *key)
+
+    def _carries_nothing(self, path: Path) -> Formula:
+        match self.type_at(path).kind:
+            case Kind.TEXT:
+                return any_of(self.absent(path), self.text(path, Look("itself", ("",))))
+            case Kind.LIST:
+                return any_of(self.absent(path), self.length(path) == 0)
+        return self.absent(path)
+
     def constraints(self) -> list[Formula]:
         """What is known of the unknowns. To be asked when nothing more will be asked for."""
         found: list[Formula] = []
@@ -144,6 +186,11 @@ class Symbols:
             for look, variable in looks.items():
                 found.append(variable == any_of(*[picked for each, picked in chosen if look in each.holds]))
         return [*self._bounds, *found]
+
+    def clean(self) -> list[Formula]:
+        """What makes the data flow an ordinary one: a run that has seen nothing, values from the request."""
+        flows = (variable for (kind, *_), variable in self.variables.items() if kind == "flow")
+        return [z3.Not(variable) if z3.is_bool(variable) else variable == 0 for variable in flows]
 
     def preferred(self) -> list[Formula]:
         """What makes a call an ordinary one: whole amounts, short lists, noon of a working day, a run that begins."""

@@ -69,7 +69,15 @@ class Flag:
     absent: Formula
 
 
-Term: TypeAlias = Known | Text | Items | Characters | Number | Flag
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """One of a few texts, by its place among them."""
+
+    place: Formula
+    choices: tuple[str, ...]
+
+
+Term: TypeAlias = Known | Text | Items | Characters | Number | Flag | Picked
 _ORDERINGS: Mapping[str, Callable[[Formula, Formula], Formula]] = {
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
@@ -186,6 +194,18 @@ def _same(symbols: Symbols, left: Term, right: Term) -> Formula:
                 all_of(left.absent, right.absent),
                 all_of(negated(any_of(left.absent, right.absent)), left.holds == right.holds),
             )
+        case (Picked() as picked, Known(value=str(value))) | (Known(value=str(value)), Picked() as picked):
+            return picked.place == picked.choices.index(value) if value in picked.choices else FALSE
+        case (Picked(), Picked()):
+            return any_of(
+                *[
+                    all_of(left.place == place, right.place == right.choices.index(choice))
+                    for place, choice in enumerate(left.choices)
+                    if choice in right.choices
+                ]
+            )
+        case (Picked(), _) | (_, Picked()):
+            raise Outside("a text that depends on the call is compared with where a value comes from")
         case (Characters(), _) | (_, Characters()):
             return _count(symbols, "==", left, right)
         case (Text(), Text()) if left == right:

@@ -18,6 +18,7 @@ from gateway.policy.language.expression import (
     Fact,
     FactName,
     Field,
+    FlowFact,
     Logic,
     Node,
     Not,
@@ -26,6 +27,7 @@ from gateway.policy.language.expression import (
     Sum,
     Values,
 )
+from gateway.policy.language.flow_facts import type_of_flow
 from gateway.policy.language.functions import FUNCTIONS
 from gateway.policy.language.kinds import Kind
 from gateway.policy.proof.callers import facts_beyond_themselves
@@ -37,6 +39,7 @@ from gateway.policy.proof.terms import (
     Items,
     Known,
     Number,
+    Picked,
     Term,
     Text,
     Truth,
@@ -116,7 +119,7 @@ class Translation:
             reached = holds = all_of(holds, found.holds)
         return Truth(holds, breaks)
 
-    def _term(self, node: Node) -> tuple[Term, Formula]:
+    def _term(self, node: Node) -> tuple[Term, Formula]:  # noqa: C901 - one case for each kind of node
         """The value of a part, and when it has none."""
         match node:
             case Constant(value=value):
@@ -133,6 +136,8 @@ class Translation:
                 return Number(self._symbols.calls(tools)), FALSE
             case Earlier(tools=tool, argument=str(argument)):
                 return Number(self._symbols.total(tool, argument)), FALSE
+            case FlowFact():
+                return self._flow(node), FALSE
             case Sum(operands=operands):
                 return self._sum(operands)
             case Call(function="lower" | "domain" | "len"):
@@ -154,6 +159,12 @@ class Translation:
             case Kind.BOOL:
                 return Flag(self._symbols.flag(path), absent), inside
         raise Outside(f"`args.{'.'.join(path)}` is {found.kind}")
+
+    def _flow(self, node: FlowFact) -> Term:
+        value, found = self._symbols.flow(node), type_of_flow(node)
+        if found.kind is Kind.BOOL:
+            return Flag(value, FALSE)
+        return Picked(value, found.choices) if found.choices else Number(value)
 
     def _sum(self, operands: Sequence[Node]) -> tuple[Term, Formula]:
         values, breaks = [], []

@@ -85,7 +85,7 @@ class World:
         self._solver = z3.Solver()
         self._solver.set("timeout", milliseconds)
         self._solver.add(*self._symbols.constraints())
-        self._preferred = self._symbols.preferred()
+        self._preferred, self._clean = self._symbols.preferred(), self._symbols.clean()
         self._parties: dict[Spoken, Says] = {}
 
     def holds(self, condition: Node | None) -> Formula:
@@ -155,7 +155,10 @@ class World:
     def _ordinary_model(self) -> Formula:
         """An ordinary call if there is one, else the one that was found."""
         found = self._solver.model()
-        return self._solver.model() if self._solver.check(*self._preferred) == z3.sat else found
+        for preferred in dict.fromkeys(((*self._preferred, *self._clean), (*self._preferred,), (*self._clean,))):
+            if preferred and self._solver.check(*preferred) == z3.sat:
+                return self._solver.model()
+        return found
 
     def _gave_up(self) -> str:
         return f"the solver gave up: {self._solver.reason_unknown()}"

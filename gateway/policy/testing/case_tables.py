@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from connectors.contract import Tool
+from gateway.policy.language.flow_written import flow_keys
 from gateway.policy.problem import Problem, suggest
 from gateway.policy.testing.yaml_file import Document, Path
 
-_ARGS = "args."
+_ARGS, _FLOW = "args.", "flow."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def rows(
 
     Args:
         written: The case.
-        known: What may be a column, besides `args.…`.
+        known: What may be a column, besides `args.…` and `flow.…`.
         tools: All tools by name.
         problems: Where every mistake is added.
     """
@@ -76,13 +77,21 @@ def _wrong_columns(
 ) -> Iterator[Problem]:
     tool = tools.get(str(written.data.get("tool")))
     for position, column in enumerate(columns):
-        name = column.removeprefix(_ARGS)
-        names = known if name == column else tool.input.model_fields if tool else [name]
+        prefix = next((each for each in (_ARGS, _FLOW) if column.startswith(each)), "")
+        name = column.removeprefix(prefix)
+        names = _names(prefix, tool, name) if prefix else known
         if column in columns[:position]:
             yield written.problem(("columns", position), f"column `{column}` is already there")
         elif name not in names:
-            near = suggest(name, names, prefix=column.removesuffix(name))
+            near = suggest(name, names, prefix=prefix)
             yield written.problem(("columns", position), f"unknown column `{column}`{near}")
+
+
+def _names(prefix: str, tool: Tool | None, name: str) -> Collection[str]:
+    """What may follow a prefix; anything as long as the tool is not known."""
+    if tool is None:
+        return (name,)
+    return flow_keys(tool) if prefix == _FLOW else tool.input.model_fields
 
 
 def _row(table: Written, columns: list[str], values: list[Any], path: Path) -> Written:
@@ -90,10 +99,20 @@ def _row(table: Written, columns: list[str], values: list[Any], path: Path) -> W
     data = {name: value for name, value in table.data.items() if name not in ("columns", "rows")}
     origins: dict[Path, Path] = {(name,): (*table.path, name) for name in data}
     for position, (column, value) in enumerate(zip(columns, values, strict=True)):
-        name = column.removeprefix(_ARGS)
-        if name == column:
-            data[name] = value
-        else:
-            data["args"] = {**data.get("args", {}), name: value}
-        origins[(name,) if name == column else ("args", name)] = (*path, position)
+        keys = _place(column)
+        data = _with(data, keys, value)
+        origins[keys] = (*path, position)
     return Written(table.document, path, data, origins)
+
+
+def _place(column: str) -> tuple[str, ...]:
+    """Where a column's values stand in a case."""
+    if column.startswith(_FLOW):
+        return tuple(column.split("."))
+    return ("args", column.removeprefix(_ARGS)) if column.startswith(_ARGS) else (column,)
+
+
+def _with(data: Mapping[str, Any], keys: tuple[str, ...], value: object) -> dict[str, Any]:
+    name, *rest = keys
+    inside = data.get(name)
+    return {**data, name: _with(inside if isinstance(inside, Mapping) else {}, tuple(rest), value) if rest else value}

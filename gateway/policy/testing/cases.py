@@ -15,6 +15,8 @@ from gateway.catalog import InvalidArguments, validate
 from gateway.policy.decision import Verdict
 from gateway.policy.files.lines import read_text
 from gateway.policy.language import patterns
+from gateway.policy.language.flow import Flow
+from gateway.policy.language.flow_written import assumed, read_flow
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.wording import shortened
 from gateway.policy.problem import PolicyError, Problem, suggest
@@ -42,6 +44,7 @@ class Case:
         tool: The tool's name.
         args: The tool's validated input as Python values.
         history: What the run was allowed before.
+        flow: What is known of the data that flow into the call.
         expect: The verdict.
         rules: The ids of the rules that make it, in the order of the file; None when any may.
     """
@@ -54,6 +57,7 @@ class Case:
     tool: str
     args: Mapping[str, object]
     history: History
+    flow: Flow
     expect: Verdict
     rules: tuple[str, ...] | None
 
@@ -93,6 +97,7 @@ class _Entry(_Strict):
     tool: str = ""
     args: dict[str, Any] = {}
     history: list[_Earlier] = []
+    flow: dict[str, Any] = {}
     expect: str = ""
     rules: str | None = None
     visible: list[str] = []
@@ -221,7 +226,14 @@ class _FileReader:
             return parse_time(_USUAL_TIME)
 
     def sight(self, written: Written, entry: _Entry, principal: Principal, now: datetime) -> Sight:
-        if not (entry.visible or entry.hidden) or entry.args or entry.expect or entry.rules or entry.history:
+        if (
+            not (entry.visible or entry.hidden)
+            or entry.args
+            or entry.expect
+            or entry.rules
+            or entry.history
+            or entry.flow
+        ):
             self.refuse(written, (), "a case needs `who`, `tool` and `expect`, or `who` and `visible` or `hidden`")
         for side in ("visible", "hidden"):
             for position, pattern in enumerate(getattr(entry, side)):
@@ -256,9 +268,18 @@ class _FileReader:
             entry.tool,
             called,
             earlier,
+            self.flow(written, entry, called),
             Verdict(entry.expect),
             ids,
         )
+
+    def flow(self, written: Written, entry: _Entry, args: Mapping[str, object]) -> Flow:
+        """What is said of the data flow, over that of a run that has seen nothing."""
+        tool = self.tools.get(entry.tool)
+        flow, mistakes = read_flow(entry.flow, tool)
+        for path, message in mistakes:
+            self.refuse(written, ("flow", *path), message)
+        return assumed(flow, tool, args) if tool else flow
 
     def args(self, written: Written, path: Path, tool: str, given: Mapping[str, Any]) -> Mapping[str, object]:
         """The file's defaults for the tool and over them what is given, as the tool reads it."""

@@ -73,7 +73,7 @@ def run_cases(policy: Policy, cases: Iterable[AnyCase]) -> Report:
 
 
 def _call(policy: Policy, case: Case) -> Trial:
-    explanation = explain(policy, case.principal, case.tool, case.args, case.now, case.history)
+    explanation = explain(policy, case.principal, case.tool, case.args, case.now, case.history, case.flow)
     decision = explanation.decision
     if case.rules is None:
         return Trial(case, case.expect.value, decision.verdict.value, explanation)
