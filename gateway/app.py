@@ -10,9 +10,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import TOOLS, embedded
 from gateway.approvals.book import ApprovalBook
+from gateway.canonical import keyed_hash
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.doubts import Doubts
+from gateway.flow.ledger import Ledger
+from gateway.flow.runs import Runs
+from gateway.flow.seen import Seen
 from gateway.gateway import Gateway
 from gateway.held import HeldRequests, Patience
 from gateway.home import make_home, utc_now
@@ -32,6 +36,7 @@ from gateway.settled import SettledAnswers
 from gateway.slots import Slots
 
 _HELD_POLL_SECONDS = 0.5
+_MOST_RUNS = 200
 
 
 def journal_sealer(settings: Settings, database: Database) -> Sealer:
@@ -104,6 +109,11 @@ def _run_history(settings: Settings, database: Database) -> RunHistory:
     return RunHistory(database, timedelta(seconds=settings.run_window))
 
 
+def _runs(settings: Settings, database: Database, secret: bytes) -> Runs:
+    key = keyed_hash("what runs have seen", secret)[:32].encode()
+    return Runs(Ledger(database), lambda: Seen(key), timedelta(seconds=settings.run_window), _MOST_RUNS)
+
+
 def _approval_book(
     settings: Settings, journal: Journal, database: Database, catalog: Catalog, history: RunHistory, secret: bytes
 ) -> ApprovalBook:
@@ -151,6 +161,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             approvals=approvals,
             settled=SettledAnswers(database),
             history=history,
+            runs=_runs(settings, database, secret),
             back_ends=embedded(company, settings.outbox),
             slots=slots,
             metrics=metrics,

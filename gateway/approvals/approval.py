@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from connectors.contract import Tool
 from gateway.canonical import keyed_hash, keyed_name
 from gateway.journal import Entry, Kind
-from gateway.policy.language.flow import UNTOUCHED, Flow, flow_from
+from gateway.policy.language.flow import UNTOUCHED, Flow
+from gateway.policy.language.flow_written import flow_from
 from gateway.principal import Principal
 
 _PREFIX = "apr_"

@@ -1,0 +1,125 @@
+"""Gateways whose policy speaks of data flow, on real embedded back ends."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import pytest
+
+from connectors.contract import CallContext
+from connectors.crm.tools import SearchContacts
+from connectors.records import CommentRecord, ContactRecord, MessageRecord, TicketRecord
+from connectors.registry import EmbeddedBackEnds
+from connectors.ticketing.tools import SearchTickets
+from gateway.answer import Answer
+from gateway.app import open_gateway
+from gateway.call import call_tool
+from gateway.gateway import Gateway, ToolCall
+from gateway.principal import Principal, parse_principal
+from gateway.settings import SHIPPED_POLICIES, Settings
+
+VOUCHED = "['request', 'organisation']"
+RULES = f"""\
+p, A1, role:worker, *, , allow, anything
+p, F1, role:worker, email_send_message, "origin(args.to) not in {VOUCHED}", ask, nobody vouches for the recipient
+p, F2, role:worker, email_send_message, "origin(args.body) == 'outsider'", ask, outsiders wrote it
+p, F3, role:worker, email_send_message, "confidentiality(args.body) > audience(args.to)", ask, not for their eyes
+p, F4, role:worker, crm_issue_refund, "origin(args.order_id) == 'outsider'", deny, an outsider named the order
+"""
+ROLES = """\
+g, agent:one, role:worker, *
+g, agent:two, role:worker, *
+g, person:ana@larkspur.example, role:lead, *
+"""
+APPROVERS = "approver, role:lead, *, *\n"
+SUPPORT = "support@larkspur.example"
+LISTS = "list, company, larkspur.example\n"
+
+OpenFlow = Callable[..., AbstractAsyncContextManager["Calls"]]
+
+
+class Calls:
+    """Makes calls to a gateway, as one agent unless told otherwise."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def __call__(
+        self, tool: str, *, who: str = "agent:one", tenant: str = "larkspur", **arguments: Any
+    ) -> Answer[Any]:
+        principal = parse_principal(who, tenant)
+        return await call_tool(self.gateway, ToolCall(principal, tool, arguments))
+
+    async def ok(self, tool: str, **arguments: Any) -> Any:
+        answer = await self(tool, **arguments)
+        assert answer.status == "ok", answer
+        return answer.result
+
+    async def contact(self, email: str, name: str = "Lena") -> str:
+        """A contact that the organisation has on record."""
+        now = self.gateway.now()
+        record = ContactRecord(source_id=email, name=name, email=email, created_at=now, updated_at=now)
+        await self._back_ends.crm.load("larkspur", [record])
+        found = await self._back_ends.crm.crm_search_contacts(self._staff(), SearchContacts(email=email))
+        return found.contacts[0].id
+
+    async def ticket(self, body: str, requester: str = "mallory@evil.example") -> str:
+        """A ticket that an outsider wrote."""
+        now, name = self.gateway.now(), token_hex(8)
+        comments = [CommentRecord(author="M", body=body, at=now)]
+        times = {"created_at": now, "updated_at": now}
+        record = TicketRecord(source_id=name, subject="Help", requester_email=requester, comments=comments, **times)
+        await self._back_ends.ticket.load("larkspur", [record])
+        found = await self._back_ends.ticket.ticket_search_tickets(self._staff(), SearchTickets(query=body))
+        return found.tickets[0].id
+
+    async def reads(self, body: str, **arguments: Any) -> None:
+        """Let the agent read what an outsider wrote."""
+        await self.ok("ticket_get_ticket", ticket_id=await self.ticket(body, **arguments))
+
+    async def open_mailbox(self) -> None:
+        raw = b"From: a@larkspur.example\r\nTo: b@larkspur.example\r\nMessage-ID: <1@larkspur.example>\r\n\r\nHello"
+        await self._back_ends.email.load("larkspur", [MessageRecord(source_id="1", mailbox=SUPPORT, raw=raw)])
+
+    @property
+    def _back_ends(self) -> EmbeddedBackEnds:
+        back_ends = self.gateway.back_ends
+        assert isinstance(back_ends, EmbeddedBackEnds)
+        return back_ends
+
+    def _staff(self) -> CallContext:
+        return CallContext("larkspur", "system", token_hex(8), self.gateway.now())
+
+    async def mail(self, to: str, body: str = "We will call you.", **arguments: Any) -> Answer[Any]:
+        return await self("email_send_message", mailbox=SUPPORT, to=[to], subject="Re", body=body, **arguments)
+
+    async def approve(self, answer: Answer[Any]) -> None:
+        assert answer.approval
+        ana = Principal("larkspur", person="ana@larkspur.example")
+        gateway = self.gateway
+        await gateway.approvals.answer(answer.approval.id, ana, gateway.policy.current, True, "", gateway.now())
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
+    for name, text in (("roles", ROLES), ("rules", RULES), ("approvers", APPROVERS), ("lists", LISTS)):
+        (folder / f"{name}.csv").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def opened(tmp_path: Path, policies: Path, database_url: str) -> OpenFlow:
+    @asynccontextmanager
+    async def open_(**given: Any) -> AsyncIterator[Calls]:
+        settings = Settings(home=tmp_path / "home", policies=policies, database_url=database_url, **given)
+        async with open_gateway(settings) as gateway:
+            calls = Calls(gateway)
+            await calls.open_mailbox()
+            yield calls
+
+    return open_
