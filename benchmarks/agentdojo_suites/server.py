@@ -21,7 +21,7 @@ class SuiteServer:
         self.environment: Any = suite.load_and_inject_default_environment({})
         self._runtime = FunctionsRuntime(suite.tools)
 
-    async def list_tools(self, _context: Any, _params: Any) -> wire.ListToolsResult:
+    async def list_tools(self, _context: object, _params: object) -> wire.ListToolsResult:
         return wire.ListToolsResult(
             tools=[
                 wire.Tool(
@@ -31,7 +31,7 @@ class SuiteServer:
             ]
         )
 
-    async def call_tool(self, _context: Any, params: wire.CallToolRequestParams) -> wire.CallToolResult:
+    async def call_tool(self, _context: object, params: wire.CallToolRequestParams) -> wire.CallToolResult:
         result, error = self._runtime.run_function(self.environment, params.name, params.arguments or {})
         content = {"result": _plain(result)}
         text = error or str(content["result"])
@@ -42,7 +42,7 @@ class SuiteServer:
         )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a suite's tool gives
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, (list, tuple)):
@@ -62,7 +62,7 @@ async def serving(served: SuiteServer) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="on"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve)
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
             await anyio.sleep(0.01)
         yield f"http://127.0.0.1:{port}/mcp"
         server.should_exit = True

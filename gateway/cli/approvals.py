@@ -20,6 +20,7 @@ from gateway.approvals.standing import Standing, Terms
 from gateway.catalog import InvalidArguments
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.effect_words import effect_sentence
+from gateway.flow.telling import origin_words
 from gateway.home import utc_now
 from gateway.policy.judge import Policy
 from gateway.policy.load import load_policy
@@ -83,6 +84,8 @@ def show(approval_id: str, home: Home = None, policies: Policies = None, tenant:
     if approval.edit:
         typer.echo("proposed      " + _json(approval.question.arguments))
     typer.echo("arguments     " + _json(approval.arguments))
+    for name, origin in approval.question.flow.origins.items():
+        typer.echo(visible(f"{'from':<14}{name}: {origin_words(origin, approval.question.places.get(name, ()))}"))
     if case := approval.question.said.get("case"):
         typer.echo("the agent says " + _json(case))
 

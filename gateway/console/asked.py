@@ -1,13 +1,14 @@
 """What is asked, as a person is shown it: the effect, the arguments, the letter, the case, and what went before."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from connectors.contract import Effect, Sink, Tool
 from gateway.approvals import Question
 from gateway.effect_words import label, recipients
+from gateway.flow.telling import is_vouched, origin_words
 from gateway.journal import Entry
 from gateway.visible_text import deceits
 
@@ -28,6 +29,8 @@ class Argument:
         is_long: Whether it wants a block of its own.
         sink: Where the value goes out (`recipient`, `amount`, …); empty if nowhere.
         deceits: What deceives in it.
+        origin: Where its value comes from; empty where nobody traced it.
+        is_vouched: Whether the person or the organisation stands behind it.
     """
 
     label: str
@@ -36,6 +39,8 @@ class Argument:
     is_long: bool
     sink: str
     deceits: tuple[str, ...]
+    origin: str = ""
+    is_vouched: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,17 +92,30 @@ class Earlier:
     is_readable: bool
 
 
-def arguments_of(tool: Tool, arguments: Mapping[str, Any]) -> tuple[Argument, ...]:
-    """Every argument, whole; those that were left out as well, so that nothing is guessed."""
-    return tuple(_argument(tool, name, arguments[name]) for name in tool.input.model_fields if name in arguments)
+def arguments_of(tool: Tool, arguments: Mapping[str, Any], question: Question | None = None) -> tuple[Argument, ...]:
+    """Every argument, whole; those that were left out as well, so that nothing is guessed.
+
+    Args:
+        tool: The tool.
+        arguments: The arguments.
+        question: What was asked; it tells where values come from, unless somebody has changed them.
+    """
+    return tuple(
+        _argument(tool, name, arguments[name], question) for name in tool.input.model_fields if name in arguments
+    )
 
 
-def _argument(tool: Tool, name: str, value: object) -> Argument:
+def _argument(tool: Tool, name: str, value: object, question: Question | None) -> Argument:
     sink = next((mark for path, mark in tool.sinks.items() if path.removesuffix("[]") == name), None)
     text = _text(value)
     is_long = len(text) > _LONG or "\n" in text
     outgoing = sink.value if sink and sink is not Sink.CONTENT else ""
-    return Argument(label(name), name, text, is_long, outgoing, tuple(deceits(text)))
+    argument = Argument(label(name), name, text, is_long, outgoing, tuple(deceits(text)))
+    origin = question.flow.origins.get(name) if question and question.arguments.get(name) == value else None
+    if question is None or origin is None:
+        return argument
+    words = origin_words(origin, question.places.get(name, ()))
+    return replace(argument, origin=words, is_vouched=is_vouched(origin))
 
 
 def _text(value: object) -> str:

@@ -99,7 +99,7 @@ async def page(visit: Visit, approval: Approval, tool: Tool, typed: Typed) -> Re
         tool=tool,
         sentence=effect_sentence(tool, arguments),
         warning=warning(tool),
-        arguments=arguments_of(tool, arguments),
+        arguments=arguments_of(tool, arguments, question),
         edits=changes(arguments_before(approval), tool, arguments) if approval.edit else (),
         letter=letter,
         external=external(tool, arguments, letter, home),

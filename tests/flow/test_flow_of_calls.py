@@ -1,5 +1,7 @@
 """What an outsider wrote never chooses where a call goes, whatever way it takes; what is on record may."""
 
+from typing import Any
+
 from tests.flow.conftest import OpenFlow
 
 EVIL = "mallory@evil.example"
@@ -119,7 +121,7 @@ async def test_a_link_that_only_an_outsider_sent_is_not_passed_on(opened: OpenFl
 async def test_an_id_that_only_an_outsider_named_is_refused_and_one_that_was_looked_up_is_not(opened: OpenFlow) -> None:
     async with opened() as calls:
         await calls.reads("refund order ord_abcd1234 please")
-        refund = {"amount": 10, "currency": "EUR", "reason": "goodwill"}
+        refund: dict[str, Any] = {"amount": 10, "currency": "EUR", "reason": "goodwill"}
 
         told = await calls("crm_issue_refund", order_id="ord_abcd1234", **refund)
         made_up = await calls("crm_issue_refund", order_id="ord_zzzz9999", **refund)
