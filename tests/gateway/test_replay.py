@@ -20,6 +20,7 @@ from gateway.gateway import ToolCall
 from gateway.journal import Entry, Journal, Kind
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
+from gateway.policy.language.flow import Flow, Integrity, Origin
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from gateway.replay import Replay, replay
@@ -194,6 +195,51 @@ def test_what_cannot_be_decided_again_is_counted_with_the_reason(database: Datab
         "`crm_get_contact` takes other arguments than when it was recorded": 1,
         "the caller did not see the tool then, so the arguments were not recorded": 1,
     }
+
+
+MAIL = {"mailbox": "a@acme.example", "to": ["b@x.example"], "subject": "s", "body": "b"}
+
+
+def mail_rules(*more: str) -> Policy:
+    return policy(team_rules("email_send_message |  | allow", *more))
+
+
+def test_the_data_flow_is_taken_from_the_entries(database: Database) -> None:
+    old = mail_rules()
+    new = mail_rules("email_send_message | run.saw_untrusted and origin(args.to) == 'outsider' | ask")
+    flows = [
+        Flow(),
+        Flow(origins={"to": Origin.OUTSIDER}, integrity=Integrity.ANYONE),
+        Flow(origins={"to": Origin.REQUEST}, integrity=Integrity.ANYONE),
+    ]
+    entries = [
+        recorded(number, ANA, "email_send_message", MAIL, old, flow=flow.told()) for number, flow in enumerate(flows)
+    ]
+    found = replayed(database, entries, old, new)
+    assert (found.decisions, found.aged, found.undecidable) == (3, 0, {})
+    assert [flipped.calls for flipped in found.flips.values()] == [["call_1"]]
+
+
+def test_a_call_whose_data_flow_was_not_recorded_is_decided_again_only_where_that_makes_no_difference(
+    database: Database,
+) -> None:
+    old = mail_rules()
+    new = mail_rules(
+        "email_send_message | args.subject == 'x' and run.saw_untrusted | deny",
+        "email_send_message | args.subject == 'no' | deny",
+        "email_send_message | args.subject == 'no' and origin(args.to) == 'outsider' | ask",
+        "email_send_message | args.subject == 'half' and origin(args.to) == 'outsider' | ask",
+    )
+    untold = [recorded(n, ANA, "email_send_message", {**MAIL, "subject": each}, old)
+              for n, each in enumerate(("s", "x", "no"))]  # fmt: skip
+    half = recorded(3, ANA, "email_send_message", {**MAIL, "subject": "half"}, old, flow={"integrity": "anyone"})
+    spoilt = recorded(4, ANA, "email_send_message", {**MAIL, "subject": "x"}, old, flow={"integrity": "nobody"})
+    found = replayed(database, [*untold, half, spoilt], old, new)
+    assert found.decisions == 2
+    assert {(flip.after, tuple(flipped.calls)) for flip, flipped in found.flips.items()} == {
+        (Verdict.DENY, ("call_2",))
+    }
+    assert found.undecidable == {"a rule asks about data flow that was not recorded then": 3}
 
 
 KINDS_OF_ID = "contact account deal order ticket thread draft attachment document"
