@@ -1,6 +1,7 @@
 """What an operator says of an upstream server, in one TOML file: how to reach it, and what its tools do.
 
-Read strictly: what is unknown, missing or of a wrong type is refused with file, line where it can be found, and a suggestion.
+Read strictly: what is unknown, missing or of a wrong type is refused with file, line where it can be found, and a
+suggestion.
 """
 
 import json
@@ -30,8 +31,8 @@ class _Strict(BaseModel):
 class Argument(_Strict):
     """What one argument is, by its path.
 
-    `sink` says what it lets out; unsaid, a text of anything but a read is `content`. `format` is for addresses of email that
-    the server's schema does not call so.
+    `sink` says what it lets out; unsaid, a text of anything but a read is `content`. `format` is for addresses of email
+    that the server's schema does not call so.
     """
 
     sink: Sink | Literal["none"] | None = None
@@ -92,7 +93,7 @@ class Secret(_Strict):
 
 
 class Stdio(_Strict):
-    """A server that runs as a child process, with nothing of the gateway's environment but the variables named in `env`."""
+    """A server that runs as a child process, with nothing of the gateway's environment but the variables in `env`."""
 
     command: Annotated[str, Field(min_length=1)]
     args: list[str] = []
@@ -224,6 +225,16 @@ def _fields(location: tuple[Any, ...]) -> Iterator[str]:
     """The fields that there are at the place of an unknown one."""
     model: type[BaseModel] = _File
     for part in location[:-1]:
-        inner = {"stdio": Stdio, "http": Http, "text": Result}.get(part)
-        model = inner or {"tools": DeclaredTool, "arguments": Argument, "output": Result, "headers": Secret}.get(part, model)
+        model = _TABLES.get(str(part), model)
     yield from model.model_fields
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "stdio": Stdio,
+    "http": Http,
+    "headers": Secret,
+    "tools": DeclaredTool,
+    "text": Result,
+    "arguments": Argument,
+    "output": Result,
+}

@@ -1,7 +1,7 @@
 """An upstream tool's input model, made of its JSON schema.
 
-What the schema says in common words becomes typed fields, so that policy can judge them; the rest is kept as it is, which
-conditions cannot use. Either way the arguments that go out are checked against the server's own schema as well.
+What the schema says in common words becomes typed fields, so that policy can judge them; the rest is kept as it is,
+which conditions cannot use. Either way the arguments that go out are checked against the server's own schema as well.
 """
 
 import keyword
@@ -22,7 +22,13 @@ _DEEPEST = 6
 _MOST_CHOICES = 500
 _NOT_IN_A_NAME = re.compile(r"\W", re.ASCII)
 _LARGEST_EXACT = 2**53
-_BOUNDS = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt", "multipleOf": "multiple_of"}
+_BOUNDS = {
+    "minimum": "ge",
+    "exclusiveMinimum": "gt",
+    "maximum": "le",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+}
 
 StringType = Callable[[str, Schema], Any]
 """Makes the annotation of a text field from its wire path and its schema."""
@@ -143,7 +149,9 @@ class _Maker:
             case "integer":
                 return Annotated[int, Field(**_bounds(schema, int))]
             case "number":
-                return Annotated[Decimal, Field(allow_inf_nan=False, **_bounds(schema, lambda each: Decimal(str(each))))]
+                return Annotated[
+                    Decimal, Field(allow_inf_nan=False, **_bounds(schema, lambda each: Decimal(str(each))))
+                ]
             case "boolean":
                 return bool
             case "array":
@@ -162,7 +170,7 @@ class _Maker:
     def _list(self, schema: Schema, wire: str, own: str, depth: int) -> Any:  # noqa: ANN401 - an annotation
         if not isinstance(schema.get("items"), Mapping) or "prefixItems" in schema:
             return self._unknown(own)
-        item, _ = self.annotation(schema["items"], f"{wire}[]", f"{own}[]", depth + 1)
+        item: Any = self.annotation(schema["items"], f"{wire}[]", f"{own}[]", depth + 1)[0]
         return Annotated[list[item], Field(min_length=schema.get("minItems"), max_length=schema.get("maxItems"))]
 
     def _record(self, schema: Schema, wire: str, own: str, depth: int) -> Any:  # noqa: ANN401 - an annotation

@@ -35,7 +35,7 @@ class UpstreamResult(Output):
     """What a tool of an upstream server gave."""
 
     structured: dict[str, Any] | None = Field(default=None, description="The server's structured result.")
-    content: list[Block] = []
+    content: list[Block] = Field(default=[], description="What there is beside it, or in its place.")
     notes: list[str] = Field(default=[], description="What the gateway left out or cut, and why.")
 
 
@@ -101,9 +101,8 @@ def bounded(
             break
         if len(block.text) > most:
             notes.append(f"a text of {len(block.text)} characters was cut to {most}")
-            block = block.model_copy(update={"text": block.text[:most]})
-        most -= len(block.text)
-        kept.append(block)
+        kept.append(block.model_copy(update={"text": block.text[:most]}))
+        most -= len(kept[-1].text)
     return structured, kept, notes
 
 
@@ -122,7 +121,9 @@ def described(found: Iterable[Any]) -> Iterator[Block]:
             uri, media = _uri(inner.uri), _name(inner.mime_type)
             yield Block(type="resource", text=text(body or ""), uri=uri, media_type=media, size=size)
         elif kind == "resource_link":
-            yield Block(type="resource_link", text=text(each.name)[:200], uri=_uri(each.uri), media_type=_name(each.mime_type))
+            yield Block(
+                type="resource_link", text=text(each.name)[:200], uri=_uri(each.uri), media_type=_name(each.mime_type)
+            )
 
 
 def without_mirror(blocks: Iterable[Block], structured: dict[str, Any]) -> list[Block]:

@@ -1,7 +1,7 @@
 """JSON schemas that somebody else wrote: taken only if checking data against them is bounded and stays at home.
 
-Patterns are matched by an engine that takes linear time (Rust's, which pydantic has); references lead nowhere but into the
-schema itself; a schema that unfolds into too much is refused.
+Patterns are matched by an engine that takes linear time (Rust's, which pydantic has); references lead nowhere but into
+the schema itself; a schema that unfolds into too much is refused.
 """
 
 import json
@@ -42,14 +42,14 @@ def checker(schema: Schema) -> Validator:
     _check_size(schema)
     base = validator_for(schema, default=Draft202012Validator)
     try:
-        base.check_schema(schema)
+        base.check_schema(dict(schema))
     except SchemaError as error:
         raise Unusable(f"the schema is not valid: {str(error.message)[:_LONGEST_PROBLEM]}") from None
-    made: Validator = extend(base, {"pattern": _pattern})(schema, registry=Registry())
+    made: Validator = extend(base, {"pattern": _pattern})(schema, registry=Registry())  # type: ignore[no-untyped-call]
     return made
 
 
-def problem(check: Validator, data: object) -> str:
+def problem(check: Validator, data: Any) -> str:  # noqa: ANN401 - JSON data
     """What is wrong with some data, in one line; empty if it fits."""
     try:
         error = best_match(check.iter_errors(data))
@@ -116,35 +116,37 @@ def _check_size(schema: Schema) -> None:
         Unusable: If that is too much, or leads out of the schema.
     """
     left = _MOST_NODES
-
-    def visit(node: object, depth: int, within: frozenset[str]) -> None:
-        nonlocal left
+    todo: list[tuple[object, int, frozenset[str]]] = [(schema, 0, frozenset())]
+    while todo:
+        node, depth, within = todo.pop()
         left -= 1
         if left < 0 or depth > _DEEPEST:
             raise Unusable("the schema is too large once its references are followed")
         if isinstance(node, list):
-            for item in node:
-                visit(item, depth + 1, within)
-        if not isinstance(node, Mapping):
-            return
-        for name in _REFUSED:
-            if isinstance(node.get(name), Mapping):
-                raise Unusable(f"`{name}` is not supported")
-        if isinstance(pattern := node.get("pattern"), str):
-            _engine(pattern)
-        for name in _REFERENCES:
-            reference = node.get(name)
-            if isinstance(reference, str):
-                if not reference.startswith("#"):
-                    raise Unusable(f"the reference `{reference[:80]}` leads out of the schema")
-                found = _target(reference, schema)
-                if found is not None and reference not in within:
-                    visit(found, depth + 1, within | {reference})
-        for value in node.values():
-            visit(value, depth + 1, within)
-
-    visit(schema, 0, frozenset())
+            todo += ((item, depth + 1, within) for item in node)
+        elif isinstance(node, Mapping):
+            _check_words(node)
+            todo += ((value, depth + 1, within) for value in node.values())
+            for reference in _references(node):
+                if reference not in within:
+                    todo.append((_target(reference, schema), depth + 1, within | {reference}))
     try:
         json.dumps(schema, allow_nan=False)
     except ValueError:
         raise Unusable("the schema holds a number that JSON has not") from None
+
+
+def _check_words(node: Schema) -> None:
+    for name in _REFUSED:
+        if isinstance(node.get(name), Mapping):
+            raise Unusable(f"`{name}` is not supported")
+    if isinstance(pattern := node.get("pattern"), str):
+        _engine(pattern)
+
+
+def _references(node: Schema) -> Iterator[str]:
+    for name in _REFERENCES:
+        if isinstance(reference := node.get(name), str):
+            if not reference.startswith("#"):
+                raise Unusable(f"the reference `{reference[:80]}` leads out of the schema")
+            yield reference

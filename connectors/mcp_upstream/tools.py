@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from jsonschema.protocols import Validator
 from pydantic import Field
 
 from connectors.contract import (
@@ -19,14 +20,19 @@ from connectors.contract import (
 from connectors.fields import Address, OneLine
 from connectors.mcp_upstream.declaration import Argument, DeclaredTool, Result, Server, near
 from connectors.mcp_upstream.definition import MAX_DEFINITION_BYTES, Definition
-from connectors.mcp_upstream.inputs import Paths, UpstreamInput, input_model
-from connectors.mcp_upstream.results import result_model
+from connectors.mcp_upstream.inputs import Paths, input_model
+from connectors.mcp_upstream.results import UpstreamResult, result_model
 from connectors.mcp_upstream.schema import Schema, Unusable, checker, resolve
 
-UPSTREAM_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 _HASH_DIGITS = 8
-_FORMATS = {"email": Sink.RECIPIENT, "idn-email": Sink.RECIPIENT, "uri": Sink.URL, "uri-reference": Sink.URL, "iri": Sink.URL}
+_FORMATS = {
+    "email": Sink.RECIPIENT,
+    "idn-email": Sink.RECIPIENT,
+    "uri": Sink.URL,
+    "uri-reference": Sink.URL,
+    "iri": Sink.URL,
+}
 _ONE_LINE = frozenset({Sink.RECIPIENT, Sink.URL, Sink.IDENTIFIER})
 _STRUCTURED = "structured."
 
@@ -37,6 +43,9 @@ class UpstreamTool:
 
     tool: Tool
     definition: Definition
+    declared: DeclaredTool
+    result: type[UpstreamResult]
+    result_check: Validator | None
 
 
 def name_here(server: Server, name: str) -> str:
@@ -65,8 +74,8 @@ def make_tool(server: Server, definition: Definition) -> UpstreamTool:
     if len(definition.text()) > MAX_DEFINITION_BYTES:
         raise Unusable(f"the definition has more than {MAX_DEFINITION_BYTES} bytes")
     name = name_here(server, definition.name)
-    if definition.output_schema is not None:
-        checker(definition.output_schema)
+    result_check = None if definition.output_schema is None else checker(definition.output_schema)
+    gives = result_model(name, definition.output_schema)
     texts = _Texts(definition.input_schema, declared)
     made, paths = input_model(name, definition.input_schema, checker(definition.input_schema), texts.annotation)
     _refuse_unknown("arguments", declared.arguments, paths.by_wire)
@@ -81,7 +90,7 @@ def make_tool(server: Server, definition: Definition) -> UpstreamTool:
         effect=declared.effect,
         idempotency=declared.kept_from_doubling,
         input=made,
-        output=result_model(name, definition.output_schema),
+        output=gives,
         sinks=dict(_sinks(declared, texts.schemas, paths)),
         authors={path: result.author for path, result in results.items()} | {"notes[]": Author.SYSTEM},
         written_by={path: _written_by(result) for path, result in results.items() if result.written_by},
@@ -92,7 +101,7 @@ def make_tool(server: Server, definition: Definition) -> UpstreamTool:
         personal_input=frozenset(paths.by_wire[path] for path, given in declared.arguments.items() if given.personal),
         personal_output=frozenset(path for path, result in results.items() if result.personal),
     )
-    return UpstreamTool(tool, definition)
+    return UpstreamTool(tool, definition, declared, gives, result_check)
 
 
 class _Texts:
@@ -163,7 +172,9 @@ def _walk(schema: Schema, root: Schema, path: str, found: dict[str, None], depth
     if path:
         found[path] = None
     for word in ("anyOf", "oneOf", "allOf"):
-        if not all(_walk(each, root, path, found, depth + 1) for each in schema.get(word, ()) if isinstance(each, Mapping)):
+        if not all(
+            _walk(each, root, path, found, depth + 1) for each in schema.get(word, ()) if isinstance(each, Mapping)
+        ):
             return False
     properties = schema.get("properties", {})
     inner = [(each, f"{path}.{name}" if path else name) for name, each in properties.items()]
@@ -172,6 +183,3 @@ def _walk(schema: Schema, root: Schema, path: str, found: dict[str, None], depth
     known = all(_walk(each, root, where, found, depth + 1) for each, where in inner if isinstance(each, Mapping))
     is_open = schema.get("type") == "object" and not properties
     return known and not is_open
-
-
-__all__ = ["UPSTREAM_NAME", "Unusable", "UpstreamInput", "UpstreamTool", "make_tool", "name_here"]

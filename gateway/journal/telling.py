@@ -237,6 +237,9 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.INTENT: _begun,
     Kind.OUTCOME: _ended,
     Kind.SETTLED: _settled,
+    Kind.REVIEWED: lambda body: (
+        f"{body.get('by')} {'accepts' if body.get('approved') else 'refuses'} the tool's definition {body.get('schema_hash')}"
+    ),
     Kind.ERASED: lambda body: f"what {len(body.get('positions', []))} ranges of entries said is erased",
 }
 
