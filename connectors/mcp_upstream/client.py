@@ -23,7 +23,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 from structlog import get_logger
 
-from connectors.mcp_upstream.declaration import Http, Secret, Server
+from connectors.mcp_upstream.declaration import Http, Secret, Server, Stdio
 from connectors.mcp_upstream.definition import Definition
 from connectors.mcp_upstream.process import Child, running
 from connectors.mcp_upstream.results import NotData, plain, text
@@ -58,9 +58,10 @@ class BadServer(Exception):
 class Connection:
     """An open session with a server. Use it from any task; only its own opens and closes it."""
 
-    def __init__(self, client: Client, server: Server) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._server = server
+        self.is_open = True
+        """False once it is known that nothing comes back on it any more."""
 
     async def definitions(self) -> tuple[Definition, ...]:
         """Every tool as the server defines it now.
@@ -106,6 +107,7 @@ class Connection:
             result = await self._client.session.send_request(request, _RESULT, progress_callback=report)
         except MCPError as error:
             if error.code in _UNKNOWN:
+                self.is_open = error.code != wire.CONNECTION_CLOSED
                 raise Lost(type(error).__name__) from None
             raise Refused(text(error.message)[:_LONGEST_REFUSAL]) from None
         except (
@@ -115,6 +117,7 @@ class Connection:
             anyio.ClosedResourceError,
             anyio.BrokenResourceError,
         ) as error:
+            self.is_open = False
             raise Lost(type(error).__name__) from None
         if isinstance(result, wire.InputRequiredResult):
             raise Refused("it asks its client for something that the gateway does not give")
@@ -150,8 +153,15 @@ async def connected(server: Server, changed: Callable[[], None]) -> AsyncIterato
         if isinstance(message, wire.ToolListChangedNotification):
             changed()
 
+    opened: list[Connection] = []
+
+    def ended() -> None:
+        for connection in opened:
+            connection.is_open = False
+        changed()
+
     client = Client(
-        _transport(server),
+        _transport(server, ended),
         read_timeout_seconds=server.timeout,
         message_handler=heard,
         client_info=wire.Implementation(name="remit", version=version("remit")),
@@ -159,7 +169,8 @@ async def connected(server: Server, changed: Callable[[], None]) -> AsyncIterato
     )
     async with client, anyio.create_task_group() as tasks:
         tasks.start_soon(_listen, client, changed)
-        yield Connection(client, server)
+        opened.append(Connection(client))
+        yield opened[0]
         tasks.cancel_scope.cancel()
 
 
@@ -175,28 +186,26 @@ async def _listen(client: Client, changed: Callable[[], None]) -> None:
         log.debug("upstream_not_listened_to", why=type(error).__name__)
 
 
-def _transport(server: Server) -> AbstractAsyncContextManager[Any]:
-    return _stdio(server) if server.stdio else _http(server, server.http) if server.http else _nowhere()
-
-
-def _nowhere() -> AbstractAsyncContextManager[Any]:
-    raise AssertionError("a server is reached one way or the other")
+def _transport(server: Server, ended: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
+    if server.stdio:
+        return _stdio(server.name, server.stdio, ended)
+    assert server.http  # noqa: S101 - a server is reached one way or the other
+    return _http(server, server.http)
 
 
 @asynccontextmanager
-async def _stdio(server: Server) -> AsyncIterator[Any]:
-    assert server.stdio  # noqa: S101 - whoever calls has looked
-    deliver, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](0)
-    async with running(server.name, server.stdio) as child, anyio.create_task_group() as tasks:
+async def _stdio(name: str, stdio: Stdio, ended: Callable[[], None]) -> AsyncIterator[Any]:
+    async with running(name, stdio) as child, anyio.create_task_group() as tasks:
+        deliver, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](0)
         with deliver, incoming, outgoing, to_send:
-            tasks.start_soon(_deliver, child, deliver)
+            tasks.start_soon(_deliver, child, deliver, ended)
             tasks.start_soon(_send, child, to_send, deliver)
             yield incoming, outgoing
             tasks.cancel_scope.cancel()
 
 
-async def _deliver(child: Child, deliver: Any) -> None:  # noqa: ANN401 - a stream
+async def _deliver(child: Child, deliver: Any, ended: Callable[[], None]) -> None:  # noqa: ANN401 - a stream
     """Hand each message over; when the child falls silent for ever, so does the session."""
     with deliver:
         async for line in child.lines():
@@ -208,6 +217,7 @@ async def _deliver(child: Child, deliver: Any) -> None:  # noqa: ANN401 - a stre
                 await deliver.send(SessionMessage(message))
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 return
+    ended()
 
 
 async def _send(child: Child, to_send: Any, deliver: Any) -> None:  # noqa: ANN401 - streams

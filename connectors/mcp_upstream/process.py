@@ -17,7 +17,7 @@ log = get_logger("remit.upstream")
 _LONGEST_LINE = 16 * 2**20
 _TOLD_LINES = 20
 _TOLD_CHARACTERS = 200
-_GRACE_SECONDS = 2.0
+_GRACE_SECONDS = 1.0
 _POLL_SECONDS = 0.01
 
 

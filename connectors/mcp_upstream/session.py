@@ -89,7 +89,10 @@ class Session:
 
     async def connection(self) -> Connection:
         """The open connection; waits for one."""
-        while (found := self._connection) is None:
+        while (found := self._connection) is None or not found.is_open:
+            if found is not None:
+                self._connection, self._up = None, anyio.Event()
+                self.look_again()
             await self._up.wait()
         return found
 

@@ -16,15 +16,22 @@ _LONGEST_DESCRIPTION = 1_500
 _SHORTEST_NAME = 6
 _TOLD = 60
 # What a description has no business saying: it tells a model what to do beyond this tool, or to keep it from its user.
+_TAG = r"<\s*/?\s*(important|system|instructions?|secret|hidden|admin|critical|assistant|user)\b[^>]*>"
+_REVOKED = r"(previous|prior|above|earlier|other|all|any|instructions?|rules?|polic\w+)"
+_TELLING = r"(tell|telling|inform|informing|mention|mentioning|show|reveal|notify|ask|asking)"
+_CALLING = r"(using|calling|invoking|running|call|use|invoke)\b.{0,40}\b(tools?|functions?|any)"
+_WHEN = r"(before|after|when|whenever|instead of|prior to)"
+_SECRETS = r"(api[_ ]?keys?|passwords?|credentials?|private keys?|\.ssh|id_rsa|\.env\b|mcp\.json)"
+_TALK = r"(system prompt|conversation history|chat history|previous messages)"
 _INSTRUCTIONS = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    re.compile(pattern)
     for pattern in (
-        r"<\s*/?\s*(important|system|instructions?|secret|hidden|admin|critical|assistant|user)\b[^>]*>",
-        r"\b(ignore|disregard|forget|override|bypass)\b.{0,40}\b(previous|prior|above|earlier|other|all|any|instructions?|rules?|polic\w+)\b",
-        r"\b(do not|don't|never|without)\b.{0,30}\b(tell|telling|inform|informing|mention|mentioning|show|reveal|notify|ask|asking)\b",
-        r"\b(before|after|when|whenever|instead of|prior to)\b.{0,40}\b(using|calling|invoking|running|call|use|invoke)\b.{0,40}\b(tool|function|any|other|this)\b",
-        r"\b(you must|must always|always (call|use|send|include|add|pass)|from now on|your (task|instructions?|system prompt))\b",
-        r"\b(system prompt|conversation history|chat history|previous messages|api[_ ]?keys?|passwords?|credentials?|private keys?|\.ssh|id_rsa|\.env\b|mcp\.json)",
+        _TAG,
+        rf"\b(ignore|disregard|forget|override|bypass)\b.{{0,40}}\b{_REVOKED}\b",
+        rf"\b(do not|don't|never|without)\b.{{0,30}}\b{_TELLING}\b",
+        rf"\b{_WHEN}\b.{{0,40}}\b{_CALLING}\b",
+        r"\b(you must|must always|always (call|use|send|include|add|pass)|from now on|your (task|instructions?))\b",
+        rf"{_TALK}|{_SECRETS}",
         r"\b(bcc|blind copy|forward (it|this|all|every)|also send|send (a )?cop(y|ies))\b",
     )
 )
