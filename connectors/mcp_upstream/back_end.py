@@ -20,7 +20,7 @@ from connectors.mcp_upstream.results import (
     read_json,
     without_mirror,
 )
-from connectors.mcp_upstream.schema import problem
+from connectors.mcp_upstream.schema import misfit
 from connectors.mcp_upstream.session import Session
 from connectors.mcp_upstream.tools import UpstreamTool
 
@@ -132,8 +132,8 @@ def _checked(tool: UpstreamTool, result: wire.CallToolResult, most: int) -> Upst
     if tool.result_check is not None:
         if structured is None:
             raise NotData("it has no structured part, which its schema asks for")
-        if told := problem(tool.result_check, structured):
-            raise NotData(f"it does not fit its own schema: {told!a}")
+        if told := misfit(tool.result_check, structured):
+            raise NotData(f"it does not fit its own schema at `{told}`")
     if structured is not None:
         blocks = without_mirror(blocks, structured)
     elif tool.declared.json_text and (structured := read_json(blocks)) is not None:

@@ -117,7 +117,7 @@ class Connection:
             anyio.ClosedResourceError,
             anyio.BrokenResourceError,
         ) as error:
-            self.is_open = False
+            self.is_open = isinstance(error, ValidationError)
             raise Lost(type(error).__name__) from None
         if isinstance(result, wire.InputRequiredResult):
             raise Refused("it asks its client for something that the gateway does not give")

@@ -62,6 +62,15 @@ def problem(check: Validator, data: Any) -> str:  # noqa: ANN401 - JSON data
     return f"{where.removeprefix('.') + ': ' if where else ''}{told[:_LONGEST_PROBLEM]}"
 
 
+def misfit(check: Validator, data: Any) -> str:  # noqa: ANN401 - JSON data
+    """Which part of the schema some data does not fit, without a word of the data; empty if it fits."""
+    try:
+        error = best_match(check.iter_errors(data))
+    except (Unresolvable, RecursionError) as raised:
+        return type(raised).__name__
+    return "" if error is None else ".".join(map(str, error.absolute_schema_path))
+
+
 def resolve(schema: Schema, root: Schema) -> Schema:
     """A schema, or what it refers to within the root; as it is where a reference leads to nothing that is known."""
     for _ in range(_DEEPEST):

@@ -62,6 +62,8 @@ class Session:
     async def _keep(self, connection: Connection) -> None:
         """Look at the definitions, then let calls through, and look again whenever it is time."""
         while True:
+            if not connection.is_open:
+                raise BadServer("the connection was lost")
             self._look_again = anyio.Event()
             found = await connection.definitions()
             self.definitions = {definition.name: definition for definition in found}
