@@ -49,6 +49,9 @@ def _address(value: str) -> str:
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_line)]
 """One line of text without control or direction-changing characters."""
 
+OneLine = AfterValidator(_line)
+"""Makes a text one line without control or direction-changing characters."""
+
 OptionalLine = Annotated[str, Field(max_length=200), AfterValidator(_line)]
 """One line that may be empty."""
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from connectors.embedded.database import Database as CompanyDatabase
-from connectors.registry import TOOLS, embedded
+from connectors.registry import embedded
 from gateway.approvals.book import ApprovalBook
 from gateway.canonical import keyed_hash
 from gateway.catalog import Catalog
@@ -34,6 +34,8 @@ from gateway.secret import naming_secret
 from gateway.settings import Settings
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
+from gateway.upstream.catalogue import known_tools
+from gateway.upstream.watching import Upstreams
 
 _HELD_POLL_SECONDS = 0.5
 _MOST_RUNS = 200
@@ -102,7 +104,7 @@ async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
     make_home(settings)
     with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
         history, secret = _run_history(settings, database), naming_secret(database)
-        yield _approval_book(settings, journal, database, Catalog(TOOLS), history, secret)
+        yield _approval_book(settings, journal, database, Catalog(known_tools(settings)), history, secret)
 
 
 def _run_history(settings: Settings, database: Database) -> RunHistory:
@@ -139,19 +141,22 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
     Raises:
         PolicyError: If the policy folder cannot be loaded.
+        BadUpstream: If an upstream server's files cannot be used.
         JournalUnavailable: If the journal cannot be written.
     """
     make_home(settings)
-    policy = PolicySource(settings.policies, TOOLS)
-    metrics = Metrics(tool.name for tool in TOOLS)
+    upstreams = Upstreams(settings.upstreams_folder)
+    catalog = Catalog(upstreams.catalogue, lambda: upstreams.withheld)
+    policy = PolicySource(settings.policies, upstreams.catalogue)
+    metrics = Metrics(catalog.tools)
     with (
         settings.open_database() as database,
         closing(_open_journal(settings, database, metrics.appended)) as journal,
         closing(CompanyDatabase(settings.company_database)) as company,
     ):
-        catalog, history = Catalog(TOOLS), _run_history(settings, database)
+        history = _run_history(settings, database)
         slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area)
-        metrics.registry.register(State(policy, journal, slots))
+        metrics.registry.register(State(policy, journal, slots, upstreams))
         secret = naming_secret(database)
         approvals = _approval_book(settings, journal, database, catalog, history, secret)
         yield Gateway(
@@ -162,7 +167,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             settled=SettledAnswers(database),
             history=history,
             runs=_runs(settings, database, secret),
-            back_ends=embedded(company, settings.outbox),
+            back_ends=embedded(company, settings.outbox, upstreams.back_ends),
+            upstreams=upstreams,
             slots=slots,
             metrics=metrics,
             patience=_patience(settings, approvals),

@@ -1,6 +1,6 @@
 """What a serving gateway does beside the calls."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -8,6 +8,7 @@ import anyio
 import httpx
 from structlog import get_logger
 
+from connectors.contract import Tool
 from gateway.database import Database
 from gateway.elicitation import page_of
 from gateway.erasing.keeping import keep_to_policy
@@ -30,6 +31,7 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
     """
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         tasks.start_soon(_keep_policy, gateway, settings.policy_poll)
+        tasks.start_soon(_keep_upstreams, gateway, settings.policy_poll)
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         tasks.start_soon(_keep_to_retention, gateway, settings, stack.enter_context(settings.open_database()))
         if channels := await _channels(gateway, settings, stack):
@@ -53,6 +55,19 @@ async def _keep_policy(gateway: Gateway, every: float) -> None:
             tasks.start_soon(_decide_again, gateway, policy, deciding)
 
         await gateway.policy.watch(every, changed)
+
+
+async def _keep_upstreams(gateway: Gateway, every: float) -> None:
+    """Keep sessions with upstream servers, and put what was accepted of them in force together with policy."""
+
+    async def renew(tools: tuple[Tool, ...], in_force: Callable[[], None]) -> bool:
+        def both() -> None:
+            gateway.catalog.tools.replace(tools)
+            in_force()
+
+        return await gateway.policy.renew(tools, both)
+
+    await gateway.upstreams.run(every, renew)
 
 
 async def _decide_again(gateway: Gateway, policy: Policy, scope: anyio.CancelScope) -> None:

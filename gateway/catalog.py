@@ -1,7 +1,7 @@
 """Which tool a call means, and whether its arguments fit the tool's input."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
@@ -36,11 +36,44 @@ class InvalidArguments(Exception):
         self.problems = problems or {field: self.message}
 
 
-class Catalog:
-    """All tools by name."""
+class Tools(Mapping[str, Tool]):
+    """Tools by name; all are replaced at once, so that nobody sees half of a change."""
 
     def __init__(self, tools: Iterable[Tool]) -> None:
-        self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
+        self._now = {tool.name: tool for tool in tools}
+
+    def replace(self, tools: Iterable[Tool]) -> None:
+        """Have other tools from now on."""
+        self._now = {tool.name: tool for tool in tools}
+
+    def __getitem__(self, name: str) -> Tool:
+        """The tool of that name."""
+        return self._now[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, as they are at this moment."""
+        return iter(self._now)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._now)
+
+
+class Catalog:
+    """All tools by name.
+
+    Args:
+        tools: The tools.
+        withheld: Tells which of them nobody may see or call now, and why.
+    """
+
+    def __init__(self, tools: Iterable[Tool], withheld: Callable[[], Mapping[str, str]] = dict) -> None:
+        self.tools = Tools(tools)
+        self._withheld = withheld
+
+    def is_open(self, name: str) -> bool:
+        """Whether there is such a tool, and it is not withheld."""
+        return name in self.tools and name not in self._withheld()
 
     def find(self, policy: Policy, principal: Principal, name: str, now: datetime) -> Tool:
         """Find a tool by name.
@@ -48,7 +81,7 @@ class Catalog:
         Raises:
             UnknownTool: If it does not exist or is hidden from this principal, without saying which.
         """
-        if name not in self.tools or not policy.shows(principal, name, now):
+        if not self.is_open(name) or not policy.shows(principal, name, now):
             raise UnknownTool
         return self.tools[name]
 
@@ -99,7 +132,8 @@ def _explain(tool: Tool, problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         return f"`{path}`: missing"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"`{path}`: {message[0].lower()}{message[1:]}"
+    told = f"{message[0].lower()}{message[1:]}"
+    return f"`{path}`: {told}" if path else told
 
 
 def _fields(tool: Tool) -> str:

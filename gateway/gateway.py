@@ -34,6 +34,7 @@ from gateway.run_history import RunHistory
 from gateway.running import Running
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
+from gateway.upstream.watching import Upstreams
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Gateway:
     approvals: ApprovalBook
     settled: SettledAnswers
     back_ends: BackEnds
+    upstreams: Upstreams
     slots: Slots
     metrics: Metrics
     patience: Patience

@@ -63,7 +63,9 @@ def build_http_app(
         journal = "failing" if gateway.journal.failing else "no checkpoints" if gateway.journal.unsigned else "ok"
         # A refused policy folder leaves the previous policy in force: shown, but no reason to take the gateway out.
         policy = "refused, previous in force" if gateway.policy.problem else "ok"
-        answer = {"status": "not ready" if gateway.journal.failing else "ready", "journal": journal, "policy": policy}
+        status = "not ready" if gateway.journal.failing else "ready"
+        upstreams = str(gateway.upstreams.state())
+        answer = {"status": status, "journal": journal, "policy": policy, "upstreams": upstreams}
         return JSONResponse(answer, 503 if gateway.journal.failing else 200)
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ What does not depend on the principal is worked out once per policy; what a prin
 the policy stays in force.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import anyio.to_thread
@@ -62,21 +62,24 @@ class Listings:
     """The listing under the policy in force.
 
     Args:
-        tools: All tools.
+        tools: All tools that there are at the moment; they change with the policy only.
         policy: The policy in force at the start.
     """
 
-    def __init__(self, tools: Iterable[Tool], policy: Policy) -> None:
-        self._tools = tuple(tools)
-        self._plain = {tool.name: described(tool) for tool in self._tools}
-        self._current = Listing(policy, self._tools, self._plain)
+    def __init__(self, tools: Collection[Tool], policy: Policy) -> None:
+        self._tools = tools
+        self._current = self._made(policy, tuple(tools))
 
     async def under(self, policy: Policy) -> Listing:
         """The listing under a policy, which is worked out beside other requests when the policy is new."""
         listing = self._current
         if listing.policy is not policy:
-            listing = self._current = await anyio.to_thread.run_sync(Listing, policy, self._tools, self._plain)
+            listing = self._current = await anyio.to_thread.run_sync(self._made, policy, tuple(self._tools))
         return listing
+
+    @staticmethod
+    def _made(policy: Policy, tools: Sequence[Tool]) -> Listing:
+        return Listing(policy, tools, {tool.name: described(tool) for tool in tools})
 
 
 def described(tool: Tool) -> wire.Tool:

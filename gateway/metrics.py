@@ -3,7 +3,7 @@
 No label grows with what callers send: a tool that does not exist is `unknown`, and so many tenants have their own name.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from time import perf_counter
@@ -26,6 +26,7 @@ from gateway.catalog import UnknownTool
 from gateway.journal import Journal
 from gateway.policy_source import PolicySource
 from gateway.slots import Slots
+from gateway.upstream.watching import Upstreams
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway, ToolCall
@@ -45,12 +46,12 @@ class Metrics:
     """Counts the calls of one gateway.
 
     Args:
-        tools: The names of all tools.
+        tools: The names of all tools; a mapping may change.
     """
 
     def __init__(self, tools: Iterable[str]) -> None:
         self.registry = CollectorRegistry()
-        self._tools = frozenset(tools)
+        self._tools = tools if isinstance(tools, Mapping) else frozenset(tools)
         self._tenants: dict[str, str] = {}
         labels = ("tenant", "tool", "status", "error")
         self._calls = Counter("remit_calls", "Tool calls by what became of them.", labels, registry=self.registry)
@@ -107,6 +108,7 @@ class State(Collector):
     policy: PolicySource
     journal: Journal
     slots: Slots
+    upstreams: Upstreams
 
     def collect(self) -> Iterator[Metric]:
         """The present values."""
@@ -117,6 +119,10 @@ class State(Collector):
         yield _gauge("remit_checkpoints_failing", "1 while none can be made.", bool(self.journal.unsigned))
         yield _gauge("remit_calls_running", "Calls that hold a slot.", self.slots.running)
         yield _gauge("remit_calls_waiting", "Calls that wait for a slot.", self.slots.waiting)
+        state = self.upstreams.state()
+        yield _gauge("remit_upstreams_unreachable", "Upstream servers that cannot be reached.", state.unreachable)
+        yield _gauge("remit_upstream_tools_withheld", "Accepted tools that nobody may call now.", state.withheld)
+        yield _gauge("remit_upstream_tools_unreviewed", "Definitions that wait for review.", state.unreviewed)
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:

@@ -36,6 +36,7 @@ class PolicySource:
     def __init__(self, directory: Path, tools: Sequence[Tool]) -> None:
         self._directory = directory
         self._tools = tools
+        self._one_at_a_time = anyio.Lock()
         self._state = _look(directory)
         self.current: Policy = load_policy(directory, tools)
         self.problem: str = ""
@@ -53,16 +54,39 @@ class PolicySource:
         A change is taken up once two looks in a row see the same: a file that is still being written is a shorter
         policy, perhaps without its last denies.
         """
-        before = self._state
+        before, told = self._state, self.current
         while True:
             await anyio.sleep(every)
             state = await anyio.to_thread.run_sync(_look, self._directory)
             if state != self._state and state == before:
-                in_force = self.current
-                await self._reload(state)
-                if self.current is not in_force:
-                    await changed(self.current)
+                async with self._one_at_a_time:
+                    await self._reload(state)
+            if self.current is not told:
+                told = self.current
+                await changed(told)
             before = state
+
+    async def renew(self, tools: Sequence[Tool], in_force: Callable[[], None]) -> bool:
+        """Load the folder anew for other tools, and put both in force at the same moment.
+
+        Args:
+            tools: Every tool that rules may speak of from now on.
+            in_force: Called at that moment.
+
+        Returns:
+            Whether it is in force; otherwise the previous policy is, for the previous tools.
+        """
+        async with self._one_at_a_time:
+            try:
+                loaded = await anyio.to_thread.run_sync(load_policy, self._directory, tools)
+            except PolicyError as error:
+                self.problem, self.refusals = str(error), self.refusals + 1
+                log.error("policy_refused", problems=str(error).splitlines(), still_in_force=self.current.version)
+                return False
+            self._tools, self.current, self.problem = tools, loaded, ""
+            in_force()
+            log.info("policy_in_force", version=loaded.version, tools=len(tools))
+            return True
 
     async def _reload(self, state: _State) -> None:
         try:

@@ -59,7 +59,8 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
             listing = await listings.under(gateway.policy.current)
-            return wire.ListToolsResult(tools=listing.tools(principal))
+            shown = listing.tools(principal)
+            return wire.ListToolsResult(tools=[tool for tool in shown if gateway.catalog.is_open(tool.name)])
 
         return await _sanitized(run)
 

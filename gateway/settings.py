@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     policies: Path = SHIPPED_POLICIES
     """The folder of policy files."""
 
+    upstreams: Path | None = None
+    """The folder of upstream MCP servers' files; by default `HOME/upstreams`."""
+
     tenant: str = "larkspur"
     """The tenant of principals that do not name one: stdio, `--no-auth`, `--as`."""
 
@@ -181,6 +184,11 @@ class Settings(BaseSettings):
         if not given and shared and database_url(shared).get_backend_name() == "postgresql":
             given = shared
         return database_url(given) if given else URL.create("sqlite", database=str(self.home / "company.db"))
+
+    @property
+    def upstreams_folder(self) -> Path:
+        """Where the files of upstream MCP servers are."""
+        return self.upstreams or self.home / "upstreams"
 
     @property
     def outbox(self) -> Path:

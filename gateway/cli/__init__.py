@@ -29,6 +29,7 @@ _PLACES = {
     "import": _Place("data", "import_data", _RUN),
     "tools": _Place("tools", "show_tools", _POLICY),
     "decide": _Place("decide", "decide", _POLICY),
+    "upstream": _Place("upstream", "app", _POLICY),
     "check": _Place("check", "check", _POLICY),
     "test": _Place("policy_test", "run_tests", _POLICY),
     "diff": _Place("diff", "diff", _POLICY),
@@ -104,11 +105,12 @@ def _mendable(error: Exception) -> str | None:
 
     from connectors.embedded.engine import reason
     from connectors.errors import ConnectorError
+    from connectors.mcp_upstream.declaration import BadUpstream
     from gateway.journal import JournalUnavailable
     from gateway.policy.problem import PolicyError
     from gateway.settings import BadSettings
 
-    if isinstance(error, BadSettings | PolicyError | JournalUnavailable | ConnectorError):
+    if isinstance(error, BadSettings | BadUpstream | PolicyError | JournalUnavailable | ConnectorError):
         return str(error)
     if isinstance(error, SQLAlchemyError):
         return f"the database cannot be used: {reason(error)}; are --home or REMIT_DATABASE_URL right?"

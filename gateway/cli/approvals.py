@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.registry import TOOLS
+from connectors.contract import Tool
 from gateway.app import open_approvals
 from gateway.approvals import Approval, NotAnswerable, State
 from gateway.approvals.book import ApprovalBook, UnknownApproval
@@ -26,6 +26,7 @@ from gateway.policy.judge import Policy
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from gateway.settings import Settings, load_settings
+from gateway.upstream.catalogue import known_tools
 from gateway.visible_text import deceits, visible
 
 T = TypeVar("T")
@@ -74,7 +75,8 @@ def show(approval_id: str, home: Home = None, policies: Policies = None, tenant:
     approval = asyncio.run(_with_book(settings, lambda book: book.find(approval_id)))
     if approval is None or approval.question.principal.tenant != settings.tenant:
         raise typer.BadParameter(f"there is no approval `{approval_id}`; `remit approvals list` shows them")
-    for name, value in _told(approval, load_policy(settings.policies, TOOLS)).items():
+    tools = known_tools(settings)
+    for name, value in _told(approval, load_policy(settings.policies, tools), tools).items():
         if value:
             typer.echo(f"{name:<14}{visible(str(value))}")
     for remark in approval.remarks:
@@ -90,12 +92,12 @@ def show(approval_id: str, home: Home = None, policies: Policies = None, tenant:
         typer.echo("the agent says " + _json(case))
 
 
-def _told(approval: Approval, policy: Policy) -> dict[str, str]:
+def _told(approval: Approval, policy: Policy, tools: Sequence[Tool]) -> dict[str, str]:
     question, ruling = approval.question, approval.ruling
     tenant = question.principal.tenant
     roles = sorted({line.role for line in policy.approving.approvers if line.answers_for(question.tool, tenant)})
     votes = approval.votes if approval.refusal is None else (approval.refusal,)
-    tool = next((each for each in TOOLS if each.name == question.tool), None)
+    tool = next((each for each in tools if each.name == question.tool), None)
     return {
         "approval": question.id,
         "effect": effect_sentence(tool, approval.arguments) if tool else "",
@@ -247,7 +249,7 @@ def _say(settings: Settings, say: Callable[[ApprovalBook, Principal, Policy, dat
 
 def _answered(settings: Settings, say: Callable[[ApprovalBook, Principal, Policy, datetime], Awaitable[T]]) -> T:
     approver = principal_named(settings, "an answer")
-    policy = load_policy(settings.policies, TOOLS)
+    policy = load_policy(settings.policies, known_tools(settings))
     try:
         return asyncio.run(_with_book(settings, lambda book: say(book, approver, policy, utc_now())))
     except (NotAnswerable, UnknownApproval) as error:

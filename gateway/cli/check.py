@@ -1,6 +1,7 @@
 """`remit check`: every mistake in a policy folder, and everything in it that is most likely not meant."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from connectors.registry import TOOLS
+from connectors.contract import Tool
 from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy
 from gateway.policy.lint.lint import CODES, check_folder
@@ -19,6 +20,7 @@ from gateway.policy.proof import invariants
 from gateway.policy.proof.findings import CODES as PROOF_CODES
 from gateway.policy.proof.findings import check_invariants
 from gateway.settings import load_settings
+from gateway.upstream.catalogue import known_tools
 
 
 def check(
@@ -31,10 +33,11 @@ def check(
     as_sarif: Annotated[bool, typer.Option("--sarif", help="SARIF 2.1.0, for code hosts.")] = False,
 ) -> None:
     """Check a policy folder; exit status 1 if it has errors."""
-    folder = directory or load_settings().policies
-    policy, found = check_folder(folder, TOOLS)
+    settings = load_settings()
+    folder, tools = directory or settings.policies, known_tools(settings)
+    policy, found = check_folder(folder, tools)
     if policy and not no_prove and (folder / invariants.FILE).exists():
-        found = (*found, *_proved(folder, policy))
+        found = (*found, *_proved(folder, policy, tools))
     problems = [replace(problem, severity=Severity.ERROR) for problem in found] if strict else list(found)
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if as_sarif:
@@ -51,10 +54,10 @@ def check(
         raise typer.Exit(1)
 
 
-def _proved(folder: Path, policy: Policy) -> tuple[Problem, ...]:
+def _proved(folder: Path, policy: Policy, tools: Sequence[Tool]) -> tuple[Problem, ...]:
     unread: list[Problem] = []
     text = read_text(folder / invariants.FILE, unread)
-    return (*unread, *check_invariants(policy, TOOLS, text))
+    return (*unread, *check_invariants(policy, tools, text))
 
 
 def _report(problems: list[Problem], policy_version: str | None) -> dict[str, object]:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from connectors.contract import Tool
-from connectors.registry import TOOLS
 from gateway.catalog import InvalidArguments, validate
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.home import utc_now
@@ -25,6 +24,7 @@ from gateway.policy.load import load_policy
 from gateway.policy.problem import suggest
 from gateway.policy.testing.cases import parse_time
 from gateway.settings import load_settings
+from gateway.upstream.catalogue import known_tools
 
 EXIT_STATUS = {Verdict.ALLOW: 0, Verdict.ASK: 3, Verdict.DENY: 4}
 
@@ -59,11 +59,12 @@ def decide(
     """
     settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
     principal = principal_named(settings, "the decision")
-    called, now = _tool(tool, "--tool"), _time(at)
+    known = {each.name: each for each in known_tools(settings)}
+    called, now = _tool(known, tool, "--tool"), _time(at)
     given = _arguments(called, _json(args, "--args"), "--args")
-    earlier = _history(_json(history, "--history"))
+    earlier = _history(known, _json(history, "--history"))
     flowing = assumed(_flow(flow or [], called), called, given)
-    policy = load_policy(settings.policies, TOOLS)
+    policy = load_policy(settings.policies, tuple(known.values()))
     explanation = explain(policy, principal, called.name, given, now, earlier, flowing)
     found = remedies(policy, principal, called, given, now, earlier, flowing) if explained else None
     verdict = explanation.decision.verdict
@@ -76,8 +77,7 @@ def decide(
     sys.exit(EXIT_STATUS[verdict])
 
 
-def _tool(name: str, option: str) -> Tool:
-    known = {tool.name: tool for tool in TOOLS}
+def _tool(known: Mapping[str, Tool], name: str, option: str) -> Tool:
     if name not in known:
         raise typer.BadParameter(f"unknown tool `{name}`{suggest(name, known)}", param_hint=option)
     return known[name]
@@ -113,13 +113,13 @@ def _flow(words: Sequence[str], tool: Tool) -> Flow:
         raise typer.BadParameter(str(error), param_hint="--flow") from None
 
 
-def _history(sent: object) -> History:
+def _history(known: Mapping[str, Tool], sent: object) -> History:
     if not isinstance(sent, list) or not all(
         isinstance(each, dict) and each.keys() == {"tool", "args"} for each in sent
     ):
         raise typer.BadParameter('a JSON list of `{"tool": …, "args": {…}}` is needed', param_hint="--history")
     calls: dict[str, list[Mapping[str, object]]] = defaultdict(list)
     for each in sent:
-        tool = _tool(str(each["tool"]), "--history")
+        tool = _tool(known, str(each["tool"]), "--history")
         calls[tool.name].append(_arguments(tool, each["args"], "--history"))
     return History(dict(calls))

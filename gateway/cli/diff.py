@@ -1,7 +1,7 @@
 """`remit diff`: what a change of policy changes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connectors.registry import TOOLS
+from connectors.contract import Tool
 from gateway.cli.options import Policies
 from gateway.cli.progress import progress_bar
 from gateway.database import Database
@@ -21,6 +21,7 @@ from gateway.policy.load import policy_from_texts
 from gateway.policy.problem import PolicyError, Problem
 from gateway.replay import Flip, Flipped, Replay, replay
 from gateway.settings import load_settings
+from gateway.upstream.catalogue import known_tools
 
 _MOST_SHOWN = 50
 
@@ -44,22 +45,23 @@ def diff(
     Git revisions are those of the folder given by --policies.
     """
     settings = load_settings(home=journal, policies=policies)
-    before, after = _policies(old, new, settings.policies)
-    lines, cells = differences(before, after), changed_access(before, after, [tool.name for tool in TOOLS])
+    tools = known_tools(settings)
+    before, after = _policies(old, new, settings.policies, tools)
+    lines, cells = differences(before, after), changed_access(before, after, [tool.name for tool in tools])
     replayed = None
     if journal:
         with settings.open_database() as database:
-            replayed = _replay(database, before, after, timedelta(seconds=settings.run_window))
+            replayed = _replay(database, before, after, tools, timedelta(seconds=settings.run_window))
     if as_json:
         typer.echo(json.dumps(_as_data(before, after, lines, cells, replayed), indent=2, ensure_ascii=False))
     else:
-        for line in (*_told_lines(lines), *_told_cells(cells), *(_told_replay(replayed) if replayed else ())):
+        for line in (*_told_lines(lines), *_told_cells(cells, tools), *(_told_replay(replayed) if replayed else ())):
             typer.echo(line)
     if fail_on_flips and replayed and replayed.flips:
         raise typer.Exit(1)
 
 
-def policy_named(source: str, folder: Path) -> Policy:
+def policy_named(source: str, folder: Path, tools: Sequence[Tool]) -> Policy:
     """The policy of a folder or a git revision.
 
     Raises:
@@ -68,24 +70,24 @@ def policy_named(source: str, folder: Path) -> Policy:
     """
     problems: list[Problem] = []
     try:
-        return policy_from_texts(texts_at(source, folder, problems), TOOLS, problems)
+        return policy_from_texts(texts_at(source, folder, problems), tools, problems)
     except NoSuchPolicy as error:
         raise typer.BadParameter(str(error)) from None
     except PolicyError as error:
         raise PolicyError(replace(problem, file=f"{source}: {problem.file}") for problem in error.problems) from None
 
 
-def _policies(old: str, new: str | None, folder: Path) -> tuple[Policy, Policy]:
+def _policies(old: str, new: str | None, folder: Path, tools: Sequence[Tool]) -> tuple[Policy, Policy]:
     if new is None and ".." in old and not Path(old).is_dir():
         old, _, new = old.partition("..")
-    return policy_named(old or "HEAD", folder), policy_named(new or str(folder), folder)
+    return policy_named(old or "HEAD", folder, tools), policy_named(new or str(folder), folder, tools)
 
 
-def _replay(database: Database, old: Policy, new: Policy, window: timedelta) -> Replay:
+def _replay(database: Database, old: Policy, new: Policy, tools: Sequence[Tool], window: timedelta) -> Replay:
     with progress_bar("replaying the journal") as bar:
         task = bar.add_task("", total=None)
         return replay(
-            database, old, new, TOOLS, window, lambda done, total: bar.update(task, completed=done, total=total)
+            database, old, new, tools, window, lambda done, total: bar.update(task, completed=done, total=total)
         )
 
 
@@ -96,8 +98,8 @@ def _told_lines(found: tuple[Difference, ...]) -> Iterator[str]:
         yield "  no difference"
 
 
-def _told_cells(found: tuple[Cell, ...]) -> Iterator[str]:
-    effects = {tool.name: tool.effect for tool in TOOLS}
+def _told_cells(found: tuple[Cell, ...], tools: Sequence[Tool]) -> Iterator[str]:
+    effects = {tool.name: tool.effect for tool in tools}
     yield ""
     yield "Who may call what"
     for (tool, before, after), rows in _grouped(found).items():

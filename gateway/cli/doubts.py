@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.registry import TOOLS
 from gateway.app import open_doubts
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.doubts import NotSettled
@@ -17,6 +16,7 @@ from gateway.earlier import Earlier
 from gateway.home import utc_now
 from gateway.policy.load import load_policy
 from gateway.settings import load_settings
+from gateway.upstream.catalogue import known_tools
 from gateway.visible_text import visible
 
 app = typer.Typer(
@@ -68,7 +68,7 @@ def settle(
     who = principal_named(settings, "settling a doubt")
 
     async def run() -> None:
-        policy = load_policy(settings.policies, TOOLS)
+        policy = load_policy(settings.policies, known_tools(settings))
         async with open_doubts(settings) as doubts:
             await doubts.settle(call_id, who, policy, happened == "yes", note, utc_now())
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connectors.registry import TOOLS
 from gateway.app import open_to_erase
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.cli.progress import progress_bar
@@ -16,6 +15,7 @@ from gateway.home import utc_now
 from gateway.journal import JournalUnavailable
 from gateway.policy.load import load_policy
 from gateway.settings import Settings, load_settings
+from gateway.upstream.catalogue import known_tools
 from gateway.visible_text import visible
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def erase(
 def retain(home: Home = None, policies: Policies = None) -> None:
     """Erase now what `retention.csv` lets the journal keep no longer, and finish what was recorded as erased."""
     settings = load_settings(home=home, policies=policies)
-    policy = load_policy(settings.policies, TOOLS)
+    policy = load_policy(settings.policies, known_tools(settings))
 
     async def run(progress: Callable[[int, int], None]) -> int:
         from gateway.erasing.keeping import erase_what_is_due

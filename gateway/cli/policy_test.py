@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from connectors.registry import TOOLS
 from gateway.cli.options import Home
 from gateway.policy.explaining.telling import told
 from gateway.policy.judge import Rule
@@ -16,6 +15,7 @@ from gateway.policy.testing.cases import FOLDER, load_cases
 from gateway.policy.testing.junit import junit
 from gateway.policy.testing.trials import Report, Trial, run_cases
 from gateway.settings import load_settings
+from gateway.upstream.catalogue import known_tools
 
 _WIDTH = 100
 
@@ -32,9 +32,10 @@ def run_tests(
 
     A test reaches a rule that makes its decision. Exit status: 0 passed, 1 failed or a file has a mistake.
     """
-    directory = load_settings(home=home, policies=policies).policies
-    policy = load_policy(directory, TOOLS)
-    report = run_cases(policy, load_cases(directory, TOOLS))
+    settings = load_settings(home=home, policies=policies)
+    directory, tools = settings.policies, known_tools(settings)
+    policy = load_policy(directory, tools)
+    report = run_cases(policy, load_cases(directory, tools))
     typer.echo("\n".join(summary(report)))
     if junit_file:
         junit_file.write_text(junit(report), "utf-8")

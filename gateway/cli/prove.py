@@ -3,13 +3,13 @@
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connectors.registry import TOOLS
+from connectors.contract import Tool
 from gateway.cli.diff import policy_named
 from gateway.policy.files.lines import read_text
 from gateway.policy.language.flow_written import flow_words
@@ -17,6 +17,7 @@ from gateway.policy.load import load_policy
 from gateway.policy.problem import PolicyError, Problem
 from gateway.policy.proof.invariants import FILE, read_invariants
 from gateway.settings import load_settings
+from gateway.upstream.catalogue import known_tools
 
 if TYPE_CHECKING:
     from gateway.policy.proof.prove import Answer, CounterExample
@@ -43,8 +44,11 @@ def prove(
 
     Exit status: 0 if everything is proved, 1 if not.
     """
-    folder = directory or load_settings().policies
-    found = list(_stricter(folder, *implies, seconds) if implies else _invariants(folder, only or [], seconds))
+    settings = load_settings()
+    folder, tools = directory or settings.policies, known_tools(settings)
+    found = list(
+        _stricter(folder, tools, *implies, seconds) if implies else _invariants(folder, tools, only or [], seconds)
+    )
     if as_json:
         typer.echo(json.dumps({"statements": [_as_data(*each) for each in found]}, indent=2, ensure_ascii=False))
     else:
@@ -61,23 +65,23 @@ def prove(
 _Found = tuple[str, str, "Answer"]
 
 
-def _invariants(folder: Path, only: Iterable[str], seconds: float) -> Iterator[_Found]:
+def _invariants(folder: Path, tools: Sequence[Tool], only: Iterable[str], seconds: float) -> Iterator[_Found]:
     prover = _prover()
     problems: list[Problem] = []
-    policy = load_policy(folder, TOOLS)
-    invariants = read_invariants(read_text(folder / FILE, problems), policy, TOOLS, problems)
+    policy = load_policy(folder, tools)
+    invariants = read_invariants(read_text(folder / FILE, problems), policy, tools, problems)
     if problems:
         raise PolicyError(problems)
     if unknown := set(only) - {each.id for each in invariants}:
         raise typer.BadParameter(f"`{folder / FILE}` has no statement `{min(unknown)}`")
     wanted = [each for each in invariants if not only or each.id in set(only)]
-    for invariant, answer in prover.prove_invariants(policy, TOOLS, wanted, seconds):
+    for invariant, answer in prover.prove_invariants(policy, tools, wanted, seconds):
         yield invariant.id, f"{invariant.requirement}: {invariant.note}", answer
 
 
-def _stricter(folder: Path, old: str, new: str, seconds: float) -> Iterator[_Found]:
-    before, after = policy_named(old, folder), policy_named(new, folder)
-    for tool, answer in _prover().prove_stricter(before, after, TOOLS, seconds):
+def _stricter(folder: Path, tools: Sequence[Tool], old: str, new: str, seconds: float) -> Iterator[_Found]:
+    before, after = policy_named(old, folder, tools), policy_named(new, folder, tools)
+    for tool, answer in _prover().prove_stricter(before, after, tools, seconds):
         yield tool, "permits nothing that it did not before", answer
 
 

@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from connectors.contract import Tool
-from connectors.registry import TOOLS
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.policy.load import load_policy
 from gateway.policy.narrowing.narrow import Narrower, Narrowing
 from gateway.settings import load_settings
+from gateway.upstream.catalogue import known_tools
 
 _SAID_ELSEWHERE = frozenset({"title", "description", "default", "anyOf", "items", "type", "format", "pattern"})
 _WORDS = {
@@ -41,8 +41,9 @@ def show_tools(
     """Show the tools that a principal sees under the policy, and what the policy leaves it to do with them."""
     settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
     principal = principal_named(settings, "the list")
-    found = Narrower(load_policy(settings.policies, TOOLS), TOOLS).narrow(principal)
-    seen = [tool for tool in TOOLS if found[tool.name].possible]
+    tools = known_tools(settings)
+    found = Narrower(load_policy(settings.policies, tools), tools).narrow(principal)
+    seen = [tool for tool in tools if found[tool.name].possible]
     if as_json:
         from gateway.listing import described, narrowed  # the protocol's types: heavy, and only wanted here
 
@@ -50,7 +51,7 @@ def show_tools(
         listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in shown]
         typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))
         return
-    table = Table("tool", "effect", "what it does", title=f"{len(seen)} of {len(TOOLS)} tools for {principal}")
+    table = Table("tool", "effect", "what it does", title=f"{len(seen)} of {len(tools)} tools for {principal}")
     for tool in seen:
         lines = [escape(line) for line in (tool.description.splitlines()[0], *limits(tool, found[tool.name]))]
         table.add_row(tool.name, tool.effect, "\n- ".join(lines))

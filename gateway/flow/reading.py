@@ -1,5 +1,7 @@
 """Reads a result piece by piece: each value with its author, its label and the record that it belongs to."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +14,8 @@ from gateway.flow.labels import CLEAN, Label
 from gateway.policy.language.flow import Integrity
 
 _OUTSIDE = frozenset({Author.OUTSIDER, Author.CUSTOMER})
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_MOST_PATHS = 100
 _ID_FIELDS = ("id", "id_")
 _INTEGRITY = {
     Author.OUTSIDER: Integrity.ANYONE,
@@ -74,7 +78,9 @@ class Reading:
     def untrusted(self) -> list[str]:
         """The paths of the texts that outsiders may have written: data, never instructions."""
         texts = (piece for piece in self.pieces if isinstance(piece.value, str))
-        return list(dict.fromkeys(piece.path for piece in texts if piece.author in _OUTSIDE))
+        paths = dict.fromkeys(piece.path for piece in texts if piece.author in _OUTSIDE)
+        # Of very many keys that a server made up, what they lie in.
+        return list(paths if len(paths) <= _MOST_PATHS else dict.fromkeys(path.partition(".")[0] for path in paths))
 
 
 def read(tool: Tool, output: Mapping[str, Any], labels: Mapping[str, Label] | None = None) -> Reading:
@@ -101,7 +107,7 @@ def _names(tool: Tool, value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 
             yield name
         for key, part in value.items():
             if isinstance(part, (Mapping, list, tuple)):
-                yield from _names(tool, part, f"{path}.{key}" if path else key)
+                yield from _names(tool, part, f"{path}.{_name(key)}" if path else _name(key))
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _names(tool, item, f"{path}[]")
@@ -122,6 +128,15 @@ def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
     return ""
 
 
+def _is_plain(key: str) -> bool:
+    return _PLAIN_KEY.fullmatch(key) is not None
+
+
+def _name(key: str) -> str:
+    """A key as paths have it: what could be taken for a path stands in quotes, and no declaration names it."""
+    return key if _is_plain(key) else json.dumps(key[:64])
+
+
 @cache
 def _declared(output: type[BaseModel]) -> frozenset[str]:
     return frozenset(leaf.path for leaf in walk(output))
@@ -137,10 +152,14 @@ class _Reader:
         tool, before = self.tool, f"{path}." if path else ""
         record = record_name_of(tool, fields, path) or record
         known = self.labels.get(record, CLEAN)
+        odd_keys = [key for key in fields if not _is_plain(key)]
+        fields = {_name(key): value for key, value in fields.items()}
         own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
         owners = owners.union(*own.values())
         self._link(own, before, known)
         writer = self._writer(fields, before)
+        for key in odd_keys:
+            yield self._piece(key, before + _name(key), writer, owners, record, known)
         for key, value in fields.items():
             yield from self._value(value, before + key, writer, owners, record, known)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 _MAX_IDS = 100
+_LONGEST_ID = 200
 
 
 def seen_ids(output: BaseModel) -> list[str]:
@@ -13,10 +14,10 @@ def seen_ids(output: BaseModel) -> list[str]:
 
 
 def _ids(value: object) -> Iterator[str]:
-    if isinstance(value, BaseModel):
-        for name, part in value:
+    if isinstance(value, BaseModel | dict):
+        for name, part in value if isinstance(value, BaseModel) else value.items():
             if isinstance(part, str):
-                if name == "id" or name.endswith("_id"):
+                if (name == "id" or name.endswith("_id")) and len(part) <= _LONGEST_ID:
                     yield part
             else:
                 yield from _ids(part)

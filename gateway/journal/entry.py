@@ -35,6 +35,7 @@ class Kind(StrEnum):
     OUTCOME = "outcome"
     SETTLED = "settled"
     ERASED = "erased"
+    REVIEWED = "reviewed"
 
 
 class JournalUnavailable(Exception):

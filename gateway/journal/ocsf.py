@@ -12,6 +12,7 @@ from gateway.journal.entry import Entry, from_row
 
 _ACTIVITIES = {0: "Unknown", 1: "Create", 2: "Read", 3: "Update", 4: "Delete", 99: "Send"}
 _TOOLS = {tool.name: tool for tool in TOOLS}
+_EFFECTS = frozenset(Effect)
 _STATUSES = {0: "Unknown", 1: "Success", 2: "Failure"}
 _FAILED = frozenset({"unknown_tool", "invalid", "denied", "turned_away"})
 
@@ -25,7 +26,7 @@ def to_ocsf(entries: Iterable[tuple[Stored, Key | None]]) -> Iterator[str]:
 
 def _event(stored: Stored, entry: Entry) -> dict[str, Any]:
     row, body = stored.row, entry.body
-    activity, status = _activity(str(body.get("tool"))), _status(row.kind, body.get("status"))
+    activity, status = _activity(str(body.get("tool")), body.get("effect")), _status(row.kind, body.get("status"))
     person, agent, client = body.get("person"), body.get("agent"), body.get("client")
     return {
         "category_uid": 6,
@@ -62,10 +63,11 @@ def _event(stored: Stored, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _activity(tool: str) -> int:
+def _activity(tool: str, effect: str | None) -> int:
     declared = _TOOLS.get(tool)
     if declared is None:
-        return 0
+        # Of an upstream server's tool, the entry about its effect says what that was.
+        return {Effect.READ: 2, Effect.DELETE: 4, Effect.SEND: 99}.get(Effect(effect), 1) if effect in _EFFECTS else 0
     if declared.effect is Effect.WRITE:
         # What carries the version of the record that it changes is a change; what does not makes a new one.
         return 3 if declared.idempotency is Idempotency.VERSION else 1

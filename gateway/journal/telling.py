@@ -215,6 +215,11 @@ def _settled(body: Body) -> str:
     return f"{what}, says {body.get('settled_by')}, who notes: {body.get('note')}"
 
 
+def _reviewed(body: Body) -> str:
+    said = "accepts" if body.get("approved") else "refuses"
+    return f"{body.get('by')} {said} the tool's definition {body.get('schema_hash')}"
+
+
 _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.UNKNOWN_TOOL: lambda _body: "refused: this caller has no such tool",
     Kind.INVALID: lambda body: f"refused: the input was wrong: {body.get('error', _GONE)}",
@@ -237,6 +242,7 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.INTENT: _begun,
     Kind.OUTCOME: _ended,
     Kind.SETTLED: _settled,
+    Kind.REVIEWED: _reviewed,
     Kind.ERASED: lambda body: f"what {len(body.get('positions', []))} ranges of entries said is erased",
 }
 

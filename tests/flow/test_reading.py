@@ -1,10 +1,12 @@
 """What a result shows: each value with its author, its label and its record."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from connectors.contract import Author, Confidentiality
+from connectors.contract import Author, Confidentiality, Output
 from connectors.crm.tools import Contact, ContactPage
 from connectors.knowledge.tools import Document
 from connectors.registry import TOOLS
@@ -135,3 +137,33 @@ def test_joined_labels_only_rise() -> None:
 
     assert high | low == Label(Integrity.ANYONE, Confidentiality.SECRET, frozenset({"a", "b"}))
     assert high | CLEAN == CLEAN | high == high
+
+
+def test_a_key_in_plain_json_can_neither_hide_a_text_nor_pass_for_a_declared_path() -> None:
+    class Plain(Output):
+        structured: dict[str, Any]
+
+    tool = replace(
+        BY_NAME["crm_get_contact"],
+        output=Plain,
+        authors={"structured.to.email": Author.ORGANISATION},
+        kept=frozenset({"structured.to.email"}),
+    )
+    found = read(tool, {"structured": {"to.email": "mallory@evil.example", "to": {"email": "ana@larkspur.example"}}})
+
+    authors = {each.value: (each.author, each.is_kept) for each in found.pieces}
+    assert authors == {
+        "to.email": (Author.OUTSIDER, False),
+        "mallory@evil.example": (Author.OUTSIDER, False),
+        "ana@larkspur.example": (Author.ORGANISATION, True),
+    }
+
+
+def test_of_very_many_keys_only_what_they_lie_in_is_named() -> None:
+    class Plain(Output):
+        structured: dict[str, Any]
+
+    tool = replace(BY_NAME["crm_get_contact"], output=Plain, authors={})
+    found = read(tool, {"structured": {f"k{number}": "x" for number in range(500)}})
+
+    assert found.untrusted == ["structured"]

@@ -1,0 +1,240 @@
+"""What an operator says of an upstream server, in one TOML file: how to reach it, and what its tools do.
+
+Read strictly: what is unknown, missing or of a wrong type is refused with file, line where it can be found, and a
+suggestion.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from connectors.contract import Author, Confidentiality, Effect, Idempotency, Sink
+
+SERVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
+
+
+class BadUpstream(Exception):
+    """An upstream's file cannot be used; names every problem, one a line."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Argument(_Strict):
+    """What one argument is, by its path.
+
+    `sink` says what it lets out; unsaid, a text of anything but a read is `content`. `format` is for addresses of email
+    that the server's schema does not call so.
+    """
+
+    sink: Sink | Literal["none"] | None = None
+    namespace: str = ""
+    personal: bool = False
+    format: Literal["email"] | None = None
+
+
+class Result(_Strict):
+    """What one part of a result is, by its path; unsaid, an outsider wrote it and it is a customer's own."""
+
+    author: Author = Author.OUTSIDER
+    confidentiality: Confidentiality = Confidentiality.CUSTOMER
+    kept: bool = False
+    namespace: str = ""
+    personal: bool = False
+    written_by: dict[str, Author] = {}
+    """The author of the texts beside it for each of its values; `true` and `false` are what they look like."""
+
+
+class DeclaredTool(_Strict):
+    """What one tool does."""
+
+    effect: Effect
+    idempotency: Literal[Idempotency.VERSION, Idempotency.AT_MOST_ONCE] | None = None
+    json_text: bool = False
+    """Whether its text is JSON, to be read like a structured result."""
+    text: Result = Result()
+    arguments: dict[str, Argument] = {}
+    output: dict[str, Result] = {}
+
+    @model_validator(mode="after")
+    def _reads_need_nothing(self) -> Self:
+        if self.effect is Effect.READ and self.idempotency:
+            raise ValueError("`idempotency` is for effects: a read needs none")
+        return self
+
+    @property
+    def kept_from_doubling(self) -> Idempotency:
+        """How its effect is kept from happening twice."""
+        if self.effect is Effect.READ:
+            return Idempotency.NONE_NEEDED
+        return self.idempotency or Idempotency.AT_MOST_ONCE
+
+
+class Secret(_Strict):
+    """A header's value, from the gateway's environment or from a file; `before` stands in front, such as `Bearer `."""
+
+    env: str | None = None
+    file: str | None = None
+    before: str = ""
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("give one of `env` and `file`")
+        return self
+
+
+class Stdio(_Strict):
+    """A server that runs as a child process, with nothing of the gateway's environment but the variables in `env`."""
+
+    command: Annotated[str, Field(min_length=1)]
+    args: list[str] = []
+    env: list[str] = ["PATH"]
+    folder: str | None = None
+
+
+class Http(_Strict):
+    """A server at a URL: `https`, or a loopback address."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Secret] = {}
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> Self:
+        if not self.url.startswith("https://") and not _LOOPBACK.match(self.url):
+            raise ValueError("`url` must be `https`, or a loopback address")
+        return self
+
+
+class _File(_Strict):
+    prefix: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31})?$")]
+    stdio: Stdio | None = None
+    http: Http | None = None
+    tenants: list[str] = []
+    timeout: Annotated[float, Field(gt=0, le=600)] = 20.0
+    recheck: Annotated[float, Field(ge=0.1, le=300)] = 5.0
+    max_result: Annotated[int, Field(ge=1_000, le=10_000_000)] = 200_000
+    max_calls: Annotated[int, Field(ge=1, le=1_000)] = 16
+    pass_media: bool = False
+    tools: dict[str, DeclaredTool] = {}
+
+    @model_validator(mode="after")
+    def _reached_one_way(self) -> Self:
+        if (self.stdio is None) == (self.http is None):
+            raise ValueError("give one of `[stdio]` and `[http]`")
+        return self
+
+
+class Server(_File):
+    """One upstream server.
+
+    Args:
+        name: The name of its file; stands for the area of its tools.
+        prefix: What its tools' names begin with here; may be empty.
+        tenants: Whose calls go there; empty for all.
+        timeout: Seconds for one call, at most `call_timeout`.
+        recheck: Seconds between looks at its definitions.
+        max_result: Characters of a result that are passed on.
+        max_calls: Calls at the same time; as many again may wait.
+        pass_media: Whether images and sound are passed on; otherwise they are only described.
+    """
+
+    name: str
+
+
+def read_servers(folder: Path, reserved: Iterable[str] = ()) -> tuple[Server, ...]:
+    """Read every `NAME.toml` of a folder, which need not exist.
+
+    Args:
+        folder: The folder.
+        reserved: Names that no server may have.
+
+    Raises:
+        BadUpstream: Names every problem.
+    """
+    taken, servers, problems = frozenset(reserved), list[Server](), list[str]()
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            servers.append(_read(path, taken))
+        except BadUpstream as error:
+            problems.append(str(error))
+    if problems:
+        raise BadUpstream("\n".join(problems))
+    return tuple(servers)
+
+
+def _read(path: Path, taken: frozenset[str]) -> Server:
+    if not SERVER_NAME.fullmatch(path.stem) or path.stem in taken:
+        raise BadUpstream(f"{path}: a server's name is made of a-z, 0-9 and _, and none of {', '.join(sorted(taken))}")
+    try:
+        text = path.read_text("utf-8")
+        data = tomllib.loads(text)
+        given = json.dumps(data, allow_nan=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise BadUpstream(f"{path}: {error}") from None
+    try:
+        # By way of JSON, so that strict types still accept an enum's value.
+        return Server(name=path.stem, **dict(_File.model_validate_json(given)))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        raise BadUpstream("\n".join(_told(path, text, each) for each in problems)) from None
+
+
+def _told(path: Path, text: str, found: Mapping[str, Any]) -> str:
+    names = [str(part) for part in found["loc"]]
+    where = ".".join(names)
+    message = str(found["msg"]).removeprefix("Value error, ")
+    if found["type"] == "extra_forbidden":
+        message = f"unknown field{near(names[-1], _fields(found['loc']))}"
+    elif found["type"] == "missing":
+        message = "missing"
+    told = f"`{where}`: {message[0].lower()}{message[1:]}" if where else message
+    return f"{path}:{line_of(text, names)}: {told}"
+
+
+def near(wrong: str, known: Iterable[str]) -> str:
+    """` — did you mean …?`, or which names there are."""
+    names = sorted(known)
+    found = get_close_matches(wrong, names, n=1)
+    if found:
+        return f" — did you mean `{found[0]}`?"
+    return f": there is {', '.join(f'`{name}`' for name in names[:12])}" if names else ""
+
+
+def line_of(text: str, names: list[str]) -> int:
+    """The line where a field most likely stands: of its own name, or else of the nearest one around it."""
+    lines = text.splitlines()
+    for name in reversed(names):
+        # A key, or part of a table's header.
+        wanted = re.compile(rf"""^\s*(\[+[^#]*?)?["']?{re.escape(name)}["']?\s*([=.\]]|$)""")
+        for number, line in enumerate(lines, 1):
+            if wanted.match(line) or f"{name} =" in line:
+                return number
+    return 1
+
+
+def _fields(location: tuple[Any, ...]) -> Iterator[str]:
+    """The fields that there are at the place of an unknown one."""
+    model: type[BaseModel] = _File
+    for part in location[:-1]:
+        model = _TABLES.get(str(part), model)
+    yield from model.model_fields
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "stdio": Stdio,
+    "http": Http,
+    "headers": Secret,
+    "tools": DeclaredTool,
+    "text": Result,
+    "arguments": Argument,
+    "output": Result,
+}
