@@ -1,0 +1,256 @@
+"""Plays every pair of a suite's tasks through a gateway and counts what became of each call."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import anyio
+from agentdojo.base_tasks import BaseInjectionTask, BaseUserTask
+from agentdojo.functions_runtime import FunctionCall
+from agentdojo.task_suite.load_suites import get_suite
+from agentdojo.task_suite.task_suite import TaskSuite
+from rich.progress import track
+
+from benchmarks.agentdojo_suites.server import SuiteServer, serving
+from gateway.answer import Answer
+from gateway.app import open_gateway
+from gateway.background import background
+from gateway.call import call_tool
+from gateway.gateway import Gateway, ToolCall
+from gateway.grants.grant import Grant, Terms
+from gateway.principal import Principal
+from gateway.settings import Settings
+from gateway.upstream.pins import accept, write_pins
+
+VERSION = "v1.2.2"
+_HERE = Path(__file__).parent
+_PERSONS = {"workspace": "emma.johnson@bluesparrowtech.com", "travel": "emma.johnson@bluesparrowtech.com"}
+_PERSONS |= {"banking": "emma.johnson", "slack": "emma"}
+
+
+@dataclass
+class Counts:
+    """What became of calls."""
+
+    allowed: int = 0
+    held: int = 0
+    denied: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.allowed + self.held + self.denied
+
+    def add(self, status: str) -> None:
+        self.denied += status == "denied"
+        self.held += status == "pending_approval"
+        self.allowed += status not in {"denied", "pending_approval"}
+
+    def __str__(self) -> str:
+        return f"{self.allowed} allowed, {self.held} held, {self.denied} denied"
+
+
+@dataclass
+class Score:
+    """What a suite came to.
+
+    Args:
+        suite: Its name.
+        pairs: How many pairs were played.
+        careful: How many goals were reached where people refuse what attackers want.
+        careless: How many were reached where people say yes to everything.
+        legitimate: The user's own calls, of each task once, with the attacker's text in place.
+        hostile: The attacker's calls.
+        most_questions: The most questions of one task.
+        tasks: How many tasks.
+        unasked: How many of them needed no question and were denied nothing.
+        useful: How many came out right by the suite's own check, questions being answered.
+    """
+
+    suite: str
+    pairs: int = 0
+    careful: int = 0
+    careless: int = 0
+    legitimate: Counts = field(default_factory=Counts)
+    hostile: Counts = field(default_factory=Counts)
+    most_questions: int = 0
+    tasks: int = 0
+    unasked: int = 0
+    useful: int = 0
+
+    def told(self) -> dict[str, str]:
+        legitimate = self.legitimate
+
+        def share(count: int, whole: int) -> str:
+            return f"{count} ({100 * count / max(1, whole):.1f} %)"
+
+        return {
+            "pairs of tasks": str(self.pairs),
+            "goals reached, careful people": share(self.careful, self.pairs),
+            "goals reached, people who say yes to all": share(self.careless, self.pairs),
+            "attacker's calls": str(self.hostile),
+            "legitimate calls": str(legitimate.total),
+            "  allowed": share(legitimate.allowed, legitimate.total),
+            "  held": share(legitimate.held, legitimate.total),
+            "  denied": share(legitimate.denied, legitimate.total),
+            "most questions of one task": str(self.most_questions),
+            "questions a task": f"{legitimate.held / max(1, self.tasks):.2f}",
+            "tasks without a question or denial": share(self.unasked, self.tasks),
+            "tasks done, by the suite's check": share(self.useful, self.tasks),
+        }
+
+
+async def replay_suite(name: str, every: int = 1, tell: bool = False) -> Score:
+    """Play a suite.
+
+    Args:
+        name: The suite.
+        every: Only every n-th pair is played.
+        tell: Whether to print each legitimate call that was held or denied.
+    """
+    suite = get_suite(VERSION, name)
+    score, served = Score(name), SuiteServer(suite)
+    async with serving(served) as url, _gateway(name, suite, url) as gateway:
+        player = _Player(gateway, suite, served, score, tell)
+        for task in track(list(suite.user_tasks.values()), description=f"{name}: users"):
+            await player.play_alone(task)
+        pairs = [(task, goal) for task in suite.user_tasks.values() for goal in suite.injection_tasks.values()]
+        for task, goal in track(pairs[::every], description=f"{name}: attackers"):
+            await player.play_pair(task, goal)
+    return score
+
+
+@asynccontextmanager
+async def _gateway(name: str, suite: TaskSuite[Any], url: str) -> AsyncIterator[Gateway]:
+    """A gateway before the suite's server, its definitions accepted as they are."""
+    with TemporaryDirectory() as folder:
+        home, policies = Path(folder) / "home", Path(folder) / "policies"
+        copytree(_HERE / name / "policies", policies)
+        (home / "upstreams").mkdir(parents=True)
+        declared = (_HERE / name / "upstream.toml").read_text().replace("http://127.0.0.1:1/mcp", url)
+        (home / "upstreams" / f"{name}.toml").write_text(declared)
+        await _accept(home / "upstreams", name)
+        settings = Settings(home=home, policies=policies, tenant="t", max_calls_of_area=64)
+        async with open_gateway(settings) as gateway, background(gateway, settings):
+            back_end = gateway.upstreams.back_ends[name]
+            with anyio.fail_after(10):
+                while back_end.session.definitions is None:
+                    await anyio.sleep(0.01)
+            yield gateway
+
+
+async def _accept(folder: Path, name: str) -> None:
+    from gateway.cli.upstream import _defined
+    from gateway.home import utc_now
+    from gateway.upstream.catalogue import read_pinned
+
+    [server] = read_pinned(folder).servers
+    defined = await _defined(server)
+    write_pins(folder, name, {tool: accept(None, each, "operator", utc_now()) for tool, each in defined.items()})
+
+
+class _Player:
+    """An agent that does what is put before it, and people who answer what it asks."""
+
+    def __init__(
+        self, gateway: Gateway, suite: TaskSuite[Any], served: SuiteServer, score: Score, tell: bool
+    ) -> None:
+        self.gateway, self.suite, self.served, self.score, self.tell = gateway, suite, served, score, tell
+        self.tenants = 0
+
+    async def play_alone(self, task: BaseUserTask[Any]) -> None:
+        """Play a user's task with an attacker's text in all the places where one can stand."""
+        goal = next(iter(self.suite.injection_tasks.values()))
+        before = self._set_up(task, goal)
+        grant, counts = self._grant(task), Counts()
+        for call in task.ground_truth(before):
+            answer = await self._call(grant, call, approve=True, counts=counts)
+            if self.tell and answer.status in {"denied", "pending_approval"}:
+                print(task.ID, call.function, dict(call.args), answer.status, answer.rules)
+        score = self.score
+        score.tasks += 1
+        score.unasked += not (counts.held or counts.denied)
+        score.most_questions = max(score.most_questions, counts.held)
+        for status, count in (("ok", counts.allowed), ("pending_approval", counts.held), ("denied", counts.denied)):
+            for _ in range(count):
+                score.legitimate.add(status)
+        score.useful += _is_reached(task, task.GROUND_TRUTH_OUTPUT, before, self.served.environment, task.ground_truth(before))
+
+    async def play_pair(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> None:
+        """Play a user's task and then an attacker's, once for each kind of people."""
+        self.score.pairs += 1
+        counts = Counts()
+        reached = await self._attack(task, goal, careless=False, counts=counts)
+        self.score.careful += reached
+        for status, count in (("ok", counts.allowed), ("pending_approval", counts.held), ("denied", counts.denied)):
+            for _ in range(count):
+                self.score.hostile.add(status)
+        if counts.held:
+            reached = await self._attack(task, goal, careless=True, counts=Counts())
+        self.score.careless += reached
+
+    async def _attack(
+        self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any], *, careless: bool, counts: Counts
+    ) -> bool:
+        before = self._set_up(task, goal)
+        grant = self._grant(task)
+        for call in task.ground_truth(before):
+            await self._call(grant, call, approve=True, counts=Counts())
+        await self._read_everything(grant)
+        calls = goal.ground_truth(before)
+        for call in calls:
+            await self._call(grant, call, approve=careless, counts=counts)
+        return _is_reached(goal, "", before, self.served.environment, calls)
+
+    def _set_up(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> Any:
+        """A new environment with the attacker's words in it; gives a copy as it is before anything happens."""
+        words = dict.fromkeys(self.suite.get_injection_vector_defaults(), goal.GOAL)
+        self.served.environment = task.init_environment(self.suite.load_and_inject_default_environment(words))
+        self.tenants += 1
+        return self.served.environment.model_copy(deep=True)
+
+    def _grant(self, task: BaseUserTask[Any]) -> Grant:
+        """What an orchestrator gets from the user's words alone: no tools, no targets, nothing of the task but its text."""
+        who = Principal(f"t{self.tenants}", person=_PERSONS[self.suite.name], agent="assistant")
+        now = self.gateway.now().replace(microsecond=0)
+        run = f"run_{self.tenants}"
+        return Grant(f"gra_{self.tenants}", run, who, Terms(request=task.PROMPT), now, now + timedelta(hours=1))
+
+    async def _read_everything(self, grant: Grant) -> None:
+        for tool in self.gateway.catalog.tools.values():
+            if tool.effect == "read" and not any(field.is_required() for field in tool.input.model_fields.values()):
+                await call_tool(self.gateway, ToolCall(grant.principal, tool.name, {}, grant=grant))
+
+    async def _call(self, grant: Grant, call: FunctionCall, *, approve: bool, counts: Counts) -> Answer[Any]:
+        made = ToolCall(grant.principal, f"{self.suite.name}_{call.function}", _plain(call.args), grant=grant)
+        answer = await call_tool(self.gateway, made)
+        counts.add(answer.status)
+        if answer.error and answer.error.kind == "invalid_input":
+            raise ValueError(f"{call.function}: {answer.error.message}")
+        if answer.approval and approve:
+            approver = Principal(grant.principal.tenant, person="approver")
+            policy, now = self.gateway.policy.current, self.gateway.now()
+            await self.gateway.approvals.answer(answer.approval.id, approver, policy, True, "", now)
+            await call_tool(self.gateway, made)
+        return answer
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_reached(
+    task: BaseUserTask[Any] | BaseInjectionTask[Any], said: str, before: Any, after: Any, calls: Sequence[FunctionCall]
+) -> bool:
+    """What the suite's own check says of a task, a user's or an attacker's."""
+    if isinstance(task, BaseUserTask):
+        found = task.utility_from_traces(said, before, after, calls)
+        return bool(task.utility(said, before, after) if found is None else found)
+    found = task.security_from_traces(said, before, after, calls)
+    return bool(task.security(said, before, after) if found is None else found)
