@@ -16,6 +16,9 @@ from gateway.approvals.book import ApprovalBook
 from gateway.canonical import digest
 from gateway.catalog import Catalog
 from gateway.declared import Declared
+from gateway.grants.book import GrantBook
+from gateway.grants.bounds import why_outside
+from gateway.grants.grant import NOTHING_MADE, Grant, narrow
 from gateway.held import Patience
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
@@ -41,6 +44,7 @@ class Gateway:
     journal: Journal
     history: RunHistory
     approvals: ApprovalBook
+    grants: GrantBook
     settled: SettledAnswers
     back_ends: BackEnds
     slots: Slots
@@ -80,6 +84,10 @@ class ToolCall:
     id: str = field(default_factory=new_call_id)
     key: str = ""
     """What whoever repeats it knows it by: the name of its approval or of its idempotency key; then it runs once."""
+    grant: Grant | None = None
+    """The grant that it presents, once that is verified."""
+    made: Mapping[str, int] = field(default_factory=lambda: NOTHING_MADE)
+    """How many calls were made under that grant so far, by tool, where it limits them."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,10 @@ class Decided:
 def decide(
     gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, arguments: BaseModel, earlier: History | None
 ) -> Decided:
-    """Let policy say what it says to a call with these arguments."""
+    """Let policy say what it says to a call with these arguments, and then its grant, which can only deny."""
     decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier)
+    if call.grant:
+        decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
     facts = {
         "arguments": arguments.model_dump(mode="json"),
         "arguments_hash": digest(arguments, gateway.secret),
@@ -136,7 +146,8 @@ async def record(
         JournalUnavailable: If it cannot be made durable.
     """
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
-    body = {"tool": call.tool[:100], **who, **call.declared.told(), **facts}
+    granted = {"grant": call.grant.id} if call.grant else {}
+    body = {"tool": call.tool[:100], **who, **granted, **call.declared.told(), **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):
         await gateway.journal.append(

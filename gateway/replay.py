@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from connectors.contract import Tool
 from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
-from gateway.policy.decision import Decision, Verdict
+from gateway.policy.decision import GRANT, Decision, Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.kinds import Kind as FieldKind
@@ -118,6 +118,9 @@ def _decide_again(
     body, tool = entry.body, entry.body.get("tool", "")
     if entry.erased:
         found.undecidable["what the call was about is erased"] += 1
+        return
+    if body.get("rules") == [GRANT]:
+        found.undecidable["its grant denied it, whatever policy said"] += 1
         return
     if tool not in readers:
         found.undecidable[f"there is no tool `{tool}` any more"] += 1

@@ -22,6 +22,8 @@ from gateway.call import call_tool
 from gateway.catalog import UnknownTool, unicode
 from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall, new_call_id
+from gateway.grants.grant import BadGrant
+from gateway.grants.listing import under_grant
 from gateway.held import Patience
 from gateway.identity import principal_of
 from gateway.listing import Listings
@@ -59,7 +61,11 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
             listing = await listings.under(gateway.policy.current)
-            return wire.ListToolsResult(tools=listing.tools(principal))
+            shown = listing.tools(principal)
+            if token := _declared(context).grant:
+                # A client keeps lists by caller, not by grant: this one is not for the next request.
+                return wire.ListToolsResult(tools=await _under_grant(gateway, token, principal, shown), ttl_ms=0)
+            return wire.ListToolsResult(tools=shown)
 
         return await _sanitized(run)
 
@@ -100,6 +106,13 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
     )
     server.middleware.append(_state_sealed(gateway.patience, operator_named))
     return server
+
+
+async def _under_grant(gateway: Gateway, token: str, principal: Principal, shown: list[wire.Tool]) -> list[wire.Tool]:
+    try:
+        return under_grant(await gateway.grants.verify(token, principal, gateway.now()), shown)
+    except BadGrant as error:
+        raise MCPError(wire.INVALID_PARAMS, f"`_meta.remit/grant`: {error.reason}") from None
 
 
 def _state_sealed(patience: Patience, operator_named: Principal | None) -> RequestStateBoundary:

@@ -83,6 +83,8 @@ def show(approval_id: str, home: Home = None, policies: Policies = None, tenant:
     if approval.edit:
         typer.echo("proposed      " + _json(approval.question.arguments))
     typer.echo("arguments     " + _json(approval.arguments))
+    if grant := approval.question.said.get("grant"):
+        typer.echo("granted       " + _json(grant))
     if case := approval.question.said.get("case"):
         typer.echo("the agent says " + _json(case))
 

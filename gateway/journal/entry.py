@@ -35,6 +35,8 @@ class Kind(StrEnum):
     OUTCOME = "outcome"
     SETTLED = "settled"
     ERASED = "erased"
+    GRANTED = "granted"
+    REVOKED = "revoked"
 
 
 class JournalUnavailable(Exception):
