@@ -61,11 +61,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
             listing = await listings.under(gateway.policy.current)
-            shown = listing.tools(principal)
-            if token := _declared(context).grant:
-                # A client keeps lists by caller, not by grant: this one is not for the next request.
-                return wire.ListToolsResult(tools=await _under_grant(gateway, token, principal, shown), ttl_ms=0)
-            return wire.ListToolsResult(tools=shown)
+            return await _listed(gateway, listing.tools(principal), _declared(context).grant, principal)
 
         return await _sanitized(run)
 
@@ -108,11 +104,15 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
     return server
 
 
-async def _under_grant(gateway: Gateway, token: str, principal: Principal, shown: list[wire.Tool]) -> list[wire.Tool]:
+async def _listed(gateway: Gateway, shown: list[wire.Tool], grant: str, principal: Principal) -> wire.ListToolsResult:
+    if not grant:
+        return wire.ListToolsResult(tools=shown)
     try:
-        return under_grant(await gateway.grants.verify(token, principal, gateway.now()), shown)
+        narrowed = under_grant(await gateway.grants.verify(grant, principal, gateway.now()), shown)
     except BadGrant as error:
         raise MCPError(wire.INVALID_PARAMS, f"`_meta.remit/grant`: {error.reason}") from None
+    # A client keeps lists by caller, not by grant: this one is not for the next request.
+    return wire.ListToolsResult(tools=narrowed, ttl_ms=0)
 
 
 def _state_sealed(patience: Patience, operator_named: Principal | None) -> RequestStateBoundary:

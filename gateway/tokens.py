@@ -35,7 +35,7 @@ _ADD_AUDIENCE = text("ALTER TABLE tokens ADD COLUMN audience TEXT NOT NULL DEFAU
 
 
 class Audience(StrEnum):
-    """What a token opens, and nothing else: what an assistant holds can then neither answer a question nor grant a task."""
+    """What a token opens, and nothing else: what an assistant holds neither answers a question nor grants a task."""
 
     MCP = "mcp"
     CONSOLE = "console"

@@ -17,7 +17,9 @@ from gateway.home import utc_now
 from gateway.principal import Principal
 from gateway.settings import Settings, load_settings
 
-app = typer.Typer(help="Grant one task what it needs, and nothing more.", invoke_without_command=True)
+app = typer.Typer(
+    help="Grant one task what it needs, and nothing more.", invoke_without_command=True, add_completion=False
+)
 _BY = "command line"
 
 
@@ -116,7 +118,7 @@ def _parted(text: str, at: str, form: str) -> tuple[str, str]:
 
 
 def _value(text: str) -> Value:
-    """A value as policy's lists have them: plain digits are a number, all else is a text, in single quotes if need be."""
+    """A value as lists of policy have it: plain digits are a number, all else a text, in single quotes if need be."""
     if len(text) > 2 and text[0] == text[-1] == "'":
         return text[1:-1]
     if text in {"true", "false"}:
