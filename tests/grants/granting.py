@@ -1,5 +1,6 @@
 """Issues grants and calls under them."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,8 +21,6 @@ KIM = {"name": "Kim Doe", "email": "kim@customer.example"}
 
 def terms(**given: Any) -> Terms:
     """Terms as they arrive as JSON."""
-    import json
-
     return Terms.model_validate_json(json.dumps(given))
 
 
