@@ -65,7 +65,8 @@ def read_intents(text: str, tools: Collection[str], problems: list[Problem]) -> 
             message = _mistake(word) or (f"`{word}` is already said of `{pattern.text}`" if word in known else "")
             if message:
                 problems.append(line.problem(words, message, offset))
-            known[word] = None
+            else:
+                known[word] = None
     return _by_tool(by_pattern, tools)
 
 
@@ -101,7 +102,7 @@ def _mistake(word: str) -> str:
         stem = part.removesuffix("*")
         if "*" in stem:
             return f"`{word}`: a `*` may only end a word"
-        letters = "".join(_PARTS.findall(stem))
+        letters = "".join(_spaced(stem).split())
         if not letters:
             return f"`{word}` is no word: write letters or digits, and `+` between the words of a phrase"
         if part.endswith("*") and len(letters) < _SHORTEST_STEM:
