@@ -47,6 +47,14 @@ def denied(call_id: str, decision: Decision) -> Answer[Any]:
     )
 
 
+def badly_granted(call_id: str, decision: Decision) -> Answer[Any]:
+    """The grant that the call presents is not good: it is not looked at as if it presented none."""
+    answer = denied(call_id, decision)
+    return answer.model_copy(
+        update={"next": "Nothing was done. Do not repeat it without a grant: get a good one first."}
+    )
+
+
 def pending(call_id: str, decision: Decision, approval: Approval) -> Answer[Any]:
     """Policy wants a person's yes; nothing was done."""
     return Answer(

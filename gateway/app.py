@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
+from secrets import token_hex
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -18,6 +19,8 @@ from gateway.flow.ledger import Ledger
 from gateway.flow.runs import Runs
 from gateway.flow.seen import Seen
 from gateway.gateway import Gateway
+from gateway.grants.book import Durations, GrantBook
+from gateway.grants.table import GrantTable
 from gateway.held import HeldRequests, Patience
 from gateway.home import make_home, utc_now
 from gateway.journal import Journal, JournalUnavailable
@@ -70,8 +73,19 @@ def _state_key(settings: Settings) -> bytes:
     """The same in every process of a home, and of no use for signing the journal."""
     if settings.state_key:
         return settings.state_key.get_secret_value().encode()
+    return _derived_key(settings, b"remit request state")
+
+
+def _derived_key(settings: Settings, purpose: bytes) -> bytes:
+    """A key of the home for one purpose: from none of them follows another, nor the journal's."""
     seed = load_or_make_signer(settings.journal_key).seed
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"remit request state").derive(seed)
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(seed)
+
+
+def _grant_book(settings: Settings, journal: Journal, database: Database, catalog: Catalog) -> GrantBook:
+    usual = min(settings.grant_ttl, settings.grant_longest)
+    durations = Durations(timedelta(seconds=usual), timedelta(seconds=settings.grant_longest))
+    return GrantBook(journal, database, _derived_key(settings, b"remit grants"), catalog, durations, token_hex)
 
 
 def _open_journal(settings: Settings, database: Database, took: Callable[[float], None] | None = None) -> Journal:
@@ -91,6 +105,7 @@ async def open_to_erase(settings: Settings) -> AsyncIterator[tuple[Journal, Data
     make_home(settings)
     with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
         SettledAnswers(database)
+        GrantTable(database)
         yield journal, database
 
 
@@ -121,6 +136,18 @@ def _approval_book(
 ) -> ApprovalBook:
     ttl = timedelta(seconds=settings.approval_ttl)
     return ApprovalBook(journal, database, catalog.tools, history, ttl, secret)
+
+
+@asynccontextmanager
+async def open_grants(settings: Settings) -> AsyncIterator[GrantBook]:
+    """Open the grants alone, for whoever issues one beside a running gateway.
+
+    Raises:
+        JournalUnavailable: If the journal cannot be written.
+    """
+    make_home(settings)
+    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+        yield _grant_book(settings, journal, database, Catalog(known_tools(settings)))
 
 
 @asynccontextmanager
@@ -164,6 +191,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             policy=policy,
             journal=journal,
             approvals=approvals,
+            grants=_grant_book(settings, journal, database, catalog),
             settled=SettledAnswers(database),
             history=history,
             runs=_runs(settings, database, secret),

@@ -63,7 +63,7 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
     """The question that the call raises, asked if it was not; or the standing approval that answers it."""
     call, tool, decision, arguments = decided.call, decided.tool, decided.decision, decided.facts["arguments"]
     who, declared, book = call.principal, call.declared, gateway.approvals
-    said = {**declared.told(), "client": call.client}
+    said = {**declared.told(), "client": call.client, **({"grant": call.grant.told()} if call.grant else {})}
     question, approval = await book.raised(who, tool, arguments, said, now, declared.key or "", decided.traced)
     standing = None
     # What is recorded is told even if the caller goes away meanwhile.

@@ -22,6 +22,8 @@ from gateway.settings import Settings
 
 log = get_logger("remit.background")
 
+_HOUR = 3_600.0
+
 
 @asynccontextmanager
 async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None]:
@@ -34,6 +36,7 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
         tasks.start_soon(_keep_upstreams, gateway, settings.policy_poll)
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         tasks.start_soon(_keep_to_retention, gateway, settings, stack.enter_context(settings.open_database()))
+        tasks.start_soon(_forget_grants, gateway)
         if channels := await _channels(gateway, settings, stack):
             notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url))
             gateway.approvals.listeners.append(notices.hear)
@@ -85,6 +88,16 @@ async def _decide_again(gateway: Gateway, policy: Policy, scope: anyio.CancelSco
 
 async def _keep_to_retention(gateway: Gateway, settings: Settings, database: Database) -> None:
     await keep_to_policy(gateway.journal, database, lambda: gateway.policy.current, gateway.now, settings.still_needed)
+
+
+async def _forget_grants(gateway: Gateway) -> None:
+    """Forget what expired grants said, hour by hour."""
+    while True:
+        try:
+            await gateway.grants.forget_expired(gateway.now())
+        except JournalUnavailable as error:
+            log.error("grants_not_forgotten", error=str(error))
+        await anyio.sleep(_HOUR)
 
 
 async def _channels(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> list[Channel]:

@@ -18,6 +18,8 @@ from gateway.carrying_out import carry_out, failed_within
 from gateway.catalog import InvalidArguments, UnknownTool, validate
 from gateway.flow.stage import traced
 from gateway.gateway import Gateway, ToolCall, decide, record
+from gateway.grants.grant import BadGrant
+from gateway.grants.presented import counted_under, looked_back_at, refuse, under_its_grant
 from gateway.journal import JournalUnavailable, Kind
 from gateway.metrics import counted
 from gateway.policy.decision import Verdict
@@ -59,6 +61,10 @@ def _place(gateway: Gateway, call: ToolCall) -> tuple[str, str]:
 
 
 async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
+    try:
+        call = await under_its_grant(gateway, call)
+    except BadGrant as error:
+        return await refuse(gateway, call, error)
     policy = gateway.policy.current
     try:
         tool = gateway.catalog.find(policy, call.principal, call.tool, gateway.now())
@@ -70,10 +76,10 @@ async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         await record(gateway, call, Kind.INVALID, error=error.message)
         return answers.failed(call.id, ErrorKind.INVALID_INPUT, error.message, error.field)
 
-    looked_back_at = policy.needs_history(tool.name)
     own = names_of_key(keyed_name(call.principal, call.declared.key, gateway.secret)) if call.declared.key else ()
-    async with gateway.history.turn(call.principal, looked_back_at, gateway.now(), own) as earlier:
+    async with gateway.history.turn(call.principal, looked_back_at(policy, call, tool), gateway.now(), own) as earlier:
         if gateway.policy.current is policy:
+            call = await counted_under(gateway, call, own)
             return await _decide(gateway, call, policy, tool, arguments, earlier)
     # Policy changed while the call waited for its turn.
     return await _dispose(gateway, call)

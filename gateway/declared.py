@@ -65,6 +65,7 @@ class Declared(_Declared):
         context: Ids of the documents and records that the model was shown.
         cost: Of the step.
         wait: Seconds that the request may be held for an approver; not recorded.
+        grant: A grant's token; not recorded, for whoever has it may use it.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -78,6 +79,9 @@ class Declared(_Declared):
     context: Annotated[tuple[Line, ...], Field(alias="remit/context", max_length=100)] = ()
     cost: Annotated[Cost | None, Field(alias="remit/cost")] = None
     wait: Annotated[Seconds | None, Field(alias="remit/wait", exclude=True)] = None
+
+    # What is sent must be a token: a caller who means to narrow itself never goes on unnarrowed by mistake.
+    grant: Annotated[str, Field(alias="remit/grant", strict=True, min_length=1, exclude=True, repr=False)] = ""
 
     def told(self) -> dict[str, Any]:
         """What was said, as JSON data without what was not."""

@@ -18,7 +18,9 @@ from gateway.catalog import Catalog
 from gateway.declared import Declared
 from gateway.flow.arguments import Traced
 from gateway.flow.runs import Runs
-from gateway.grants.grant import Grant
+from gateway.grants.book import GrantBook
+from gateway.grants.bounds import why_outside
+from gateway.grants.grant import NOTHING_MADE, Grant, narrow
 from gateway.held import Patience
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
@@ -47,6 +49,7 @@ class Gateway:
     history: RunHistory
     runs: Runs
     approvals: ApprovalBook
+    grants: GrantBook
     settled: SettledAnswers
     back_ends: BackEnds
     upstreams: Upstreams
@@ -82,12 +85,15 @@ class ToolCall:
     tool: str
     arguments: Mapping[str, Any]
     declared: Declared = field(default_factory=Declared)
-    grant: Grant | None = None
     client: str = ""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
     id: str = field(default_factory=new_call_id)
     key: str = ""
     """What whoever repeats it knows it by: the name of its approval or of its idempotency key; then it runs once."""
+    grant: Grant | None = None
+    """The grant that it presents, once that is verified."""
+    made: Mapping[str, int] = field(default_factory=lambda: NOTHING_MADE)
+    """How many calls were made under that grant so far, by tool, where it limits them."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,10 @@ def decide(
     earlier: History | None,
     traced: Traced,
 ) -> Decided:
-    """Let policy say what it says to a call with these arguments."""
+    """Let policy say what it says to a call with these arguments, and then its grant, which can only deny."""
     decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
+    if call.grant:
+        decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
     facts = {
         "arguments": arguments.model_dump(mode="json"),
         "arguments_hash": digest(arguments, gateway.secret),
@@ -154,7 +162,8 @@ async def record(
         JournalUnavailable: If it cannot be made durable.
     """
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
-    body = {"tool": call.tool[:100], **who, **call.declared.told(), **facts}
+    granted = {"grant": call.grant.id} if call.grant else {}
+    body = {"tool": call.tool[:100], **who, **granted, **call.declared.told(), **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):
         await gateway.journal.append(

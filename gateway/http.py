@@ -23,8 +23,10 @@ from gateway.background import background
 from gateway.console.app import Address, console_routes
 from gateway.database import Database
 from gateway.gateway import Gateway
+from gateway.grants.endpoint import grant_routes
 from gateway.metrics import CONTENT_TYPE
 from gateway.settings import Settings, is_loopback
+from gateway.tokens import Tokens
 
 
 def build_http_app(
@@ -45,7 +47,8 @@ def build_http_app(
         host: The address it will be served on; decides which Host headers are accepted.
         port: The port it will be served on.
         verifier: Checks bearer tokens; None serves without authentication.
-        database: Where the console finds the journal and keeps who is signed in; None serves no console.
+        database: Where the console finds the journal and who is signed in, and grants the tokens that issue them; None
+            serves neither.
     """
     accepted = _accepted(settings, host, port)
     inner = server.streamable_http_app(
@@ -80,8 +83,9 @@ def build_http_app(
     metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
     address = Address(accepted.allowed_hosts, accepted.allowed_origins)
     pages = console_routes(gateway, database, settings, address) if settings.console and database else []
+    grants = grant_routes(gateway.grants, Tokens(database), gateway.now) if database else []
     return Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, *pages, Mount("/", app=inner)],
+        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, *grants, *pages, Mount("/", app=inner)],
         middleware=middleware,
         lifespan=lifespan,
     )

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from connectors.contract import Tool
 from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
-from gateway.policy.decision import Decision, Verdict
+from gateway.policy.decision import GRANT, Decision, Verdict
 from gateway.policy.explaining.explain import truth
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.language.compiled import Facts, compiled
@@ -126,6 +126,9 @@ def _decide_again(
     body, tool = entry.body, entry.body.get("tool", "")
     if entry.erased:
         found.undecidable["what the call was about is erased"] += 1
+        return
+    if body.get("rules") == [GRANT]:
+        found.undecidable["its grant denied it, whatever policy said"] += 1
         return
     if tool not in readers:
         found.undecidable[f"there is no tool `{tool}` any more"] += 1

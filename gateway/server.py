@@ -22,6 +22,8 @@ from gateway.call import call_tool
 from gateway.catalog import UnknownTool, unicode
 from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall, new_call_id
+from gateway.grants.grant import BadGrant
+from gateway.grants.listing import under_grant
 from gateway.held import Patience
 from gateway.identity import principal_of
 from gateway.listing import Listings
@@ -59,8 +61,8 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
             listing = await listings.under(gateway.policy.current)
-            shown = listing.tools(principal)
-            return wire.ListToolsResult(tools=[tool for tool in shown if gateway.catalog.is_open(tool.name)])
+            shown = [tool for tool in listing.tools(principal) if gateway.catalog.is_open(tool.name)]
+            return await _listed(gateway, shown, _declared(context).grant, principal)
 
         return await _sanitized(run)
 
@@ -101,6 +103,17 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
     )
     server.middleware.append(_state_sealed(gateway.patience, operator_named))
     return server
+
+
+async def _listed(gateway: Gateway, shown: list[wire.Tool], grant: str, principal: Principal) -> wire.ListToolsResult:
+    if not grant:
+        return wire.ListToolsResult(tools=shown)
+    try:
+        narrowed = under_grant(await gateway.grants.verify(grant, principal, gateway.now()), shown)
+    except BadGrant as error:
+        raise MCPError(wire.INVALID_PARAMS, f"`_meta.remit/grant`: {error.reason}") from None
+    # A client keeps lists by caller, not by grant: this one is not for the next request.
+    return wire.ListToolsResult(tools=narrowed, ttl_ms=0)
 
 
 def _state_sealed(patience: Patience, operator_named: Principal | None) -> RequestStateBoundary:

@@ -137,6 +137,12 @@ class Settings(BaseSettings):
     run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
     """How far back the earlier calls reach that rules count and sum."""
 
+    grant_ttl: Annotated[float, Field(ge=1, le=86_400)] = 3_600.0
+    """How long a grant lasts if whoever issues it does not say."""
+
+    grant_longest: Annotated[float, Field(ge=1, le=86_400)] = 86_400.0
+    """How long a grant lasts at most."""
+
     metrics_token: Annotated[SecretStr | None, Field(min_length=_SHORTEST_SECRET)] = None
     """The bearer token of whoever may read `/metrics`; without one, nobody may."""
 

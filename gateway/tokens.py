@@ -35,10 +35,12 @@ _ADD_AUDIENCE = text("ALTER TABLE tokens ADD COLUMN audience TEXT NOT NULL DEFAU
 
 
 class Audience(StrEnum):
-    """What a token opens. None opens both: what an assistant holds can then never answer a question."""
+    """What a token opens, and nothing else: what an assistant holds neither answers a question nor grants a task."""
 
     MCP = "mcp"
     CONSOLE = "console"
+    GRANTS = "grants"
+    """To issue grants and take them back."""
 
 
 @dataclass(frozen=True)

@@ -156,9 +156,7 @@ async def _accept(folder: Path, name: str) -> None:
 class _Player:
     """An agent that does what is put before it, and people who answer what it asks."""
 
-    def __init__(
-        self, gateway: Gateway, suite: TaskSuite[Any], served: SuiteServer, score: Score, tell: bool
-    ) -> None:
+    def __init__(self, gateway: Gateway, suite: TaskSuite[Any], served: SuiteServer, score: Score, tell: bool) -> None:
         self.gateway, self.suite, self.served, self.score, self.tell = gateway, suite, served, score, tell
         self.tenants = 0
 
@@ -178,7 +176,9 @@ class _Player:
         for status, count in (("ok", counts.allowed), ("pending_approval", counts.held), ("denied", counts.denied)):
             for _ in range(count):
                 score.legitimate.add(status)
-        score.useful += _is_reached(task, task.GROUND_TRUTH_OUTPUT, before, self.served.environment, task.ground_truth(before))
+        score.useful += _is_reached(
+            task, task.GROUND_TRUTH_OUTPUT, before, self.served.environment, task.ground_truth(before)
+        )
 
     async def play_pair(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> None:
         """Play a user's task and then an attacker's, once for each kind of people."""

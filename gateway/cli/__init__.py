@@ -34,6 +34,7 @@ _PLACES = {
     "test": _Place("policy_test", "run_tests", _POLICY),
     "diff": _Place("diff", "diff", _POLICY),
     "prove": _Place("prove", "prove", _POLICY),
+    "grant": _Place("grants", "app", _RUN),
     "approvals": _Place("approvals", "app", _RECORD),
     "doubts": _Place("doubts", "app", _RECORD),
     "journal": _Place("journal", "app", _RECORD),

@@ -88,6 +88,8 @@ def show(approval_id: str, home: Home = None, policies: Policies = None, tenant:
     typer.echo("arguments     " + _json(approval.arguments))
     for name, origin in approval.question.flow.origins.items():
         typer.echo(visible(f"{'from':<14}{name}: {origin_words(origin, approval.question.places.get(name, ()))}"))
+    if grant := approval.question.said.get("grant"):
+        typer.echo("granted       " + _json(grant))
     if case := approval.question.said.get("case"):
         typer.echo("the agent says " + _json(case))
 

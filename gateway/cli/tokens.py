@@ -22,6 +22,9 @@ def create(
     console: Annotated[
         bool, typer.Option("--console", help="For a person's sign-in to the console, and for nothing else.")
     ] = False,
+    may_grant: Annotated[
+        bool, typer.Option("--may-grant", help="To issue grants for this caller, and for nothing else.")
+    ] = False,
     home: Home = None,
     tenant: Tenant = None,
 ) -> None:
@@ -29,7 +32,10 @@ def create(
     settings = load_settings(home=home, tenant=tenant)
     if person is None and agent is None:
         raise typer.BadParameter("name who calls: --person, --agent or both")
-    now, audience = utc_now(), Audience.CONSOLE if console else Audience.MCP
+    if console and may_grant:
+        raise typer.BadParameter("a token opens one thing: --console or --may-grant")
+    now = utc_now()
+    audience = Audience.CONSOLE if console else Audience.GRANTS if may_grant else Audience.MCP
     try:
         principal = Principal(settings.tenant, person, agent)
         make_home(settings)
@@ -37,7 +43,7 @@ def create(
             secret, token = Tokens(database).create(principal, now, now + timedelta(days=days), audience)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    where = " at the console" if console else ""
+    where = {Audience.CONSOLE: " at the console", Audience.GRANTS: " to issue grants"}.get(audience, "")
     typer.echo(f"{token.id} for {principal}{where}, until {token.expires_at:%Y-%m-%d}. It is shown only now:", err=True)
     typer.echo(secret)
 

@@ -75,10 +75,11 @@ class Letter:
 
 @dataclass(frozen=True)
 class Declared:
-    """What the agent says about itself and its case: never checked, only recorded."""
+    """What the agent says about itself and its case: never checked, only recorded; and the grant it was checked for."""
 
     facts: tuple[tuple[str, str], ...]
     case: tuple[tuple[str, str], ...]
+    granted: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,18 @@ def declared_in(question: Question) -> Declared:
     facts = [(name, str(said[name])) for name in _DECLARED if said.get(name)]
     facts += [(name, _text(said[name])) for name in ("context", "cost") if said.get(name)]
     case = said.get("case")
-    return Declared(tuple(facts), tuple(_case(case)) if isinstance(case, Mapping) else ())
+    return Declared(
+        tuple(facts), tuple(_case(case)) if isinstance(case, Mapping) else (), tuple(_granted(said.get("grant")))
+    )
+
+
+def _granted(grant: object) -> Iterator[tuple[str, str]]:
+    """What the grant says that the call was made under: this the gateway knows itself."""
+    if isinstance(grant, Mapping):
+        yield "grant", str(grant.get("id", ""))
+        yield from (("the person asked", text) for text in [str(grant.get("request", ""))] if text)
+        for each in grant.get("delegates", ()):
+            yield from (("follow what this says", f"{how}: {what}") for how, what in each.items())
 
 
 def _case(case: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

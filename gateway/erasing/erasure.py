@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
 from gateway.database import Database
+from gateway.grants.table import OF_ERASED_ENTRIES
 from gateway.journal import Entry, Journal, JournalUnavailable, Kind
 from gateway.journal.entry import is_lost
 from gateway.journal.reading import ENTRIES, entries_of, readable
@@ -184,6 +185,7 @@ def _destroy(database: Database, start: int, last: int) -> int:
         with database.changing() as connection:
             _overwrite(connection)
             connection.execute(_ANSWERS, some)
+            connection.execute(OF_ERASED_ENTRIES, some)
             done += connection.execute(_KEYS, some).rowcount
         start += _AT_ONCE
     return done
@@ -201,6 +203,7 @@ def _leave_no_trace(database: Database) -> None:
         with database.looking() as connection:
             connection.exec_driver_sql("VACUUM journal_keys")
             connection.exec_driver_sql("VACUUM settled")
+            connection.exec_driver_sql("VACUUM grants")
         return
     with closing(sqlite3.connect(database.path, timeout=_CHECKPOINT_SECONDS, isolation_level=None)) as file:
         for _ in range(_CHECKPOINT_TRIES):

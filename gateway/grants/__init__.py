@@ -1,4 +1,4 @@
-"""Grants: signed, expiring narrowings of what one task may do, made from a person's own words before a model sees anything.
+"""Grants: signed, expiring narrowings of what one task may do, from a person's own words, before a model sees anything.
 
 `grant.py` says what one is, `token.py` how it travels, `table.py` where its terms are kept, `book.py` how it is issued,
 verified and taken back, `bounds.py` what it lets through, `presented.py` its stage in a call, `listing.py` what a list

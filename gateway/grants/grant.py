@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from connectors.contract import MAX_TOOL_NAME
-from gateway.policy.decision import Decision, Verdict
+from gateway.policy.decision import GRANT, Decision, Verdict
 from gateway.principal import Principal
 
 MAX_REQUEST = 8_000
@@ -115,9 +115,6 @@ class BadGrant(Exception):
         self.grant_id = grant_id
 
 
-RULE = "grant"
-"""What stands among the rules of a decision that a grant made."""
-
 NOTHING_MADE: Mapping[str, int] = {}
 
 
@@ -130,4 +127,4 @@ def narrow(decision: Decision, outside: str) -> Decision:
     """
     if not outside or decision.verdict is Verdict.DENY:
         return decision
-    return Decision(Verdict.DENY, (RULE,), f"the grant does not cover this call: {outside}", decision.policy_version)
+    return Decision(Verdict.DENY, (GRANT,), f"the grant does not cover this call: {outside}", decision.policy_version)

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     SETTLED = "settled"
     ERASED = "erased"
     REVIEWED = "reviewed"
+    GRANTED = "granted"
+    REVOKED = "revoked"
 
 
 class JournalUnavailable(Exception):

@@ -30,7 +30,7 @@ _TOLD = frozenset(
     | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
-    | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late"}
+    | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late", "grant"}
 )
 _STATUSES = {
     "ok": "done",
@@ -86,6 +86,7 @@ def tell(entries: Sequence[Entry], gone: Mapping[int, str] | None = None) -> Sto
         ("asked at", first.at.isoformat(sep=" ", timespec="milliseconds")),
         ("asked by", _who(facts, first)),
         *((f"{name} said" if name == "client" else name, facts[name]) for name in _DECLARED if facts.get(name)),
+        ("grant", facts.get("grant")),
         ("tool", facts.get("tool")),
         ("erased", "what it was about" if any(entry.erased for entry in entries) else None),
         ("policy", facts.get("policy_version")),
@@ -187,6 +188,11 @@ def _standing(body: Body) -> str:
     return f"{body.get('approver')} approved {what} with {', '.join(fixed)}"
 
 
+def _granted(body: Body) -> str:
+    tools = ", ".join(body.get("tools") or ["all that policy allows"])
+    return f"granted until {_moment(body.get('expires_at'))}, by {body.get('by')}: {tools}"
+
+
 def _repeated(body: Body) -> str:
     status = body.get("status")
     if status == "in_progress":
@@ -243,6 +249,8 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.OUTCOME: _ended,
     Kind.SETTLED: _settled,
     Kind.REVIEWED: _reviewed,
+    Kind.GRANTED: _granted,
+    Kind.REVOKED: lambda body: f"the grant is taken back, by {body.get('by')}",
     Kind.ERASED: lambda body: f"what {len(body.get('positions', []))} ranges of entries said is erased",
 }
 

@@ -17,6 +17,9 @@ class Verdict(StrEnum):
         return _STRICTNESS[self]
 
 
+GRANT = "grant"
+"""What stands among the rules of a decision that was made by a grant; no rule has this id."""
+
 _STRICTNESS = {Verdict.ALLOW: 0, Verdict.ASK: 1, Verdict.DENY: 2}
 
 

@@ -5,7 +5,7 @@ reference that the tests compare with (`casbin_judge.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
+from gateway.policy.files.intents import NO_INTENTS, Intents
 from gateway.policy.files.lists import Lists
 from gateway.policy.files.retention import Keep
 from gateway.policy.files.roles import EVERYONE, Link
@@ -81,6 +82,7 @@ class Policy:
         lists: The values of each named list.
         approving: What `approvers.csv` says.
         keeping: What `retention.csv` says.
+        intents: With which words `intents.csv` says that a person asks for each tool.
     """
 
     version: str
@@ -92,6 +94,7 @@ class Policy:
     lists: Lists
     approving: Approving
     keeping: tuple[Keep, ...] = ()
+    intents: Intents = field(default_factory=lambda: NO_INTENTS)
 
     def decide(
         self,
@@ -152,6 +155,16 @@ class Policy:
             if asked := needs_of(flow_facts(rule.condition)):
                 needed.update({tool: needed.get(tool, NO_FLOW_NEEDED) | asked for tool in rule.tools})
         return needed
+
+    def intends(self, tool: str, request: str) -> bool:
+        """Whether a person's own words ask for what a tool does, as `intents.csv` has it; a negation is not understood.
+
+        Args:
+            tool: The tool's name.
+            request: The person's words.
+        """
+        asked = self.intents.get(tool)
+        return asked is not None and asked.asks(request)
 
     def visible(self, principal: Principal, now: datetime) -> frozenset[str]:
         """The tools that the principal could be allowed, or asked for, with some arguments at some time of a run.

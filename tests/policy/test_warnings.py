@@ -180,6 +180,11 @@ FILES: list[tuple[dict[str, str], list[str]]] = [
      ["approvers.csv:1:11: warning: roles.csv gives `agent:bot` no role in tenant `far`",
       "approvers.csv:1:22: warning: roles.csv gives `person:ana` no role in tenant `far`"]),
     ({"approvers": "operator, agent:bot, person:ana, acme"}, []),
+    ({"intents": "intent, email*, send\nintent, ticket_*, sort\nintent, crm_*, change"},
+     ["intents.csv:1:9: warning: `email*` ends within a word — did you mean `email_*`?"]),
+    ({"intents": "intent, email_*, send\nintent, crm_*, do\nintent, ticket_add_*, say\nintent, ticket_create_*, new"},
+     ["intents.csv:1:1: warning: no words ask for `ticket_update_ticket`: "
+      "for rules that want it asked for, it never is"]),
     ({"approvers": "approver, role:lead, *, far"},
      ["approvers.csv:1:11: warning: no person has `role:lead` in tenant `far`"]),
 ]  # fmt: skip

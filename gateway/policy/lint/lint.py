@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.contract import Tool
-from gateway.policy.files import approvers, lists, retention, roles, rules
+from gateway.policy.files import approvers, intents, lists, retention, roles, rules
 from gateway.policy.files.lines import read_lines
 from gateway.policy.judge import Policy
 from gateway.policy.language.kinds import type_of_tool
+from gateway.policy.lint.lint_intents import lint_intents
 from gateway.policy.lint.lint_people import lint_approvers, lint_names, lint_roles
 from gateway.policy.lint.lint_rules import lint_lists, lint_retention, lint_rules, lint_tools
 from gateway.policy.load import policy_from_texts, read_texts
@@ -25,11 +26,12 @@ CODES: Mapping[str, str] = {
     "unreachable-tool": "No rule allows the tool or asks for it.",
     "near-name": "A name is very like another that is known.",
     "unused-list": "No condition uses the list.",
+    "no-intent": "No words of a person ask for a tool that changes something.",
     "no-approver": "Nobody may approve what a rule asks for, or has the role of a line of approvers.csv.",
 }
 """Every kind of problem, and what it means."""
 
-_ORDER = (roles.FILE, lists.FILE, rules.FILE, approvers.FILE, retention.FILE)
+_ORDER = (roles.FILE, lists.FILE, rules.FILE, approvers.FILE, retention.FILE, intents.FILE)
 
 
 def check_folder(directory: Path, tools: Iterable[Tool]) -> tuple[Policy | None, tuple[Problem, ...]]:
@@ -55,6 +57,7 @@ def lint(policy: Policy, texts: Mapping[str, str], tools: Iterable[Tool]) -> tup
         texts: The texts of the files that it was loaded from, by name.
         tools: The tools that it was loaded with.
     """
+    tools = tuple(tools)
     lines = {name: tuple(read_lines(name, texts.get(name, ""), [])) for name in _ORDER}
     by_id = {line.cells[1].text: line for line in lines[rules.FILE]}
     types = {tool.name: type_of_tool(tool) for tool in tools}
@@ -66,5 +69,6 @@ def lint(policy: Policy, texts: Mapping[str, str], tools: Iterable[Tool]) -> tup
         *lint_tools(policy),
         *(lint_approvers(policy, by_id, lines[approvers.FILE]) if approvers.FILE in texts else ()),
         *lint_retention(lines[retention.FILE]),
+        *(lint_intents(policy, tools, lines[intents.FILE]) if intents.FILE in texts else ()),
     ]
     return tuple(sorted(found, key=lambda each: (_ORDER.index(each.file), each.line, each.column)))
