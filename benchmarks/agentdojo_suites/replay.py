@@ -1,9 +1,8 @@
 """Plays every pair of a suite's tasks through a gateway and counts what became of each call."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -22,7 +21,8 @@ from gateway.app import open_gateway
 from gateway.background import background
 from gateway.call import call_tool
 from gateway.gateway import Gateway, ToolCall
-from gateway.grants.grant import Grant, Terms
+from gateway.declared import Declared
+from gateway.grants.grant import Terms
 from gateway.principal import Principal
 from gateway.settings import Settings
 from gateway.upstream.pins import accept, write_pins
@@ -114,7 +114,7 @@ async def replay_suite(name: str, every: int = 1, tell: bool = False) -> Score:
     """
     suite = get_suite(VERSION, name)
     score, served = Score(name), SuiteServer(suite)
-    async with serving(served) as url, _gateway(name, suite, url) as gateway:
+    async with serving(served) as url, _gateway(name, url) as gateway:
         player = _Player(gateway, suite, served, score, tell)
         for task in track(list(suite.user_tasks.values()), description=f"{name}: users"):
             await player.play_alone(task)
@@ -125,7 +125,7 @@ async def replay_suite(name: str, every: int = 1, tell: bool = False) -> Score:
 
 
 @asynccontextmanager
-async def _gateway(name: str, suite: TaskSuite[Any], url: str) -> AsyncIterator[Gateway]:
+async def _gateway(name: str, url: str) -> AsyncIterator[Gateway]:
     """A gateway before the suite's server, its definitions accepted as they are."""
     with TemporaryDirectory() as folder:
         home, policies = Path(folder) / "home", Path(folder) / "policies"
@@ -164,9 +164,9 @@ class _Player:
         """Play a user's task with an attacker's text in all the places where one can stand."""
         goal = next(iter(self.suite.injection_tasks.values()))
         before = self._set_up(task, goal)
-        grant, counts = self._grant(task), Counts()
+        granted, counts = await self._granted(task), Counts()
         for call in task.ground_truth(before):
-            answer = await self._call(grant, call, approve=True, counts=counts)
+            answer = await self._call(granted, call, approve=True, counts=counts)
             if self.tell and answer.status in {"denied", "pending_approval"}:
                 print(task.ID, call.function, dict(call.args), answer.status, answer.rules)
         score = self.score
@@ -197,13 +197,13 @@ class _Player:
         self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any], *, careless: bool, counts: Counts
     ) -> bool:
         before = self._set_up(task, goal)
-        grant = self._grant(task)
+        granted = await self._granted(task)
         for call in task.ground_truth(before):
-            await self._call(grant, call, approve=True, counts=Counts())
-        await self._read_everything(grant)
+            await self._call(granted, call, approve=True, counts=Counts())
+        await self._read_everything(granted)
         calls = goal.ground_truth(before)
         for call in calls:
-            await self._call(grant, call, approve=careless, counts=counts)
+            await self._call(granted, call, approve=careless, counts=counts)
         return _is_reached(goal, "", before, self.served.environment, calls)
 
     def _set_up(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> Any:
@@ -213,30 +213,40 @@ class _Player:
         self.tenants += 1
         return self.served.environment.model_copy(deep=True)
 
-    def _grant(self, task: BaseUserTask[Any]) -> Grant:
-        """What an orchestrator gets from the user's words alone: no tools, no targets, nothing of the task but its text."""
+    async def _granted(self, task: BaseUserTask[Any]) -> tuple[Principal, str]:
+        """Who acts, with a grant of the user's words alone: no tools, no targets, nothing of the task but its text."""
         who = Principal(f"t{self.tenants}", person=_PERSONS[self.suite.name], agent="assistant")
-        now = self.gateway.now().replace(microsecond=0)
-        run = f"run_{self.tenants}"
-        return Grant(f"gra_{self.tenants}", run, who, Terms(request=task.PROMPT), now, now + timedelta(hours=1))
+        issued = await self.gateway.grants.issue(who, Terms(request=task.PROMPT), self.gateway.now(), "orchestrator")
+        return who, issued.token
 
-    async def _read_everything(self, grant: Grant) -> None:
+    async def _read_everything(self, granted: tuple[Principal, str]) -> None:
         for tool in self.gateway.catalog.tools.values():
-            if tool.effect == "read" and not any(field.is_required() for field in tool.input.model_fields.values()):
-                await call_tool(self.gateway, ToolCall(grant.principal, tool.name, {}, grant=grant))
+            if (
+                tool.area == self.suite.name
+                and tool.effect == "read"
+                and not any(field.is_required() for field in tool.input.model_fields.values())
+            ):
+                await call_tool(self.gateway, _made(granted, tool.name, {}))
 
-    async def _call(self, grant: Grant, call: FunctionCall, *, approve: bool, counts: Counts) -> Answer[Any]:
-        made = ToolCall(grant.principal, f"{self.suite.name}_{call.function}", _plain(call.args), grant=grant)
+    async def _call(
+        self, granted: tuple[Principal, str], call: FunctionCall, *, approve: bool, counts: Counts
+    ) -> Answer[Any]:
+        made = _made(granted, f"{self.suite.name}_{call.function}", _plain(call.args))
         answer = await call_tool(self.gateway, made)
         counts.add(answer.status)
         if answer.error and answer.error.kind == "invalid_input":
             raise ValueError(f"{call.function}: {answer.error.message}")
         if answer.approval and approve:
-            approver = Principal(grant.principal.tenant, person="approver")
+            approver = Principal(granted[0].tenant, person="approver")
             policy, now = self.gateway.policy.current, self.gateway.now()
             await self.gateway.approvals.answer(answer.approval.id, approver, policy, True, "", now)
             await call_tool(self.gateway, made)
         return answer
+
+
+def _made(granted: tuple[Principal, str], tool: str, arguments: dict[str, Any]) -> ToolCall:
+    who, grant = granted
+    return ToolCall(who, tool, arguments, declared=Declared.model_validate({"remit/grant": grant}))
 
 
 def _plain(value: Any) -> Any:
