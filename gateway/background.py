@@ -30,6 +30,7 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
     """
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         tasks.start_soon(_keep_policy, gateway, settings.policy_poll)
+        tasks.start_soon(gateway.stops.watch)
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         tasks.start_soon(_keep_to_retention, gateway, settings, stack.enter_context(settings.open_database()))
         if channels := await _channels(gateway, settings, stack):

@@ -23,6 +23,7 @@ from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import History
 from gateway.slots import Busy
+from gateway.stopping.refusing import refused_as_stopped
 
 log = get_logger("remit.call")
 
@@ -82,6 +83,8 @@ async def _decide(
     gateway: Gateway, call: ToolCall, policy: Policy, tool: Tool, arguments: BaseModel, earlier: History | None
 ) -> Answer[Any]:
     decided = decide(gateway, call, policy, tool, arguments, earlier)
+    if stopped := await refused_as_stopped(gateway, decided):
+        return stopped
     if decided.decision.verdict is Verdict.DENY:
         await record(gateway, call, Kind.DENIED, **decided.facts)
         return answers.denied(call.id, decided.decision)

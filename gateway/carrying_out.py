@@ -18,6 +18,7 @@ from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.recovery import find_out, put_in_doubt, recorded_answer
 from gateway.resilience import OutOfService
+from gateway.stopping.refusing import refused_as_stopped
 
 log = get_logger("remit.call")
 
@@ -71,6 +72,9 @@ async def _begin(gateway: Gateway, decided: Decided, named: ToolCall, context: C
         return await key_used_otherwise(gateway, call, facts, f"`{earlier.name}` of `{earlier.tool}`")
     if earlier and earlier.begun:
         return await _repeat(gateway, decided, named, earlier, context)
+    # It may have waited for its turn, for a person or for the journal since it was decided.
+    if stopped := await refused_as_stopped(gateway, decided):
+        return stopped
     try:
         with gateway.resilience.admitted(call.principal.tenant, tool):
             # Either name of a key: of an allowed call and of an approved one with the same key only one is begun.

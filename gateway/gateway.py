@@ -30,6 +30,7 @@ from gateway.run_history import RunHistory
 from gateway.running import Running
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
+from gateway.stopping.in_force import StopsInForce
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Gateway:
     resilience: Resilience
     running: Running
     recorded: RecordedCalls
+    stops: StopsInForce
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""

@@ -23,9 +23,11 @@ from prometheus_client.registry import Collector
 
 from gateway.answer import Answer
 from gateway.catalog import UnknownTool
+from gateway.home import utc_now
 from gateway.journal import Journal
 from gateway.policy_source import PolicySource
 from gateway.slots import Slots
+from gateway.stopping.in_force import StopsInForce
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway, ToolCall
@@ -67,6 +69,9 @@ class Metrics:
             registry=self.registry,
             buckets=_APPEND_SECONDS,
         )
+        self._stopped = Counter(
+            "remit_calls_stopped", "Calls refused because they are stopped.", registry=self.registry
+        )
         ProcessCollector(registry=self.registry)
 
     def called(self, tenant: str, tool: str, status: str, error: str, seconds: float) -> None:
@@ -86,6 +91,10 @@ class Metrics:
     def appended(self, seconds: float) -> None:
         """Count one entry that was handed to the journal."""
         self._append.observe(seconds)
+
+    def refused_by_stop(self) -> None:
+        """Count one call that was refused because it is stopped."""
+        self._stopped.inc()
 
     def written(self) -> bytes:
         """Everything in Prometheus' text form."""
@@ -107,6 +116,7 @@ class State(Collector):
     policy: PolicySource
     journal: Journal
     slots: Slots
+    stops: StopsInForce
 
     def collect(self) -> Iterator[Metric]:
         """The present values."""
@@ -117,6 +127,8 @@ class State(Collector):
         yield _gauge("remit_checkpoints_failing", "1 while none can be made.", bool(self.journal.unsigned))
         yield _gauge("remit_calls_running", "Calls that hold a slot.", self.slots.running)
         yield _gauge("remit_calls_waiting", "Calls that wait for a slot.", self.slots.waiting)
+        yield _gauge("remit_stops", "Stops in force.", len(self.stops.known(utc_now())))
+        yield _gauge("remit_stops_unread", "1 while nothing runs because they cannot be read.", self.stops.unread)
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:

@@ -27,6 +27,7 @@ from gateway.identity import principal_of
 from gateway.listing import Listings
 from gateway.pending import PendingCall, left_waiting, wait_or_answer, with_way_to_answer
 from gateway.principal import Principal
+from gateway.stopping.refusing import offered
 
 log = get_logger("remit.server")
 
@@ -59,7 +60,9 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
             listing = await listings.under(gateway.policy.current)
-            return wire.ListToolsResult(tools=listing.tools(principal))
+            tools = listing.tools(principal)
+            names = await offered(gateway, principal, [tool.name for tool in tools])
+            return wire.ListToolsResult(tools=[tool for tool in tools if tool.name in names])
 
         return await _sanitized(run)
 

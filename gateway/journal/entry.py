@@ -35,6 +35,8 @@ class Kind(StrEnum):
     OUTCOME = "outcome"
     SETTLED = "settled"
     ERASED = "erased"
+    STOPPED = "stopped"
+    RESUMED = "resumed"
 
 
 class JournalUnavailable(Exception):
