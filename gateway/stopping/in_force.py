@@ -75,15 +75,19 @@ class StopsInForce:
         """
         if not self._is_fresh():
             async with self._reading:
-                # One reads for all that wait, and where that fails nobody tries again at once.
+                # One reads for all that wait, and where that failed nobody tries again at once.
                 if not self._is_fresh() and self._clock() - self._known.tried_at > FRESH_SECONDS:
-                    await self.read()
+                    await self._read()
         if self.unread:
             raise StopsUnread("what is stopped cannot be read, so nothing runs")
         return self.known(now)
 
     async def read(self) -> None:
         """Read them now; what cannot be read is logged and stays as it was."""
+        async with self._reading:
+            await self._read()
+
+    async def _read(self) -> None:
         started = self._known.tried_at = self._clock()
         try:
             with anyio.fail_after(_READ_SECONDS):
@@ -93,8 +97,7 @@ class StopsInForce:
                 log.error("stops_unread", error=type(error).__name__)
             self._known.failing = True
             return
-        if started > self._known.read_at:
-            self._known.stops, self._known.read_at, self._known.failing = found, started, False
+        self._known.stops, self._known.read_at, self._known.failing = found, started, False
 
     def _is_fresh(self) -> bool:
         return self._clock() - self._known.read_at <= FRESH_SECONDS
