@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import TOOLS, embedded
+from gateway.activity.activity import Activity
+from gateway.activity.recipients import Recipients
 from gateway.approvals.book import ApprovalBook
 from gateway.catalog import Catalog
 from gateway.database import Database
@@ -174,6 +176,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             running=Running(),
             recorded=RecordedCalls(database),
             stops=stops,
+            activity=Activity(database, Recipients(database, secret), timedelta(seconds=settings.run_window)),
             timeout=settings.call_timeout,
             given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
             secret=secret,

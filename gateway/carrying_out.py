@@ -16,6 +16,7 @@ from gateway.earlier import Begun, Earlier, answer_of, begun_by, read_earlier
 from gateway.flow.shown import seen_ids, untrusted_paths
 from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
+from gateway.journal.entry import Beside
 from gateway.recovery import find_out, put_in_doubt, recorded_answer
 from gateway.resilience import OutOfService
 from gateway.stopping.refusing import refused_as_stopped
@@ -136,7 +137,7 @@ async def _do(
             output = await gateway.resilience.run(
                 call.principal.tenant, tool, gateway.timeout, lambda: getattr(back_end, tool.name)(context, arguments)
             )
-            return await _done(gateway, call, tool, output)
+            return await _done(gateway, decided, call, output)
         except InDoubt:
             return await _broke_off(gateway, call, tool, context)
         except ConnectorError as error:
@@ -153,11 +154,14 @@ async def _do(
             return await _broke_off(gateway, call, tool, context)
 
 
-async def _done(gateway: Gateway, call: ToolCall, tool: Tool, output: Output) -> Answer[Any]:
+async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Output) -> Answer[Any]:
+    tool = decided.tool
+    told = decided.arguments.model_dump(), output.model_dump()
+    sent = gateway.activity.recipients.rows(call.principal, tool, *told, gateway.now())
     untrusted = untrusted_paths(tool, output)
     answer = answers.ok(call.id, output, untrusted)
     try:
-        answer = await _settle(gateway, call, tool, answer, untrusted=untrusted, saw=seen_ids(output))
+        answer = await _settle(gateway, call, tool, answer, sent, untrusted=untrusted, saw=seen_ids(output))
     except JournalUnavailable:
         if tool.effect is Effect.READ:
             raise
@@ -182,6 +186,7 @@ async def _settle(
     call: ToolCall,
     tool: Tool,
     answer: Answer[Any],
+    beside: tuple[Beside, ...] = (),
     **facts: Any,  # noqa: ANN401 - JSON data
 ) -> Answer[Any]:
     """Record a call's outcome, a write's once; before, keep its answer for whoever repeats it.
@@ -193,14 +198,14 @@ async def _settle(
         await gateway.settled.keep(call.key, answer.model_dump_json())
     once = None if tool.effect is Effect.READ else f"outcome:{call.id}"
     try:
-        await record(gateway, call, Kind.OUTCOME, once=once, status=answer.status, **facts)
+        await record(gateway, call, Kind.OUTCOME, once=once, beside=beside, status=answer.status, **facts)
     except AlreadyRecorded:
         # Others took it for given up and settled it.
         log.warning("ended_already", call=call.id, tool=call.tool, status=answer.status)
         earlier = read_earlier(await gateway.recorded.of(call.principal.tenant, call.id))
         if answer.status == "ok" and earlier and earlier.end and earlier.end.body["status"] == "failed":
             # They were wrong: it did happen.
-            await record(gateway, call, Kind.OUTCOME, status="ok", late=True, **facts)
+            await record(gateway, call, Kind.OUTCOME, beside=beside, status="ok", late=True, **facts)
         return await recorded_answer(gateway, call.principal.tenant, call.id)
     return answer
 

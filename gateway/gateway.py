@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from connectors.contract import Tool, no_progress
 from connectors.registry import BackEnds
+from gateway.activity.activity import Activity
 from gateway.approvals.book import ApprovalBook
 from gateway.canonical import digest
 from gateway.catalog import Catalog
@@ -19,6 +20,7 @@ from gateway.declared import Declared
 from gateway.held import Patience
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
+from gateway.journal.entry import Beside
 from gateway.metrics import Metrics
 from gateway.policy.decision import Decision
 from gateway.policy.judge import Policy
@@ -51,6 +53,7 @@ class Gateway:
     running: Running
     recorded: RecordedCalls
     stops: StopsInForce
+    activity: Activity
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""
@@ -129,6 +132,7 @@ async def record(
     kind: Kind,
     *,
     once: str | None = None,
+    beside: tuple[Beside, ...] = (),
     **facts: Any,  # noqa: ANN401 - JSON data
 ) -> None:
     """Make an entry about a call durable.
@@ -142,5 +146,7 @@ async def record(
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):
         await gateway.journal.append(
-            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body, once=once)
+            Entry(
+                call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body, once=once, beside=beside
+            )
         )
