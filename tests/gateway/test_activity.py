@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, Journal, Kind, read_journal
 from gateway.principal import Principal
 from tests.gateway.conftest import RULES, SECRET, OpenGateway
-from tests.gateway.journals import Kept, tamper
+from tests.gateway.journals import Kept
 
 ANA = Principal("larkspur", person="ana@larkspur.example")
 ZOE = Principal("other", person="zoe@other.example")
@@ -33,16 +34,23 @@ TRIAGE = Principal("larkspur", agent="triage")
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 WINDOW = timedelta(days=1)
 
-_events = st.lists(
-    st.builds(
+
+def _as_recorded(event: Event) -> Event:
+    # Only an outcome says what was shown.
+    return event if event.kind is Kind.OUTCOME else replace(event, saw=())
+
+
+def events(longest_ago: int, most: int) -> st.SearchStrategy[list[Event]]:
+    event = st.builds(
         Event,
-        at=st.integers(0, 200).map(lambda seconds: NOW.timestamp() - seconds),
+        at=st.integers(0, longest_ago).map(lambda seconds: NOW.timestamp() - seconds),
         kind=st.sampled_from([Kind.INTENT, Kind.DENIED, Kind.OUTCOME, Kind.UNKNOWN_TOOL]),
         grant=st.sampled_from(["", "gra_1", "gra_2"]),
         saw=st.lists(st.sampled_from("abcdef"), max_size=4).map(tuple),
-    ),
-    max_size=40,
-)
+    )
+    return st.lists(event.map(_as_recorded), max_size=most)
+
+
 _scopes = st.builds(
     Scope,
     since=st.integers(0, 200).map(lambda seconds: NOW - timedelta(seconds=seconds)),
@@ -62,12 +70,12 @@ def recount(events: Sequence[Event], scope: Scope, now: datetime) -> tuple[int, 
     return len(calls), len(denials), len({record for event in mine for record in event.saw})
 
 
-@given(events=_events, scope=_scopes)
-def test_a_tally_is_what_counting_anew_gives_in_whatever_order_it_was_told(events: list[Event], scope: Scope) -> None:
+@given(told=events(longest_ago=110, most=40), scope=_scopes)
+def test_a_tally_is_what_counting_anew_gives_in_whatever_order_it_was_told(told: list[Event], scope: Scope) -> None:
     tally = Tally()
-    for event in events:
+    for event in told:
         tally.add(event)
-    assert (tally.calls(NOW), tally.denials(scope), tally.records(scope)) == recount(events, scope, NOW)
+    assert (tally.calls(NOW), tally.denials(scope), tally.records(scope)) == recount(told, scope, NOW)
 
 
 def test_a_tally_stays_small_and_says_so_many_where_there_are_more() -> None:
@@ -96,7 +104,11 @@ def read_back(database: Database, who: Principal) -> list[Event]:
     ]
 
 
-_batches = st.lists(st.tuples(st.sampled_from([ANA, TRIAGE, ZOE]), _events), min_size=1, max_size=4)
+# As late as clocks may lie apart, and not later.
+_KINDS, _SAW = (Kind.DENIED, Kind.INTENT, Kind.OUTCOME), ((), (), ("a", "b"))
+_batches = st.lists(
+    st.tuples(st.sampled_from([ANA, TRIAGE, ZOE]), events(longest_ago=59, most=8)), min_size=1, max_size=4
+)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -110,28 +122,30 @@ def test_caught_up_with_the_journal_it_is_what_counting_the_journal_gives(
 
 @pytest.mark.parametrize("grant", ["", "gra_1"])
 def test_it_catches_up_on_each_database(kept: Kept, grant: str) -> None:
-    events = [Event(NOW.timestamp() - number, Kind.DENIED, "gra_1" * (number % 2), ("a", "b")) for number in range(90)]
-    batches = [(ANA, events[:30]), (TRIAGE, events), (ANA, events[30:])]
-    asyncio.run(_catches_up(kept, batches, Scope(NOW - timedelta(seconds=70), grant)))
+    told = [
+        Event(NOW.timestamp() - number, _KINDS[number % 3], "gra_1" * (number % 2), _SAW[number % 3])
+        for number in range(59)
+    ]
+    batches = [(ANA, told[:30]), (TRIAGE, told), (ANA, told[30:])]
+    asyncio.run(_catches_up(kept, batches, Scope(NOW - timedelta(seconds=40), grant)))
 
 
 async def _catches_up(kept: Kept, batches: list[tuple[Principal, list[Event]]], scope: Scope) -> None:
-    journal = Journal(kept.database, timeout=30)
     activity = Activity(kept.database, Recipients(kept.database, SECRET), WINDOW)
-    for who, events in batches:
-        for number, event in enumerate(events):
-            await journal.append(entry(number, event, who))
-        for each in (ANA, TRIAGE, ZOE):
-            tally = await activity.of(each, NOW)
-            expected = recount(read_back(kept.database, each), scope, NOW)
-            assert (tally.calls(NOW), tally.denials(scope), tally.records(scope)) == expected
-    journal.close()
+    with closing(Journal(kept.database, timeout=30)) as journal:
+        for who, told in batches:
+            for number, event in enumerate(told):
+                await journal.append(entry(number, event, who))
+            for each in (ANA, TRIAGE, ZOE):
+                tally = await activity.of(each, NOW)
+                expected = recount(read_back(kept.database, each), scope, NOW)
+                assert (tally.calls(NOW), tally.denials(scope), tally.records(scope)) == expected
 
 
 async def test_what_was_long_ago_no_longer_counts(kept: Kept) -> None:
-    journal = Journal(kept.database, timeout=30)
     activity = Activity(kept.database, Recipients(kept.database, SECRET), WINDOW)
-    await journal.append(entry(1, Event(NOW.timestamp(), Kind.DENIED, saw=("a",)), ANA))
+    with closing(Journal(kept.database, timeout=30)) as journal:
+        await journal.append(entry(1, Event(NOW.timestamp(), Kind.DENIED, saw=("a",)), ANA))
     found = []
     for later in (timedelta(hours=1), timedelta(hours=25), timedelta(hours=60)):
         scope = activity.scope(NOW + later)
@@ -142,12 +156,11 @@ async def test_what_was_long_ago_no_longer_counts(kept: Kept) -> None:
                 await activity.records(ANA, scope, NOW + later),
             )
         )
-    journal.close()
     assert found == [(0, 1, 1), (0, 0, 0), (0, 0, 0)]
 
 
-def test_a_grants_run_reaches_back_to_its_issue_and_no_further_than_any_run(database: Database) -> None:
-    activity = Activity(database, Recipients(database, SECRET), WINDOW)
+def test_a_grants_run_reaches_back_to_its_issue_and_no_further_than_any_run(kept: Kept) -> None:
+    activity = Activity(kept.database, Recipients(kept.database, SECRET), WINDOW)
     assert activity.scope(NOW) == Scope(NOW - WINDOW)
     assert activity.scope(NOW, "gra_1", NOW - timedelta(hours=1)) == Scope(NOW - timedelta(hours=1), "gra_1")
     assert activity.scope(NOW, "gra_1", NOW - timedelta(days=9)) == Scope(NOW - WINDOW, "gra_1")
@@ -201,9 +214,7 @@ class Mailer:
 
 @pytest.fixture
 def open_mailer(policies: Path, opened: OpenGateway) -> OpenGateway:
-    (policies / "rules.csv").write_text(
-        f"{RULES}p, M1, role:agent, email_*, , allow, support writes\np, M2, role:triage, email_*, , allow, so does it\n"
-    )
+    (policies / "rules.csv").write_text(f"{RULES}p, M1, role:agent, email_*, , allow, support writes\n")
     return opened
 
 
@@ -212,7 +223,7 @@ async def send(gateway: Gateway, who: Principal, *to: str, **more: Any) -> Answe
     return await call_tool(gateway, ToolCall(who, "email_send_message", mail))
 
 
-def mailing(gateway: Gateway, mailer: Mailer) -> Gateway:
+def mailing(gateway: Gateway, mailer: Any) -> Gateway:
     return replace(gateway, back_ends=replace(gateway.back_ends, email=mailer))
 
 
@@ -267,7 +278,7 @@ async def test_recipients_are_kept_as_keyed_hashes_and_forgotten_by_age_or_on_re
         assert await recipients.first_time(ANA, ["lou@customer.example"])
 
 
-async def test_a_send_whose_outcome_is_not_recorded_leaves_no_row(
+async def test_who_was_written_to_is_committed_with_the_outcome_that_says_so(
     open_mailer: OpenGateway, database: Database, entries: Callable[[], list[Entry]]
 ) -> None:
     async with open_mailer() as opened:
@@ -276,5 +287,3 @@ async def test_a_send_whose_outcome_is_not_recorded_leaves_no_row(
         with database.looking() as connection:
             [position] = connection.exec_driver_sql("SELECT position FROM recipients_seen").scalars()
         assert position == outcome.position
-        tamper(database, "DELETE FROM recipients_seen")
-        assert await opened.activity.recipients.first_time(ANA, ["kim@customer.example"])
