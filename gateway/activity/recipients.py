@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete, select
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete, text
 
 from connectors.contract import Effect, Tool
 from gateway.canonical import keyed_hash
@@ -28,6 +28,9 @@ _seen = Table(
     *(Column(name, _TEXT, nullable=False) for name in _COLUMNS),
     Index("recipients_seen_by", "tenant", "principal", "recipient"),
     Index("recipients_seen_at", "at"),
+)
+_KNOWN = text(
+    "SELECT 1 FROM recipients_seen WHERE tenant = :tenant AND principal = :principal AND recipient = :recipient LIMIT 1"
 )
 
 
@@ -96,11 +99,9 @@ class Recipients:
             return connection.execute(delete(_seen).where(_seen.c.at < moment.isoformat())).rowcount
 
     def _known(self, principal: Principal, wanted: set[str]) -> set[str]:
-        query = select(_seen.c.recipient).where(
-            _seen.c.tenant == principal.tenant, _seen.c.principal == principal.name, _seen.c.recipient.in_(wanted)
-        )
+        who = {"tenant": principal.tenant, "principal": principal.name}
         with readable(self._database), self._database.looking() as connection:
-            return set(connection.execute(query).scalars())
+            return {each for each in wanted if connection.execute(_KNOWN, {**who, "recipient": each}).first()}
 
     def _hidden(self, tenant: str, address: str) -> str:
         return keyed_hash(f"recipient\x1f{tenant}\x1f{address.strip().casefold()}", self._secret)[:32]
