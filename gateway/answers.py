@@ -55,6 +55,17 @@ def badly_granted(call_id: str, decision: Decision) -> Answer[Any]:
     )
 
 
+def stopped(call_id: str, rules: list[str], reason: str) -> Answer[Any]:
+    """Somebody has stopped what the call belongs to."""
+    return Answer(
+        status="denied",
+        call_id=call_id,
+        reason=reason,
+        rules=rules,
+        next="Stop working on this and tell the person. Nothing of it runs, whatever the tool, until it is resumed.",
+    )
+
+
 def pending(call_id: str, decision: Decision, approval: Approval) -> Answer[Any]:
     """Policy wants a person's yes; nothing was done."""
     return Answer(

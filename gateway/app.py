@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import embedded
+from gateway.activity.activity import Activity
+from gateway.activity.recipients import Recipients
 from gateway.approvals.book import ApprovalBook
 from gateway.canonical import keyed_hash
 from gateway.catalog import Catalog
@@ -37,6 +39,8 @@ from gateway.secret import naming_secret
 from gateway.settings import Settings
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
+from gateway.stopping.book import StopBook
+from gateway.stopping.in_force import StopsInForce
 from gateway.upstream.catalogue import known_tools
 from gateway.upstream.watching import Upstreams
 
@@ -163,6 +167,18 @@ async def open_doubts(settings: Settings) -> AsyncIterator[Doubts]:
 
 
 @asynccontextmanager
+async def open_stops(settings: Settings) -> AsyncIterator[StopBook]:
+    """Open the stops alone, for a person who stops something beside a running gateway.
+
+    Raises:
+        JournalUnavailable: If the journal cannot be written.
+    """
+    make_home(settings)
+    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+        yield StopBook(journal, database)
+
+
+@asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Open a gateway on its home folder and close it again.
 
@@ -183,7 +199,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     ):
         history = _run_history(settings, database)
         slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area)
-        metrics.registry.register(State(policy, journal, slots, upstreams))
+        stops = StopsInForce(StopBook(journal, database), settings.stop_poll, settings.stop_unread)
+        metrics.registry.register(State(policy, journal, slots, upstreams, stops))
         secret = naming_secret(database)
         approvals = _approval_book(settings, journal, database, catalog, history, secret)
         yield Gateway(
@@ -203,6 +220,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             resilience=Resilience(settings.call_tries, settings.breaker_failures, settings.breaker_pause),
             running=Running(),
             recorded=RecordedCalls(database),
+            stops=stops,
+            activity=Activity(database, Recipients(database, secret), timedelta(seconds=settings.run_window)),
             timeout=settings.call_timeout,
             given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
             secret=secret,

@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 import anyio
+import anyio.to_thread
 import httpx
 from structlog import get_logger
 
 from connectors.contract import Tool
 from gateway.database import Database
 from gateway.elicitation import page_of
-from gateway.erasing.keeping import keep_to_policy
+from gateway.erasing.keeping import EVERY_SECONDS, keep_to_policy
 from gateway.gateway import Gateway
 from gateway.journal import JournalUnavailable
 from gateway.notices.channels import Channel, Mail, Webhook
@@ -34,9 +36,11 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         tasks.start_soon(_keep_policy, gateway, settings.policy_poll)
         tasks.start_soon(_keep_upstreams, gateway, settings.policy_poll)
+        tasks.start_soon(gateway.stops.watch)
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         tasks.start_soon(_keep_to_retention, gateway, settings, stack.enter_context(settings.open_database()))
         tasks.start_soon(_forget_grants, gateway)
+        tasks.start_soon(_forget_recipients, gateway, timedelta(seconds=settings.recipients_kept))
         if channels := await _channels(gateway, settings, stack):
             notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url))
             gateway.approvals.listeners.append(notices.hear)
@@ -98,6 +102,15 @@ async def _forget_grants(gateway: Gateway) -> None:
         except JournalUnavailable as error:
             log.error("grants_not_forgotten", error=str(error))
         await anyio.sleep(_HOUR)
+
+
+async def _forget_recipients(gateway: Gateway, after: timedelta) -> None:
+    while True:
+        try:
+            await anyio.to_thread.run_sync(gateway.activity.recipients.forget_before, gateway.now() - after)
+        except JournalUnavailable as error:
+            log.error("recipients_not_forgotten", error=str(error))
+        await anyio.sleep(EVERY_SECONDS)
 
 
 async def _channels(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> list[Channel]:

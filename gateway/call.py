@@ -26,6 +26,7 @@ from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import History
 from gateway.slots import Busy
+from gateway.stopping.refusing import refused_as_stopped
 
 log = get_logger("remit.call")
 
@@ -90,6 +91,8 @@ async def _decide(
 ) -> Answer[Any]:
     flow = await traced(gateway, call, policy, tool, arguments)
     decided = decide(gateway, call, policy, tool, arguments, earlier, flow)
+    if stopped := await refused_as_stopped(gateway, decided):
+        return stopped
     if decided.decision.verdict is Verdict.DENY:
         await record(gateway, call, Kind.DENIED, **decided.facts)
         return answers.denied(call.id, decided.decision)

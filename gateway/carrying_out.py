@@ -20,6 +20,7 @@ from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
 from gateway.recovery import find_out, put_in_doubt, recorded_answer
 from gateway.resilience import OutOfService
+from gateway.stopping.refusing import refused_as_stopped
 
 log = get_logger("remit.call")
 
@@ -82,6 +83,9 @@ async def _begin(gateway: Gateway, decided: Decided, named: ToolCall, context: C
         return await key_used_otherwise(gateway, call, facts, f"`{earlier.name}` of `{earlier.tool}`")
     if earlier and earlier.begun:
         return await _repeat(gateway, decided, named, earlier, context)
+    # It may have waited for its turn, for a person or for the journal since it was decided.
+    if stopped := await refused_as_stopped(gateway, decided):
+        return stopped
     try:
         with gateway.resilience.admitted(call.principal.tenant, tool):
             # Either name of a key: of an allowed call and of an approved one with the same key only one is begun.
@@ -163,12 +167,14 @@ async def _do(
 
 async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Output) -> Answer[Any]:
     tool = decided.tool
-    wrote = None if tool.effect is Effect.READ else Wrote(decided.arguments.model_dump(), decided.traced.written)
+    arguments, result = decided.arguments.model_dump(), output.model_dump()
+    wrote = None if tool.effect is Effect.READ else Wrote(arguments, decided.traced.written)
+    sent = gateway.activity.recipients.rows(call.principal, tool, arguments, result, gateway.now())
     try:
-        seen = await shown(gateway, call, tool, output.model_dump(), wrote)
+        seen = await shown(gateway, call, tool, result, wrote)
         answer = answers.ok(call.id, output, seen.untrusted)
         told = {"untrusted": seen.untrusted, "saw": seen_ids(output)}
-        answer = await _settle(gateway, call, tool, answer, seen.beside, **told)
+        answer = await _settle(gateway, call, tool, answer, (*seen.beside, *sent), **told)
     except JournalUnavailable:
         if tool.effect is Effect.READ:
             raise

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from connectors.contract import Tool, no_progress
 from connectors.registry import BackEnds
+from gateway.activity.activity import Activity
 from gateway.approvals.book import ApprovalBook
 from gateway.canonical import digest
 from gateway.catalog import Catalog
@@ -36,6 +37,7 @@ from gateway.run_history import RunHistory
 from gateway.running import Running
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
+from gateway.stopping.in_force import StopsInForce
 from gateway.upstream.watching import Upstreams
 
 
@@ -59,6 +61,8 @@ class Gateway:
     resilience: Resilience
     running: Running
     recorded: RecordedCalls
+    stops: StopsInForce
+    activity: Activity
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""

@@ -23,9 +23,11 @@ from prometheus_client.registry import Collector
 
 from gateway.answer import Answer
 from gateway.catalog import UnknownTool
+from gateway.home import utc_now
 from gateway.journal import Journal
 from gateway.policy_source import PolicySource
 from gateway.slots import Slots
+from gateway.stopping.in_force import StopsInForce
 from gateway.upstream.watching import Upstreams
 
 if TYPE_CHECKING:
@@ -68,6 +70,9 @@ class Metrics:
             registry=self.registry,
             buckets=_APPEND_SECONDS,
         )
+        self._stopped = Counter(
+            "remit_calls_stopped", "Calls refused because they are stopped.", registry=self.registry
+        )
         ProcessCollector(registry=self.registry)
 
     def called(self, tenant: str, tool: str, status: str, error: str, seconds: float) -> None:
@@ -87,6 +92,10 @@ class Metrics:
     def appended(self, seconds: float) -> None:
         """Count one entry that was handed to the journal."""
         self._append.observe(seconds)
+
+    def refused_by_stop(self) -> None:
+        """Count one call that was refused because it is stopped."""
+        self._stopped.inc()
 
     def written(self) -> bytes:
         """Everything in Prometheus' text form."""
@@ -109,6 +118,7 @@ class State(Collector):
     journal: Journal
     slots: Slots
     upstreams: Upstreams
+    stops: StopsInForce
 
     def collect(self) -> Iterator[Metric]:
         """The present values."""
@@ -123,6 +133,8 @@ class State(Collector):
         yield _gauge("remit_upstreams_unreachable", "Upstream servers that cannot be reached.", state.unreachable)
         yield _gauge("remit_upstream_tools_withheld", "Accepted tools that nobody may call now.", state.withheld)
         yield _gauge("remit_upstream_tools_unreviewed", "Definitions that wait for review.", state.unreviewed)
+        yield _gauge("remit_stops", "Stops in force.", len(self.stops.known(utc_now())))
+        yield _gauge("remit_stops_unread", "1 while nothing runs because they cannot be read.", self.stops.unread)
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:

@@ -29,6 +29,7 @@ from gateway.identity import principal_of
 from gateway.listing import Listings
 from gateway.pending import PendingCall, left_waiting, wait_or_answer, with_way_to_answer
 from gateway.principal import Principal
+from gateway.stopping.refusing import offered
 
 log = get_logger("remit.server")
 
@@ -61,8 +62,10 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
             listing = await listings.under(gateway.policy.current)
-            shown = [tool for tool in listing.tools(principal) if gateway.catalog.is_open(tool.name)]
-            return await _listed(gateway, shown, _declared(context).grant, principal)
+            tools = [tool for tool in listing.tools(principal) if gateway.catalog.is_open(tool.name)]
+            names = await offered(gateway, principal, [tool.name for tool in tools])
+            open_now = [tool for tool in tools if tool.name in names]
+            return await _listed(gateway, open_now, _declared(context).grant, principal)
 
         return await _sanitized(run)
 

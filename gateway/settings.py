@@ -149,6 +149,15 @@ class Settings(BaseSettings):
     policy_poll: Annotated[float, Field(gt=0, le=60)] = 0.4
     """How often the policy folder is looked at; a change counts once two looks in a row see the same."""
 
+    stop_poll: Annotated[float, Field(gt=0, le=0.5)] = 0.4
+    """How often it is looked at what is stopped; a stop counts in every process within a second."""
+
+    stop_unread: Annotated[float, Field(ge=1, le=60)] = 5.0
+    """For how long calls go on when that cannot be read."""
+
+    recipients_kept: Annotated[float, Field(ge=86_400, le=36_500 * 86_400)] = 400 * 86_400.0
+    """For how long it is remembered, by keyed hashes, to whom something was sent."""
+
     @model_validator(mode="after")
     def _webhook_is_signed(self) -> "Settings":
         if self.notify_webhook and len(self.notify_secret.get_secret_value()) < _SHORTEST_SECRET:

@@ -38,6 +38,8 @@ _PLACES = {
     "approvals": _Place("approvals", "app", _RECORD),
     "doubts": _Place("doubts", "app", _RECORD),
     "journal": _Place("journal", "app", _RECORD),
+    "stop": _Place("stop", "app", _RECORD),
+    "resume": _Place("stop", "resume", _RECORD),
 }
 
 

@@ -51,7 +51,7 @@ def erase(
     if not yes:
         typer.echo('nothing is erased yet: add --yes --as person:NAME --reason "…"')
         return
-    erased = asyncio.run(_erase(settings, found, _person(settings), _stated(reason, texts)))
+    erased = asyncio.run(_erase(settings, found, texts, _person(settings), _stated(reason, texts)))
     typer.echo(f"{erased} entries can no longer be read by anybody")
 
 
@@ -82,11 +82,14 @@ def _found(settings: Settings, texts: list[str]) -> "Mentions":
             raise typer.BadParameter(str(error)) from None
 
 
-async def _erase(settings: Settings, found: "Mentions", person: str, reason: str) -> int:
+async def _erase(settings: Settings, found: "Mentions", texts: list[str], person: str, reason: str) -> int:
+    from gateway.activity.recipients import Recipients
     from gateway.erasing.erasure import Erasure, carry_out, erasures, record
+    from gateway.secret import naming_secret
 
     async with open_to_erase(settings) as (journal, database):
         await record(journal, Erasure(settings.tenant, found.positions, person, reason), utc_now())
+        Recipients(database, naming_secret(database)).forget(settings.tenant, texts)
         return carry_out(database, erasures(database))
 
 

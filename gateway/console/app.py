@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from structlog import get_logger
 
-from gateway.console import answering, calls, charts, inbox, journal, questions, roles, sign_in, standing
+from gateway.console import answering, calls, charts, inbox, journal, questions, roles, sign_in, standing, stops
 from gateway.console.attempts import Attempts
 from gateway.console.forms import read_form
 from gateway.console.guard import Guard
@@ -100,6 +100,9 @@ def _pages(console: Console) -> Starlette:
         page("/approvals/{id}/pass-on", answering.pass_on, "POST"),
         page("/standing", standing.show),
         page("/standing/{id}/end", standing.end, "POST"),
+        page("/stops", stops.show),
+        page("/stops", stops.stop, "POST"),
+        page("/stops/{id}/resume", stops.resume, "POST"),
         page("/journal", journal.show),
         page("/calls/{id}", calls.show),
         page("/roles", roles.show_all),

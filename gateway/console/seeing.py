@@ -17,6 +17,14 @@ def may_view(policy: Policy, person: Principal, view: View) -> bool:
     )
 
 
+def may_stop(policy: Policy, person: Principal) -> bool:
+    """Say whether a line of `approvers.csv` lets the person stop and resume things in their tenant."""
+    [roles] = policy.groups(person)
+    return any(
+        line.role.removeprefix("role:") in roles and line.stops_in(person.tenant) for line in policy.approving.stoppers
+    )
+
+
 def may_see_question(policy: Policy, person: Principal, approval: Approval) -> bool:
     """Say whether the person may see a question: theirs to answer, their own, or any as a viewer of the journal."""
     question = approval.question

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.console.attempts import Attempts
 from gateway.console.forms import Form
-from gateway.console.seeing import may_view
+from gateway.console.seeing import may_stop, may_view
 from gateway.console.sessions import Session, Sessions
 from gateway.database import Database
 from gateway.gateway import Gateway
@@ -84,6 +84,7 @@ class Visit:
             "here": self.request.url.path,
             "now": self.now,
             "sees_journal": may_view(self.policy, self.person, View.JOURNAL),
+            "stops": may_stop(self.policy, self.person),
         }
         text = self.console.pages.get_template(name).render(**frame, **shown)
         return HTMLResponse(text, status)

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     REVIEWED = "reviewed"
     GRANTED = "granted"
     REVOKED = "revoked"
+    STOPPED = "stopped"
+    RESUMED = "resumed"
 
 
 class JournalUnavailable(Exception):

@@ -30,7 +30,8 @@ _TOLD = frozenset(
     | {"policy_version", "approval", "expires_at", "approved", "approver", "note", "effect", "status", "error"}
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
-    | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late", "grant"}
+    | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late", "grant", "stops", "subject"}
+    | {"flow", "written", "places"}
 )
 _STATUSES = {
     "ok": "done",
@@ -226,6 +227,15 @@ def _reviewed(body: Body) -> str:
     return f"{body.get('by')} {said} the tool's definition {body.get('schema_hash')}"
 
 
+def _stopped(body: Body) -> str:
+    until = f" until {_moment(body['until'])}" if body.get("until") else ""
+    return f"{_target(body)} is stopped{until} by {body.get('by')}, because: {body.get('note', _GONE)}"
+
+
+def _target(body: Body) -> str:
+    return " ".join(str(body[name]) for name in ("stops", "subject", "run") if body.get(name))
+
+
 _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.UNKNOWN_TOOL: lambda _body: "refused: this caller has no such tool",
     Kind.INVALID: lambda body: f"refused: the input was wrong: {body.get('error', _GONE)}",
@@ -252,6 +262,8 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.GRANTED: _granted,
     Kind.REVOKED: lambda body: f"the grant is taken back, by {body.get('by')}",
     Kind.ERASED: lambda body: f"what {len(body.get('positions', []))} ranges of entries said is erased",
+    Kind.STOPPED: _stopped,
+    Kind.RESUMED: lambda body: f"{_target(body)} is resumed by {body.get('by')}, because: {body.get('note', _GONE)}",
 }
 
 

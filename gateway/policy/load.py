@@ -64,6 +64,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     asking = intents.read_intents(texts.get(intents.FILE, ""), reader.types, problems)
     if rules.FILE not in unreadable:
         answering = {line.role for line in approving.approvers} | {line.role for line in approving.viewers}
+        answering |= {line.role for line in approving.stoppers}
         problems.extend(_loose_ends(found_roles, reader.roles_spoken_of | answering))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))

@@ -64,9 +64,24 @@ REWRITES: tuple[Rewrite, ...] = (
 rewritings = st.lists(st.sampled_from(REWRITES), max_size=4)
 origins = st.sampled_from((REQUEST, COLLEAGUE, CUSTOMER, OUTSIDER))
 words = st.sampled_from(
-    "order Bob file 13 refund 250 please the a@b.example c@d.example https://b.example/x June 13, 2024 лук 5\n.".split(
-        " "
-    )
+    [
+        "order",
+        "Bob",
+        "file",
+        "13",
+        "refund",
+        "250",
+        "please",
+        "the",
+        "a@b.example",
+        "c@d.example",
+        "https://b.example/x",
+        "June",
+        "13,",
+        "2024",
+        "лук",
+        "5\n.",
+    ]
 )
 texts = st.lists(words, min_size=1, max_size=14).map(" ".join)
 evidence = st.lists(st.tuples(texts, origins), max_size=5)

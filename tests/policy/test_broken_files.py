@@ -203,7 +203,8 @@ LINES: list[tuple[str, str, list[str]]] = [
     ("approvers.csv", "approves, role:team, *, acme",
      ["1:1: error: unknown line type `approves` — did you mean `approver`?"]),
     ("approvers.csv", "g, role:team, *, acme",
-     ["1:1: error: unknown line type `g`: lines of approvers.csv start with `approver`, `operator` or `viewer`"]),
+     ["1:1: error: unknown line type `g`: lines of approvers.csv start with `approver`, `operator`, `viewer` "
+      "or `stopper`"]),
     ("approvers.csv", "approver, role:team, *, acme, two",
      ["1:31: error: write `quorum=2`, `after=4h` or `standing=5`, not `two`"]),
     ("approvers.csv", "approver, role:team, *, acme, quorom=2",
@@ -244,6 +245,10 @@ LINES: list[tuple[str, str, list[str]]] = [
      ["1:20: error: unknown view `jurnal` — did you mean `journal`?"]),
     ("approvers.csv", "viewer, role:team, *, acme",
      ["1:20: error: unknown view `*`: write `journal` or `policy`"]),
+    ("approvers.csv", "stopper, role:team", ["1:1: error: expected 3 columns (stopper, role, tenant), found 2"]),
+    ("approvers.csv", "stopper, role:teem, Acme",
+     ["1:10: error: unknown role `role:teem` — did you mean `role:team`?",
+      "1:21: error: tenant `Acme` must be a name in lower case, or `*` for every tenant"]),
     ("approvers.csv", "viewer, role:everyone, journal, acme",
      ["1:9: error: `role:everyone` cannot view, because every agent has it too: "
       "name a role that people are given"]),

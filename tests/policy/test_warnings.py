@@ -174,6 +174,8 @@ FILES: list[tuple[dict[str, str], list[str]]] = [
       "rules": refund("X1", "", "ask")}, []),
     ({"approvers": "viewer, role:bot, journal, acme\napprover, role:lead, *, acme\n"},
      ["approvers.csv:1:9: warning: no person has `role:bot` in tenant `acme`"]),
+    ({"approvers": "stopper, role:bot, acme\napprover, role:lead, *, acme\n"},
+     ["approvers.csv:1:10: warning: no person has `role:bot` in tenant `acme`"]),
     ({"retention": "keep, crm*, acme, 30d\nkeep, crm_*, acme, 40d"},
      ["retention.csv:1:7: warning: `crm*` ends within a word — did you mean `crm_*`?"]),
     ({"approvers": "operator, agent:bot, person:ana, far"},

@@ -49,6 +49,7 @@ def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
         *_of("approver", _approvers(old), _approvers(new)),
         *_of("operator", _operators(old), _operators(new)),
         *_of("viewer", _viewers(old), _viewers(new)),
+        *_of("stopper", _stoppers(old), _stoppers(new)),
         *_of("retention", _keeping(old), _keeping(new)),
     )
 
@@ -97,6 +98,10 @@ def _operators(policy: Policy) -> Mapping[str, Mapping[str, str]]:
 
 def _viewers(policy: Policy) -> Mapping[str, Mapping[str, str]]:
     return {f"{each.role} for the {each.view} of {_tenant(each.tenant)}": {} for each in policy.approving.viewers}
+
+
+def _stoppers(policy: Policy) -> Mapping[str, Mapping[str, str]]:
+    return {f"{each.role} in {_tenant(each.tenant)}": {} for each in policy.approving.stoppers}
 
 
 def _keeping(policy: Policy) -> Mapping[str, Mapping[str, str]]:

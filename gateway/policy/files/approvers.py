@@ -1,10 +1,11 @@
-"""Reads `approvers.csv`: who may answer what rules ask, how many must say yes, who operates which agent, who looks."""
+"""Reads `approvers.csv`: who may answer what rules ask, how many must say yes, who runs an agent, looks or stops."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import TypeAlias
 
 from gateway.policy.files.lines import Cell, Line, read_lines
 from gateway.policy.files.roles import ANY_TENANT, EVERYONE, role_mistake, tenant_mistake
@@ -17,6 +18,7 @@ MAX_STANDING = 100
 _APPROVER = "approver, role, tool, tenant"
 _OPERATOR = "operator, agent, person, tenant"
 _VIEWER = "viewer, role, journal or policy, tenant"
+_STOPPER = "stopper, role, tenant"
 _PARTY = re.compile(r"(agent|person):[^\s:*,]\S{0,199}")
 _DELAY = re.compile(r"([1-9][0-9]{0,3})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -80,12 +82,28 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopper:
+    """One line: who has the role may stop and resume in the console what belongs to the tenant; `*` is every tenant."""
+
+    role: str
+    tenant: str
+
+    def stops_in(self, tenant: str) -> bool:
+        """Whether the line speaks of a tenant."""
+        return self.tenant in (ANY_TENANT, tenant)
+
+
+@dataclass(frozen=True, slots=True)
 class Approving:
     """What `approvers.csv` says, each kind of line in the order of the file."""
 
     approvers: tuple[Approver, ...] = ()
     operators: tuple[Operator, ...] = ()
     viewers: tuple[Viewer, ...] = ()
+    stoppers: tuple[Stopper, ...] = ()
+
+
+_Read: TypeAlias = Approver | Operator | Viewer | Stopper
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +135,15 @@ def read_approvers(
         tuple(each for each in read if isinstance(each, Approver)),
         tuple(each for each in read if isinstance(each, Operator)),
         tuple(each for each in read if isinstance(each, Viewer)),
+        tuple(each for each in read if isinstance(each, Stopper)),
     )
 
 
-def _line(line: Line, known: _Known, problems: list[Problem]) -> Approver | Operator | Viewer | None:
+def _line(line: Line, known: _Known, problems: list[Problem]) -> _Read | None:
     kind = line.cells[0]
     if (reader := _READERS.get(kind.text)) is None:
-        near = suggest(kind.text, _READERS) or ": lines of approvers.csv start with `approver`, `operator` or `viewer`"
+        named = "`approver`, `operator`, `viewer` or `stopper`"
+        near = suggest(kind.text, _READERS) or f": lines of approvers.csv start with {named}"
         problems.append(line.problem(kind, f"unknown line type `{kind.text}`{near}"))
         return None
     return reader(line, known, problems)
@@ -182,10 +202,24 @@ def _viewer(line: Line, known: _Known, problems: list[Problem]) -> Viewer | None
     return None if _noted(line, mistakes, problems) else Viewer(role.text, View(view.text), tenant.text)
 
 
-_READERS: dict[str, Callable[[Line, _Known, list[Problem]], Approver | Operator | Viewer | None]] = {
+def _stopper(line: Line, known: _Known, problems: list[Problem]) -> Stopper | None:
+    kind, *rest = line.cells
+    if len(rest) != 2:
+        problems.append(line.problem(kind, f"expected 3 columns ({_STOPPER}), found {len(line.cells)}"))
+        return None
+    role, tenant = rest
+    mistakes = [
+        (role, role_mistake(role.text) or _unknown_role(role.text, known.roles, "stop anything")),
+        (tenant, tenant_mistake(tenant.text)),
+    ]
+    return None if _noted(line, mistakes, problems) else Stopper(role.text, tenant.text)
+
+
+_READERS: dict[str, Callable[[Line, _Known, list[Problem]], _Read | None]] = {
     "approver": _approver,
     "operator": _operator,
     "viewer": _viewer,
+    "stopper": _stopper,
 }
 
 

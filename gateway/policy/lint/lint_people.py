@@ -1,11 +1,11 @@
 """Warnings about who: roles that nobody has, names that look misspelt, questions that nobody may answer."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from gateway.policy.decision import Verdict
-from gateway.policy.files.approvers import Approver
+from gateway.policy.files.approvers import Approver, Stopper, Viewer
 from gateway.policy.files.lines import Line
 from gateway.policy.files.roles import ANY_TENANT, EVERYONE
 from gateway.policy.judge import Policy, Rule
@@ -80,11 +80,15 @@ def lint_approvers(policy: Policy, rules: Mapping[str, Line], lines: Iterable[Li
             yield line.warning(option, "no-approver", message)
         if message := patterns.cut_word(approver.pattern):
             yield line.warning(line.cells[2], "cut-word", message)
-    viewer_lines = (line for line in found if line.cells[0].text == "viewer")
-    for viewer, line in zip(policy.approving.viewers, viewer_lines, strict=True):
-        if not _people_with(policy, viewer.role, viewer.tenant):
-            where = "any tenant" if viewer.tenant == ANY_TENANT else f"tenant `{viewer.tenant}`"
-            yield line.warning(line.cells[1], "no-approver", f"no person has `{viewer.role}` in {where}")
+    lookers: dict[str, Sequence[Viewer | Stopper]] = {
+        "viewer": policy.approving.viewers,
+        "stopper": policy.approving.stoppers,
+    }
+    for kind, mine in lookers.items():
+        for each, line in zip(mine, (line for line in found if line.cells[0].text == kind), strict=True):
+            if not _people_with(policy, each.role, each.tenant):
+                where = "any tenant" if each.tenant == ANY_TENANT else f"tenant `{each.tenant}`"
+                yield line.warning(line.cells[1], "no-approver", f"no person has `{each.role}` in {where}")
     yield from _lint_operators(policy, found)
     for rule in policy.rules:
         if rule.effect is Verdict.ASK and (tool_and_tenant := _unanswered(policy, rule)):
