@@ -17,6 +17,7 @@ from gateway.console.forms import Form
 from gateway.console.questions import Checked, Typed, found, page
 from gateway.console.visit import Visit, back_to
 from gateway.effect_words import effect_sentence
+from gateway.flow.arguments import changed_arguments, edited_flow
 
 log = get_logger("remit.console")
 
@@ -114,11 +115,12 @@ async def _said(visit: Visit, form: str, say: Callable[[str], Awaitable[Approval
 
 
 async def _checked(visit: Visit, approval: Approval, tool: Tool) -> Checked:
-    gateway, caller = visit.console.gateway, approval.question.principal
+    gateway, question = visit.console.gateway, approval.question
     arguments = validate(tool, arguments_in(tool, texts_in(tool, visit.form)))
     looked_back_at = visit.policy.needs_history(tool.name)
-    async with gateway.history.turn(caller, looked_back_at, visit.now) as earlier:
-        decision = visit.policy.decide(caller, tool.name, arguments.model_dump(), visit.now, earlier)
+    flow = edited_flow(question.flow, changed_arguments(question.arguments, arguments.model_dump(mode="json")))
+    async with gateway.history.turn(question.principal, looked_back_at, visit.now) as earlier:
+        decision = visit.policy.decide(question.principal, tool.name, arguments.model_dump(), visit.now, earlier, flow)
     return Checked(effect_sentence(tool, arguments.model_dump(mode="json")), decision)
 
 

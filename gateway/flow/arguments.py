@@ -25,11 +25,13 @@ class Traced:
         flow: What policy may ask about.
         written: The label of what the call writes, if it writes.
         places: For each traced argument where its values were seen.
+        recipients: For each recipient argument whom it names.
     """
 
     flow: Flow
     written: Label = CLEAN
     places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    recipients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def approved(self) -> "Traced":
         """The same once a person has read and approved the call: what it writes is the organisation's word."""
@@ -102,7 +104,8 @@ def trace(
         seen=run.label.confidentiality,
     )
     written = CLEAN if tool.effect is Effect.READ else _hidden(tracer.written(arguments), own_domains, hidden)
-    return Traced(flow, written, {name: tuple(places[:_MOST_PLACES]) for name, places in tracer.places.items()})
+    places = {name: tuple(dict.fromkeys(found))[:_MOST_PLACES] for name, found in tracer.places.items()}
+    return Traced(flow, written, places, {name: tuple(values) for name, values in tracer.recipients.items()})
 
 
 def _hidden(label: Label, own_domains: Collection[object], hidden: Callable[[str], str]) -> Label:

@@ -1,6 +1,6 @@
 """The two flow stages of a call: before it is decided, where its arguments come from; after, what its result shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from gateway.flow.run import sight_of
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy
+from gateway.policy.language.flow import FlowNeeds
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway, ToolCall
@@ -58,10 +59,27 @@ async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Too
     run = await gateway.runs.of(call.principal, call.grant, gateway.now())
     own_domains = policy.lists.get(_OWN_DOMAINS, ())
     found = trace(tool, arguments.model_dump(), run, own_domains, lambda owner: _hidden(owner, gateway.secret))
-    if call.grant is None:
-        return found
-    is_intended = policy.intends(tool.name, call.grant.request)
-    return replace(found, flow=replace(found.flow, has_grant=True, is_intended=is_intended))
+    known: dict[str, Any] = await _lately(gateway, call, policy.needs_flow(tool.name), found.recipients)
+    if call.grant:
+        known |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
+    return replace(found, flow=replace(found.flow, **known))
+
+
+async def _lately(
+    gateway: "Gateway", call: "ToolCall", needs: FlowNeeds, recipients: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """What the principal did lately, as far as rules ask about it."""
+    activity, now, who = gateway.activity, gateway.now(), call.principal
+    known: dict[str, Any] = {}
+    if needs.first_time:
+        known["first_time"] = {
+            name: await activity.recipients.first_time(who, recipients.get(name, ())) for name in needs.first_time
+        }
+    if needs.run & {"denials", "records", "recent_calls"}:
+        tally = await activity.of(who, now)
+        scope = activity.scope(now, call.grant.id, call.grant.issued_at) if call.grant else activity.scope(now)
+        known |= {"denials": tally.denials(scope), "records": tally.records(scope), "recent_calls": tally.calls(now)}
+    return known
 
 
 async def shown(
