@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.contract import Confidentiality, Effect, Sink, Tool
-from gateway.flow.audience import audience, is_own
+from gateway.flow.audience import audience, customers, is_own
 from gateway.flow.evidence import POSITIVE
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.run import Run, kind_of
@@ -102,6 +102,7 @@ def trace(
         },
         integrity=run.label.integrity,
         seen=run.label.confidentiality,
+        customers=customers(run.label.owners, run.links, own_domains),
     )
     written = CLEAN if tool.effect is Effect.READ else _hidden(tracer.written(arguments), own_domains, hidden)
     places = {name: tuple(dict.fromkeys(found))[:_MOST_PLACES] for name, found in tracer.places.items()}

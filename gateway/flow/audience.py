@@ -51,3 +51,18 @@ def _one_customer(address: str, links: Collection[Collection[str]], hidden: Call
         linked = known.union(*(link for link in links if not known.isdisjoint(link)))
         grown, known = len(linked) > len(known), linked
     return known.union(map(hidden, known))
+
+
+def customers(owners: Collection[str], links: Collection[Collection[str]], own_domains: Collection[object]) -> int:
+    """How many different customers some owners are; those that are not known as one count as several.
+
+    Args:
+        owners: Whose data the run has seen.
+        links: Sets of owners that are one customer's.
+        own_domains: The organisation's own domains.
+    """
+    left, count = {owner for owner in owners if not is_own(owner, own_domains)}, 0
+    while left:
+        left -= _one_customer(left.pop(), links, str)
+        count += 1
+    return count

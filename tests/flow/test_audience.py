@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.contract import Confidentiality
-from gateway.flow.audience import audience
+from gateway.flow.audience import audience, customers
 
 OWN = ("larkspur.example",)
 LENA, ACCOUNT = "lena@brightlab.example", "acc_0001"
@@ -41,3 +41,17 @@ def test_the_most_that_all_recipients_may_see(to: list[str], owners: set[str], m
 
 def test_a_domain_that_no_account_has_vouches_for_nobody_else_there() -> None:
     assert audience(["bo@mail.example"], {"lena@mail.example"}, [], OWN, str) is Confidentiality.PUBLIC
+
+
+@pytest.mark.parametrize(
+    ("owners", "count"),
+    [
+        (set(), 0),
+        ({"support@larkspur.example"}, 0),
+        ({LENA}, 1),
+        ({LENA, "con_0001", ACCOUNT, "brightlab.example", "ana@larkspur.example"}, 1),
+        ({LENA, "otto@other.example"}, 2),
+    ],
+)
+def test_how_many_customers_some_owners_are(owners: set[str], count: int) -> None:
+    assert customers(owners, LINKS, OWN) == count

@@ -110,6 +110,7 @@ COMMON = (
     "run.has_grant or run.is_intended",
     "run.denials + run.records {order} 3",
     "run.recent_calls {order} 2",
+    "run.customers {order} 1",
 )
 FALLIBLE = ("lower(agent.id) == 'bot'", "starts_with(person.id, 'a')")
 
@@ -231,6 +232,7 @@ def flow(random: Random, tool: str) -> Flow | None:
         denials=random.randrange(4),
         records=random.randrange(4),
         recent_calls=random.randrange(4),
+        customers=random.randrange(3),
     )
 
 

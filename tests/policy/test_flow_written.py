@@ -37,7 +37,7 @@ def test_a_run_that_has_seen_nothing_has_nothing_to_tell_and_everything_is_told(
     assert UNTOUCHED.told() == {}
     everything = Flow(
         {"to": Origin.NOWHERE}, {"body": Confidentiality.SECRET}, {"to": Confidentiality.INTERNAL}, Integrity.CUSTOMER,
-        Confidentiality.INTERNAL, True, True, {"to": True}, 1, 2, 3,
+        Confidentiality.INTERNAL, True, True, {"to": True}, 1, 2, 3, 2,
     )  # fmt: skip
     assert everything.told() == {
         "origins": {"to": "nowhere"},
@@ -51,6 +51,7 @@ def test_a_run_that_has_seen_nothing_has_nothing_to_tell_and_everything_is_told(
         "denials": 1,
         "records": 2,
         "recent_calls": 3,
+        "customers": 2,
     }
     assert everything.told().keys() == {each.name for each in fields(Flow)}
     assert parse_flow(flow_words(everything), SEND) == everything

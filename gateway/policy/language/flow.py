@@ -93,6 +93,7 @@ class Flow:
         denials: How many calls of the run were denied.
         records: How many different records the run was shown.
         recent_calls: How many calls the principal made within the last minute.
+        customers: How many different customers' own data the run has seen.
     """
 
     origins: Mapping[str, Origin] = field(default_factory=dict)
@@ -106,6 +107,7 @@ class Flow:
     denials: int = 0
     records: int = 0
     recent_calls: int = 0
+    customers: int = 0
 
     def told(self) -> dict[str, Any]:
         """The facts as JSON data, without those of a run that has seen nothing; `flow_from` reads them back."""

@@ -45,6 +45,7 @@ _THINGS: Mapping[tuple[str, bool], str] = {
     ("confidentiality", False): "what this task has seen",
     ("denials", False): "the number of denied calls of this task",
     ("records", False): "the number of records that this task was shown",
+    ("customers", False): "the number of different customers whose data the run has seen",
     ("recent_calls", False): "the number of calls within the last minute",
 }
 

@@ -62,6 +62,7 @@ RUN_FACTS: Final[Mapping[str, RunFact]] = {
     "saw_private": RunFact(_FLAG, lambda flow: flow.seen.rank >= Confidentiality.CUSTOMER.rank),
     "integrity": RunFact(_among(Integrity), lambda flow: flow.integrity.value),
     "confidentiality": RunFact(_LEVEL, lambda flow: Level.of(flow.seen)),
+    "customers": RunFact(_COUNT, attrgetter("customers")),
     "has_grant": RunFact(_FLAG, attrgetter("has_grant")),
     "is_intended": RunFact(_FLAG, attrgetter("is_intended")),
     "denials": RunFact(_COUNT, attrgetter("denials")),

@@ -50,6 +50,7 @@ _OF_RUN: Mapping[str, Callable[[object], object]] = {
     "denials": _count,
     "records": _count,
     "recent_calls": _count,
+    "customers": _count,
 }
 _SINKS: Mapping[str, frozenset[Sink]] = {fact.part: fact.sinks for fact in ARGUMENT_FACTS.values()}
 _SAID_BY = {

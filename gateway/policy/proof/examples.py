@@ -133,6 +133,7 @@ class _Reader:
             denials=int(self._asked("flow", "denials") or 0),
             records=int(self._asked("flow", "records") or 0),
             recent_calls=int(self._asked("flow", "recent_calls") or 0),
+            customers=int(self._asked("flow", "customers") or 0),
         )
 
     def _flow_of_arguments(self, name: str) -> Iterator[tuple[str, Decimal | None]]:
