@@ -31,7 +31,7 @@ LONGEST_LINE = ALWAYS_FOUND - 1
 """Words in a line that is kept as a whole."""
 _LINE_SIZE = 80
 _SIXTY_BITS = ((1 << 60) - 1).__and__
-_MOST_WORDS = 65_536
+_MOST_WORDS = 100_000
 _LONGEST_WORD = 24
 _APOSTROPHE = re.compile("(?<=[^\\W_])['’](?=[^\\W_])")
 _CHARACTERS = re.compile(r"[぀-ヿ㐀-鿿가-힯豈-﫿]|[^\W_぀-ヿ㐀-鿿가-힯豈-﫿]+")
@@ -59,6 +59,7 @@ class Words:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._plain: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
         self._split: dict[str, tuple[int, ...]] = {}
         self.common = frozenset(map(self._number, COMMON))
 
@@ -101,8 +102,13 @@ class Words:
         return parts
 
     def _number(self, text: str) -> int:
+        if (known := self._numbers.get(text)) is not None:
+            return known
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8, key=self._key).digest()
-        return int.from_bytes(digest, "little") >> 4
+        number = int.from_bytes(digest, "little") >> 4
+        if len(text) <= _LONGEST_WORD:
+            _remember(self._numbers, text, number)
+        return number
 
 
 def _remember(known: dict[str, _T], chunk: str, value: _T) -> None:

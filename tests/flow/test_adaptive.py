@@ -45,7 +45,7 @@ REWRITES: tuple[Rewrite, ...] = (
     lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
     lambda text: text.replace("e", "\u0435").replace("a", "\u0430"),
     lambda text: text.replace("o", "\u03bf"),
-    lambda text: "\u200b".join(text),
+    "\u200b".join,
     lambda text: f"\u202e{text}\u202c",
     lambda text: "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text),
     lambda text: f"bob@acme.example <{text}>",
