@@ -14,9 +14,10 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from structlog import get_logger
 
+from connectors.mcp_upstream.results import UpstreamResult
 from gateway.answer import Answer
 from gateway.call import call_tool
 from gateway.catalog import UnknownTool, unicode
@@ -33,6 +34,7 @@ from gateway.stopping.refusing import offered
 
 log = get_logger("remit.server")
 
+_CONTENT: TypeAdapter[wire.ContentBlock] = TypeAdapter(wire.ContentBlock)
 _LIST_FRESH_MS = 5_000
 _NOTIFY_SECONDS = 0.5
 _INSTRUCTIONS = (
@@ -190,10 +192,16 @@ def _principal(context: Context, operator_named: Principal | None) -> Principal:
 def _result(answer: Answer[Any]) -> wire.CallToolResult:
     content = answer.to_wire()
     return wire.CallToolResult(
-        content=[wire.TextContent(text=answer.model_dump_json(exclude_none=True))],
+        content=[wire.TextContent(text=answer.model_dump_json(exclude_none=True)), *_media(answer)],
         structured_content=content,
         is_error=answer.status == "failed",
     )
+
+
+def _media(answer: Answer[Any]) -> list[wire.ContentBlock]:
+    """Images, sound and files of an upstream server that its file lets through."""
+    blocks = answer.result.content if isinstance(answer.result, UpstreamResult) else []
+    return [_CONTENT.validate_python(block.passed) for block in blocks if block.passed]
 
 
 async def _sanitized(run: Callable[[], Awaitable[R]]) -> R:

@@ -10,6 +10,7 @@ import mcp.types as wire
 from connectors.contract import CallContext, Effect
 from connectors.errors import ConnectorError, InDoubt, InvalidInput, Unavailable
 from connectors.mcp_upstream.client import Lost, Progress, Refused
+from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.inputs import UpstreamInput
 from connectors.mcp_upstream.results import (
     NotData,
@@ -76,7 +77,7 @@ class UpstreamBackEnd:
             raise _refusal(server.name, str(error)) from None
         if result.is_error:
             raise _refusal(server.name, "; ".join(_texts(result)))
-        return _read(tool, result, server.max_result)
+        return _read(tool, result, server)
 
     def _refuse_unaccepted(self, tool: UpstreamTool, arguments: UpstreamInput) -> None:
         """The last look before a call: what is called is what policy judged and what a person accepted."""
@@ -112,14 +113,14 @@ def _texts(result: wire.CallToolResult) -> list[str]:
     return [block.text for block in described(result.content[:10]) if block.type == "text"]
 
 
-def _read(tool: UpstreamTool, result: wire.CallToolResult, most: int) -> UpstreamResult:
+def _read(tool: UpstreamTool, result: wire.CallToolResult, server: Server) -> UpstreamResult:
     """A result in the gateway's form. What of it cannot be used is left out of a write's, which did happen.
 
     Raises:
         ConnectorError: If a read's cannot be used.
     """
     try:
-        return _checked(tool, result, most)
+        return _checked(tool, result, server)
     except NotData as error:
         if tool.tool.effect is Effect.READ:
             raise ConnectorError(f"the server's result cannot be used: {error}") from None
@@ -127,8 +128,9 @@ def _read(tool: UpstreamTool, result: wire.CallToolResult, most: int) -> Upstrea
         return tool.result(notes=[note])
 
 
-def _checked(tool: UpstreamTool, result: wire.CallToolResult, most: int) -> UpstreamResult:
-    structured, blocks = plain(result.structured_content), list(described(result.content))
+def _checked(tool: UpstreamTool, result: wire.CallToolResult, server: Server) -> UpstreamResult:
+    structured = plain(result.structured_content)
+    blocks = list(described(result.content, passed=server.pass_media))
     if tool.result_check is not None:
         if structured is None:
             raise NotData("it has no structured part, which its schema asks for")
@@ -138,5 +140,5 @@ def _checked(tool: UpstreamTool, result: wire.CallToolResult, most: int) -> Upst
         blocks = without_mirror(blocks, structured)
     elif tool.declared.json_text and (structured := read_json(blocks)) is not None:
         blocks = []
-    structured, kept, notes = bounded(structured, blocks, most)
+    structured, kept, notes = bounded(structured, blocks, server.max_result)
     return tool.result(structured=structured, content=kept, notes=notes)

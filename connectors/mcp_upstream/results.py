@@ -29,6 +29,8 @@ class Block(Output):
     uri: str | None = None
     media_type: str | None = None
     size: int | None = Field(default=None, description="Of what is described here, in bytes.")
+    passed: dict[str, Any] | None = Field(default=None, exclude=True, repr=False)
+    """What is described, as content of the protocol, if it is passed on beside the answer; kept nowhere."""
 
 
 class UpstreamResult(Output):
@@ -101,29 +103,45 @@ def bounded(
             break
         if len(block.text) > most:
             notes.append(f"a text of {len(block.text)} characters was cut to {most}")
-        kept.append(block.model_copy(update={"text": block.text[:most]}))
-        most -= len(kept[-1].text)
+        size = len(json.dumps(block.passed)) if block.passed else 0
+        if size > most:
+            notes.append(f"{block.type} of {size} characters: described only")
+        taken = {"text": block.text[:most], "passed": block.passed if size <= most else None}
+        kept.append(block.model_copy(update=taken))
+        most -= max(len(kept[-1].text), size if size <= most else 0)
     return structured, kept, notes
 
 
-def described(found: Iterable[Any]) -> Iterator[Block]:
-    """The content of a result as the protocol has it, with images, sound and files described."""
+def described(found: Iterable[Any], *, passed: bool = False) -> Iterator[Block]:
+    """The content of a result, with images, sound and files described.
+
+    Args:
+        found: The content as the protocol has it.
+        passed: Whether what is described is passed on as well.
+    """
     for each in found:
         kind = each.type
         if kind == "text":
             yield Block(type="text", text=text(each.text))
         elif kind in ("image", "audio"):
-            yield Block(type=kind, media_type=_name(each.mime_type), size=_bytes(each.data))
+            media = _name(each.mime_type)
+            same = {"type": kind, "data": each.data, "mimeType": media} if passed else None
+            yield Block(type=kind, media_type=media, size=_bytes(each.data), passed=same)
         elif kind == "resource":
-            inner = each.resource
-            body, blob = getattr(inner, "text", None), getattr(inner, "blob", None)
-            size = None if blob is None else _bytes(blob)
-            uri, media = _uri(inner.uri), _name(inner.mime_type)
-            yield Block(type="resource", text=text(body or ""), uri=uri, media_type=media, size=size)
+            yield _file(each.resource, passed=passed)
         elif kind == "resource_link":
             yield Block(
                 type="resource_link", text=text(each.name)[:200], uri=_uri(each.uri), media_type=_name(each.mime_type)
             )
+
+
+def _file(found: Any, *, passed: bool) -> Block:  # noqa: ANN401 - as the protocol has it
+    body, blob = str(getattr(found, "text", "")), getattr(found, "blob", None)
+    uri, media = _uri(found.uri), _name(found.mime_type)
+    held = {"text": text(body)} if blob is None else {"blob": blob}
+    same = {"type": "resource", "resource": {"uri": uri, "mimeType": media, **held}} if passed else None
+    size = None if blob is None else _bytes(blob)
+    return Block(type="resource", text=text(body), uri=uri, media_type=media, size=size, passed=same)
 
 
 def without_mirror(blocks: Iterable[Block], structured: dict[str, Any]) -> list[Block]:

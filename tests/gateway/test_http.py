@@ -168,7 +168,7 @@ def test_one_callers_session_is_no_use_to_another(http: httpx.Client, home: Path
 
 
 def test_readiness_tells_of_journal_and_policy(http: httpx.Client) -> None:
-    assert http.get("/readyz").json() == {"status": "ready", "journal": "ok", "policy": "ok"}
+    assert http.get("/readyz").json() == {"status": "ready", "journal": "ok", "policy": "ok", "upstreams": "ok"}
 
 
 def test_the_gateway_does_not_start_with_an_open_door(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def call(request: dict[str, Any], planned: dict[str, Any]) -> None:
             send({"id": name, "result": structured({})})
         case "ask":
             for number, method in enumerate(("elicitation/create", "sampling/createMessage", "roots/list")):
-                send({"id": f"ask-{number}", "method": method, "params": planned.get(method, {})})
+                send({"id": f"ask-{number}", "method": method, "params": planned["asked"] if number == 0 else {}})
             refusals = [json.loads(sys.stdin.readline()) for _ in range(3)]
             send({"id": name, "result": structured({"refusals": refusals})})
         case "logs":

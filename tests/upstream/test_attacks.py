@@ -169,7 +169,7 @@ async def test_shadowing_another_servers_tool_by_name_or_title_is_flagged_and_ch
 async def test_an_upstream_that_asks_for_elicitation_sampling_or_roots_is_refused(
     up: Upstream, settings: Settings
 ) -> None:
-    up.offers(wire_tool("ask"), **{"do": "ask", "elicitation/create": {"message": "pw?", "requestedSchema": {}}})
+    up.offers(wire_tool("ask"), do="ask", asked={"message": "pw?", "requestedSchema": {}})
     async with fronting(settings, up) as front:
         given = result(await front.call("up_ask"))
     assert given.structured is not None

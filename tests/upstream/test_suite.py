@@ -1,0 +1,157 @@
+"""The tools of the official conformance suite, behind a server of their own: directly, and through the gateway.
+
+`docs/conformance.md` lists what does not pass through, each with its reason; everything else that passes directly must.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.clients.node import NodeProgram, node_program
+from tests.clients.test_conformance import DOCUMENT, VERSIONS, Check, run_all
+from tests.processes import PATIENCE_SECONDS, clean, free_port, remit, serving
+
+pytestmark = [pytest.mark.process, pytest.mark.node, pytest.mark.timeout(240)]
+
+SERVER = Path(__file__).with_name("suite_server.py")
+SECTION = "## From an upstream server"
+OUR_SCENARIOS = re.compile(r"tools-.*|json-schema-2020-12|server-stateless")
+TRIED = VERSIONS if "REMIT_MORE_TESTS" in os.environ else VERSIONS[:2]
+CALLERS_TOKEN = "rmt_a_callers_secret"
+
+
+@pytest.fixture(scope="module")
+def suite() -> NodeProgram:
+    return node_program("conformance")
+
+
+@contextmanager
+def upstream(noted: Path) -> Iterator[str]:
+    """The suite's server; gives its URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, str(SERVER), url.rpartition(":")[2], str(noted)]
+    with subprocess.Popen(command, env=clean()) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not _answers(url):
+                assert process.poll() is None, "the suite's server stopped"
+                assert time.monotonic() < deadline, "the suite's server did not start"
+                time.sleep(0.05)
+            yield f"{url}/mcp"
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url, timeout=1)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+@contextmanager
+def gateway(home: Path, upstream_url: str) -> Iterator[str]:
+    """A gateway in front of it, all of whose tools a person accepted by command; gives its URL."""
+    _write(home, upstream_url)
+    accepted = remit("upstream", "accept", "suite", *_names(), "--as", "person:rosa", "--home", str(home))
+    assert accepted.stdout.count(": accepted, ") == len(_names())
+    with serving(home, "--no-auth", "--as", "person:suite", "--policies", str(_policies(home))) as served:
+        yield served.mcp
+
+
+def _names() -> list[str]:
+    found = re.search(r"CONTENT: .*?= \{(.*?)\n\}", SERVER.read_text(), re.DOTALL)
+    assert found
+    return re.findall(r'^    "(\w+)"', found.group(1), re.MULTILINE)
+
+
+def _write(home: Path, url: str) -> None:
+    folder = home / "upstreams"
+    folder.mkdir(parents=True)
+    tools = "\n".join(f'[tools.{name}]\neffect = "read"' for name in _names())
+    secret = home / "secret"
+    secret.write_text("of-the-server\n")
+    header = f'X-Own = {{ file = "{secret}", before = "Bearer " }}'
+    head = f'prefix = ""\npass_media = true\n[http]\nurl = "{url}"\n[http.headers]\n{header}'
+    (folder / "suite.toml").write_text(f"{head}\n{tools}\n")
+
+
+def _policies(home: Path) -> Path:
+    folder = home / "policies"
+    folder.mkdir(parents=True)
+    (folder / "model.conf").write_text((Path(__file__).parents[2] / "policies" / "model.conf").read_text())
+    (folder / "roles.csv").write_text("g, person:suite, role:suite, larkspur\n")
+    rules = [f'p, S{number}, role:suite, {name}, "", allow, "the suite"\n' for number, name in enumerate(_names(), 1)]
+    (folder / "rules.csv").write_text("".join(rules))
+    return folder
+
+
+def listed() -> dict[str, set[str]]:
+    """The checks that do not pass through, by protocol version."""
+    text = DOCUMENT.read_text("utf-8").partition(SECTION)[2].partition("\n## ")[0]
+    found: dict[str, set[str]] = {}
+    for versions, checks in re.findall(r"^- ([0-9-]+(?:, [0-9-]+)*): (.+?): ", text, re.MULTILINE):
+        for version in versions.split(", "):
+            found.setdefault(version, set()).update(re.findall(r"`([^`]+)`", checks))
+    return found
+
+
+def passed(outcome: dict[Check, bool]) -> set[str]:
+    ours = {check: fine for check, fine in outcome.items() if OUR_SCENARIOS.fullmatch(check.scenario)}
+    return {f"{check.scenario}/{check.id}".removesuffix(f"/{check.scenario}") for check, fine in ours.items() if fine}
+
+
+def test_the_suites_tools_behave_the_same_through_the_gateway_and_token_pass_through_does_not_happen(
+    suite: NodeProgram, tmp_path: Path
+) -> None:
+    noted = tmp_path / "noted"
+    with upstream(noted) as direct, gateway(tmp_path / "home", direct) as through:
+        for version in TRIED:
+            before = passed(run_all(suite, direct, version, tmp_path / "direct" / version))
+            after = passed(run_all(suite, through, version, tmp_path / "through" / version))
+            assert before - after == listed().get(version, set())
+            assert len(after) > 8
+        assert _call(through, "test_simple_text")["status"] == "ok"
+    seen = [json.loads(line) for line in noted.read_text().splitlines()]
+    of_the_gateway = [headers for headers in seen if headers.get("x-own") == "Bearer of-the-server"]
+    assert of_the_gateway
+    assert not any(CALLERS_TOKEN in str(headers) for headers in seen)
+    assert not any({"authorization", "cookie", "x-api-key"} & headers.keys() for headers in of_the_gateway)
+
+
+def _call(url: str, tool: str) -> dict[str, object]:
+    protocol = "2026-07-28"
+    client = {"name": "test", "version": "1"}
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": protocol,
+        "io.modelcontextprotocol/clientInfo": client,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "remit/run": CALLERS_TOKEN,
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}, "_meta": meta}}
+    headers = {
+        "Authorization": f"Bearer {CALLERS_TOKEN}",
+        "Accept": "application/json, text/event-stream",
+        "Mcp-Protocol-Version": protocol,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": tool,
+        "X-Api-Key": CALLERS_TOKEN,
+        "Cookie": f"session={CALLERS_TOKEN}",
+    }
+    text = httpx.post(url, json=body, headers=headers, timeout=PATIENCE_SECONDS).text
+    lines = [line for line in text.splitlines() if '"structuredContent"' in line]
+    assert lines, text
+    [line] = lines
+    told: dict[str, object] = json.loads(line.removeprefix("data:"))["result"]["structuredContent"]
+    return told
