@@ -37,7 +37,7 @@ StringType = Callable[[str, Schema], Any]
 class Part(Input):
     """A record of an upstream tool's input, on the way there under the names that the server gave its fields."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, protected_namespaces=())
 
     left_out: ClassVar[frozenset[str]] = frozenset()
     """The fields that are not sent while they are None."""
@@ -232,7 +232,7 @@ def _field_name(wire: str, taken: Mapping[str, Any]) -> str:
     """A name that policy can write after `args.`, and that means nothing to the model's own class."""
     name = _NOT_IN_A_NAME.sub("_", wire).strip("_")[:64] or "field"
     name = f"f_{name}" if name[0].isdigit() else name
-    if keyword.iskeyword(name) or hasattr(UpstreamInput, name) or name == "checker" or name.startswith("model_"):
+    if keyword.iskeyword(name) or hasattr(UpstreamInput, name) or name == "checker":
         name += "_"
     while name in taken:
         name += "_"
