@@ -149,6 +149,9 @@ def _check_words(node: Schema) -> None:
     for name in _REFUSED:
         if isinstance(node.get(name), Mapping):
             raise Unusable(f"`{name}` is not supported")
+    for name in ("anyOf", "oneOf", "allOf"):
+        if isinstance(choices := node.get(name), list) and not all(isinstance(each, Mapping) for each in choices):
+            raise Unusable(f"`{name}` with true or false is not supported")
     if isinstance(pattern := node.get("pattern"), str):
         _engine(pattern)
 

@@ -90,7 +90,10 @@ def arguments_in(tool: Tool, texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _properties(tool: Tool) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield from tool.input.model_json_schema().get("properties", {}).items()
+    """Each field with its schema, by the name that arguments are kept under; callers may know it by another one."""
+    names = {info.alias or name: name for name, info in tool.input.model_fields.items()}
+    for wire, schema in tool.input.model_json_schema().get("properties", {}).items():
+        yield names[wire], schema
 
 
 def _field(
@@ -129,7 +132,8 @@ def _widget(schema: Mapping[str, Any]) -> Widget:
         return Widget.CHOICE
     if bare.get("type") in {"integer", "number"}:
         return Widget.NUMBER
-    if bare.get("type") == "array" and bare.get("items", {}).get("type") == "string":
+    items = bare.get("items")
+    if bare.get("type") == "array" and isinstance(items, Mapping) and items.get("type") == "string":
         return Widget.LIST
     if bare.get("type") == "string":
         return Widget.TEXT if bare.get("maxLength", _LONG + 1) > _LONG and "format" not in bare else Widget.LINE
