@@ -68,7 +68,9 @@ class UpstreamInput(Part):
     def model_json_schema(cls, *_args: Any, **_named: Any) -> dict[str, Any]:  # noqa: ANN401 - as pydantic has it
         """The server's own schema, which takes no further arguments."""
         whole = resolve(cls.original, cls.original)
-        properties = {name: each if isinstance(each, dict) else {} for name, each in whole.get("properties", {}).items()}
+        properties = {
+            name: each if isinstance(each, dict) else {} for name, each in whole.get("properties", {}).items()
+        }
         return {**cls.original, "type": "object", "properties": properties, "additionalProperties": False}
 
 

@@ -23,6 +23,7 @@ from gateway.journal import Entry, read_journal
 from gateway.principal import Principal
 from gateway.settings import SHIPPED_POLICIES, Settings
 from gateway.upstream.pins import accept, read_pins, write_pins
+from tests.processes import free_port
 
 SCRIPT = Path(__file__).with_name("server.py")
 ANA = Principal("larkspur", person="ana@larkspur.example")
@@ -168,3 +169,8 @@ async def fronting(settings: Settings, *servers: Upstream, accepted: bool = True
             server.accept()
     async with open_gateway(settings) as gateway, background(gateway, settings):
         yield Fronting(gateway)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    return free_port()
