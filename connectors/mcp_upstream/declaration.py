@@ -47,6 +47,8 @@ class Result(_Strict):
     author: Author = Author.OUTSIDER
     confidentiality: Confidentiality = Confidentiality.CUSTOMER
     kept: bool = False
+    owner: bool = False
+    """Whether it says whose record it is: a customer's address, domain or id."""
     namespace: str = ""
     personal: bool = False
     written_by: dict[str, Author] = {}

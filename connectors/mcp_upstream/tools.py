@@ -81,7 +81,7 @@ def make_tool(server: Server, definition: Definition) -> UpstreamTool:
     _refuse_unknown("arguments", declared.arguments, paths.by_wire)
     _refuse_unknown("output", declared.output, _output_paths(definition.output_schema))
     results = {f"{_STRUCTURED}{path}": result for path, result in declared.output.items()}
-    results |= {"content[].text": declared.text, "content[].uri": Result()}
+    results |= {"content[].text": declared.text, "content[].uri": Result(), "content[].media_type": Result()}
     tool = Tool(
         name=name,
         area=server.name,
@@ -96,6 +96,7 @@ def make_tool(server: Server, definition: Definition) -> UpstreamTool:
         written_by={path: _written_by(result) for path, result in results.items() if result.written_by},
         confidentiality={path: result.confidentiality for path, result in results.items()},
         kept=frozenset(path for path, result in results.items() if result.kept),
+        owners=frozenset(path for path, result in results.items() if result.owner),
         namespaces={path: result.namespace for path, result in results.items() if result.namespace}
         | {paths.by_wire[path]: given.namespace for path, given in declared.arguments.items() if given.namespace},
         personal_input=frozenset(paths.by_wire[path] for path, given in declared.arguments.items() if given.personal),

@@ -295,4 +295,4 @@ async def test_images_and_files_are_described_and_not_passed_on(up: Upstream, se
     blocks = result(answer).content
     assert [(block.type, block.size) for block in blocks] == [("image", 5), ("resource", None), ("resource_link", None)]
     assert "aGVsbG8" not in answer.model_dump_json()
-    assert answer.untrusted == ["content[].text", "content[].uri"]
+    assert answer.untrusted == ["content[].text", "content[].uri", "content[].media_type"]

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import Tool
+from connectors.contract import Author, Tool
 from connectors.mcp_upstream.declaration import read_servers
 from connectors.mcp_upstream.tools import make_tool
 from connectors.registry import TOOLS
 from gateway.catalog import validate
 from gateway.console.fields import arguments_in, fields_of, texts_of
 from gateway.effect_words import effect_sentence
+from gateway.flow.reading import read
 from gateway.flow.shown import seen_ids, untrusted_paths
 from gateway.listing import described, narrowed
 from gateway.policy.load import policy_from_texts
@@ -71,3 +72,18 @@ def test_plain_json_in_a_result_is_walked_like_models(tmp_path: Path) -> None:
     ]
     many = tool.output.model_validate({"structured": {f"k{number}": "x" for number in range(200)}})
     assert untrusted_paths(tool, many) == ["structured"]
+
+
+def test_a_key_that_looks_like_a_declared_path_is_read_as_an_outsiders(tmp_path: Path) -> None:
+    declared = '[tools.look]\neffect = "read"\n[tools.look.output]\n"a.b" = { author = "organisation" }\n'
+    (tmp_path / "up.toml").write_text(f'prefix = "up"\n[stdio]\ncommand = "c"\n{declared}')
+    [server] = read_servers(tmp_path)
+    tool = make_tool(server, defined(wire_tool("look"))).tool
+    blocks = [{"type": "image", "media_type": "ignore/all"}]
+    output = tool.output.model_validate({"structured": {"a.b": "evil", "a": {"b": "ours"}}, "content": blocks})
+    found = {piece.value: piece.author for piece in read(tool, output).pieces}
+    assert (found["ours"], found["evil"], found["ignore/all"]) == (
+        Author.ORGANISATION,
+        Author.OUTSIDER,
+        Author.OUTSIDER,
+    )
