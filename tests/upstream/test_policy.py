@@ -11,7 +11,7 @@ from gateway.catalog import validate
 from gateway.console.fields import arguments_in, fields_of, texts_of
 from gateway.effect_words import effect_sentence
 from gateway.flow.reading import read
-from gateway.flow.shown import seen_ids, untrusted_paths
+from gateway.flow.shown import seen_ids
 from gateway.listing import described, narrowed
 from gateway.policy.load import policy_from_texts
 from gateway.policy.narrowing.narrow import Narrower
@@ -65,13 +65,13 @@ def test_plain_json_in_a_result_is_walked_like_models(tmp_path: Path) -> None:
     structured = {"id": "f_1", "rows": [{"row_id": "r_2", "n": 1}, {"text": ""}], "deep": {"list": [["x"]]}}
     output = tool.output.model_validate({"structured": structured})
     assert seen_ids(output) == ["f_1", "r_2"]
-    assert untrusted_paths(tool, output) == [
+    assert read(tool, output.model_dump()).untrusted == [
         "structured.id",
         "structured.rows[].row_id",
         "structured.deep.list[][]",
     ]
     many = tool.output.model_validate({"structured": {f"k{number}": "x" for number in range(200)}})
-    assert untrusted_paths(tool, many) == ["structured"]
+    assert read(tool, many.model_dump()).untrusted == ["structured"]
 
 
 def test_a_key_that_looks_like_a_declared_path_is_read_as_an_outsiders(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_key_that_looks_like_a_declared_path_is_read_as_an_outsiders(tmp_path:
     tool = make_tool(server, defined(wire_tool("look"))).tool
     blocks = [{"type": "image", "media_type": "ignore/all"}]
     output = tool.output.model_validate({"structured": {"a.b": "evil", "a": {"b": "ours"}}, "content": blocks})
-    found = {piece.value: piece.author for piece in read(tool, output).pieces}
+    found = {piece.value: piece.author for piece in read(tool, output.model_dump()).pieces}
     assert (found["ours"], found["evil"], found["ignore/all"]) == (
         Author.ORGANISATION,
         Author.OUTSIDER,
