@@ -4,12 +4,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.gateway_client import Declared, GatewayClient
+from orchestrator.gateway_client import Declared, GatewayClient, Tool
+from orchestrator.grants import Issuer
 from orchestrator.item_run import ItemRun
 from orchestrator.models import ChosenModel
 from orchestrator.prompt import Prompt, load_prompt
 from orchestrator.report import ItemReport
 from orchestrator.triage import Bounds, build_agent, triage_item
+from orchestrator.triage_task import triage_task
 from orchestrator.work import Item, open_items
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -17,9 +19,13 @@ MAX_FAILURES_IN_A_ROW = 3
 
 @dataclass
 class Batch:
-    """A run of triage as far as it has come. `run` is a prefix of its items' run ids."""
+    """A run of triage as far as it has come. `run` is a prefix of its items' run ids.
+
+    With an `issuer` each item has a grant of its own; without one its calls have all that policy allows.
+    """
 
     chosen: ChosenModel
+    issuer: Issuer | None = None
     prompt: Prompt = field(default_factory=lambda: load_prompt("triage"))
     run: str = field(default_factory=lambda: f"triage-{secrets.token_hex(5)}")
     reports: list[ItemReport] = field(default_factory=list)
@@ -31,6 +37,22 @@ class Batch:
     async def find(self, client: GatewayClient, mailbox: str, limit: int) -> list[Item]:
         """List the items to triage. See `open_items`."""
         return await open_items(client, mailbox, limit, self.declared(self.run))
+
+    @property
+    def note(self) -> str:
+        """Who decides, and how far each item's run is narrowed."""
+        each = (
+            "Each item has a grant of its own."
+            if self.issuer
+            else "Items have no grants: REMIT_GRANT_TOKEN is not set."
+        )
+        return f"{self.chosen.note} {each}"
+
+    async def _begun(self, client: GatewayClient, offered: dict[str, Tool], item: Item, number: int) -> ItemRun:
+        """An item's run; its grant is there before anything of the item is read."""
+        grant = await self.issuer.grant(triage_task(item)) if self.issuer else None
+        seen = await client.list_tools(grant.token) if grant else offered
+        return ItemRun(client, seen, f"{self.run}-{number}", self.chosen.label, self.prompt.label, grant)
 
     async def work_on(
         self,
@@ -50,7 +72,7 @@ class Batch:
         async with build_agent(self.chosen, bounds) as agent:  # closes the model's connections at the end
             for number, item in enumerate(items, start=1):
                 begin(item)
-                run = ItemRun(client, offered, f"{self.run}-{number}", self.chosen.label, self.prompt.label)
+                run = await self._begun(client, offered, item, number)
                 report = await triage_item(agent, item, run, self.prompt, bounds)
                 self.reports.append(report)
                 end(report)

@@ -27,6 +27,13 @@ def run_triage(
     token: Annotated[
         str, typer.Option(envvar="REMIT_TOKEN", help="Token from `remit token create`; better given as REMIT_TOKEN.")
     ] = "",
+    grant_token: Annotated[
+        str,
+        typer.Option(
+            envvar="REMIT_GRANT_TOKEN",
+            help="Token from `remit token create --may-grant`: then each item's calls are narrowed to what it needs.",
+        ),
+    ] = "",
     command: Annotated[
         str, typer.Option(help="Start this gateway and talk to it over stdio instead, such as 'remit serve --stdio'.")
     ] = "",
@@ -49,15 +56,17 @@ def run_triage(
     import anyio
 
     from orchestrator.gateway_client import GatewayError, connect
+    from orchestrator.grants import Issuer
     from orchestrator.models import choose_model
     from orchestrator.triage import Bounds
     from orchestrator.triage_command import triage_all
 
     bounds = Bounds(requests=requests, tool_calls=tool_calls, tokens=tokens)
     gateway = connect(url=url, token=token, command=shlex.split(command) or None)
+    issuer = Issuer(url, grant_token) if grant_token and not command else None
     try:
         chosen = choose_model(model, os.environ)
-        complete = anyio.run(triage_all, gateway, chosen, mailbox, limit, bounds, as_json)
+        complete = anyio.run(triage_all, gateway, chosen, mailbox, limit, bounds, as_json, issuer)
     except (GatewayError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

@@ -1,4 +1,4 @@
-"""`remit demo`: a sample company, a real gateway, triage over it, and three calls that policy stops."""
+"""`remit demo`: a sample company, a real gateway, triage over it, and four calls that are stopped."""
 
 import json
 import os
@@ -15,9 +15,10 @@ from rich.text import Text
 from orchestrator.batch import Batch, TooManyFailures
 from orchestrator.display import show_summary
 from orchestrator.gateway_client import GatewayError, connect
+from orchestrator.grants import Issuer
 from orchestrator.local_gateway import CommandFailed, remit_command, run_remit, serving
 from orchestrator.models import ChosenModel, choose_model
-from orchestrator.scenes import MAILBOX, SceneFailed, Stage, denied_call, injected_call, pending_call
+from orchestrator.scenes import MAILBOX, SceneFailed, Stage, denied_call, injected_call, pending_call, strayed_call
 from orchestrator.triage import Bounds
 from orchestrator.triage_command import triage_on_screen
 
@@ -49,12 +50,11 @@ def run_demo(home: Path, policies: Path, items: int, model: str) -> None:
         fresh_home(home)
         console.print(f"Generating the sample company Larkspur Instruments in {home} …", soft_wrap=True)
         run_remit("sample", "--home", str(home))
-        token = run_remit("token", "create", "--home", str(home), "--agent", "triage", "--tenant", "larkspur").split()[
-            -1
-        ]
+        token, grant_token = _token(home), _token(home, "--may-grant")
         with serving(home, policies) as address:
             console.print(f"The gateway runs at {address}/mcp with the policies in {policies}.\n", soft_wrap=True)
-            call_ids = anyio.run(_show, f"{address}/mcp", token, home, items, chosen, console)
+            issuer = Issuer(f"{address}/mcp", grant_token)
+            call_ids = anyio.run(_show, issuer, token, home, items, chosen, console)
         _check_journal(home, call_ids)
     except (CommandFailed, GatewayError, TooManyFailures, SceneFailed, ValueError, OSError) as error:
         raise DemoFailed(str(error)) from None
@@ -76,9 +76,14 @@ def fresh_home(home: Path) -> None:
     (home / MARKER).touch()
 
 
-async def _show(url: str, token: str, home: Path, limit: int, chosen: ChosenModel, console: Console) -> list[str]:
-    async with connect(url=url, token=token) as client:
-        batch, started = Batch(chosen), time.monotonic()
+def _token(home: Path, *more: str) -> str:
+    created = run_remit("token", "create", "--home", str(home), "--agent", "triage", "--tenant", "larkspur", *more)
+    return created.split()[-1]
+
+
+async def _show(issuer: Issuer, token: str, home: Path, limit: int, chosen: ChosenModel, console: Console) -> list[str]:
+    async with connect(url=issuer.url, token=token) as client:
+        batch, started = Batch(chosen, issuer), time.monotonic()
         items = await batch.find(client, MAILBOX, limit)
         if len(items) < limit:
             raise DemoFailed(f"the sample has {len(items)} open items where the demo needs {limit}")
@@ -86,15 +91,15 @@ async def _show(url: str, token: str, home: Path, limit: int, chosen: ChosenMode
         show_summary(console, batch.reports, chosen.note, time.monotonic() - started)
         if broken := next((report for report in batch.reports if report.effect == "failed"), None):
             raise DemoFailed(f"{broken.kind} {broken.item} was not triaged: {broken.stopped}")
-        console.print("\nNow three calls that a model might make, and what the gateway makes of them.\n")
-        stage = Stage(client, home, console, f"{batch.run}-demo")
-        for scene in (denied_call, pending_call, injected_call):
+        console.print("\nNow four calls that a model might make, and what the gateway makes of them.\n")
+        stage = Stage(client, home, console, f"{batch.run}-demo", issuer)
+        for scene in (denied_call, pending_call, injected_call, strayed_call):
             await scene(stage)
         return stage.call_ids
 
 
 def _check_journal(home: Path, call_ids: list[str]) -> None:
-    for call_id, kind in zip(call_ids, ("denied", "pending", "denied"), strict=True):
+    for call_id, kind in zip(call_ids, ("denied", "pending", "denied", "denied"), strict=True):
         if f'"kind": "{kind}"' not in run_remit("journal", "show", call_id, "--home", str(home)):
             raise DemoFailed(f"the journal does not show call `{call_id}` as {kind}")
 

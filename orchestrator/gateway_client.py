@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -85,16 +85,19 @@ class Declared:
         model: Who decided on the call, such as `stand-in` or `openai:gpt-5.6-luna`.
         prompt: The prompt and its version, such as `triage@1`.
         key: Idempotency key: repeating a call under its key never repeats the effect.
+        grant: Token of the grant that narrows the call; empty if there is none.
     """
 
     run: str
     model: str
     prompt: str
     key: str
+    grant: str = field(default="", repr=False)
 
     def to_meta(self) -> dict[str, str]:
         """The `_meta` entries of the call."""
-        return {"remit/run": self.run, "remit/model": self.model, "remit/prompt": self.prompt, "remit/key": self.key}
+        said = {"remit/run": self.run, "remit/model": self.model, "remit/prompt": self.prompt, "remit/key": self.key}
+        return {**said, **_granted(self.grant)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,10 @@ class Tool:
     description: str
     schema: dict[str, Any]
     read_only: bool
+
+
+def _granted(token: str) -> dict[str, str]:
+    return {"remit/grant": token} if token else {}
 
 
 def parse_outcome(structured: object) -> Ok | Denied | Pending | Failed:
@@ -127,9 +134,20 @@ class GatewayClient:
     def __init__(self, client: "Client") -> None:
         self._client = client
 
-    async def list_tools(self) -> dict[str, Tool]:
-        """Get the tools that this caller may use, by name."""
-        listed = (await self._client.list_tools()).tools  # Remit's whole list is one page
+    async def list_tools(self, grant: str = "") -> dict[str, Tool]:
+        """Get the tools that this caller may use, by name, as far as a grant leaves them.
+
+        Raises:
+            GatewayError: If the gateway does not take the grant, or the connection is lost.
+        """
+        from mcp.shared.exceptions import MCPError
+        from mcp_types import RequestParamsMeta
+
+        meta = RequestParamsMeta(**_granted(grant)) if grant else None  # type: ignore[typeddict-item] # own keys
+        try:
+            listed = (await self._client.list_tools(meta=meta)).tools  # Remit's whole list is one page
+        except MCPError as error:
+            raise GatewayError(f"the gateway does not list its tools: {error.message}") from None
         return {
             tool.name: Tool(
                 tool.name,

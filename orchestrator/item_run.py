@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.fence import fence, new_mark, texts, unfence
 from orchestrator.gateway_client import Declared, Failed, GatewayClient, Ok, Tool
+from orchestrator.grants import Grant
 from orchestrator.report import Call
 
 TRIAGE_TOOLS = (
@@ -32,6 +33,7 @@ class ItemRun:
     run: str
     model: str
     prompt: str
+    grant: Grant | None = None
     mark: str = field(default_factory=new_mark)
     calls: list[Call] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
@@ -42,6 +44,9 @@ class ItemRun:
         """The tools that the model gets to see."""
         return {name: self.offered[name] for name in TRIAGE_TOOLS if name in self.offered}
 
+    def _declared(self, key: str) -> Declared:
+        return Declared(self.run, self.model, self.prompt, key, self.grant.token if self.grant else "")
+
     async def call(self, tool: str, arguments: dict[str, Any], step: str) -> dict[str, Any]:
         """Call a tool and get the outcome as a model may see it: outside text fenced and bounded.
 
@@ -50,7 +55,7 @@ class ItemRun:
         """
         canonical = json.dumps([step, tool, arguments], sort_keys=True)
         key = f"{self.run}:{hashlib.sha256(canonical.encode()).hexdigest()[:24]}"
-        outcome = await self.client.call(tool, arguments, Declared(self.run, self.model, self.prompt, key))
+        outcome = await self.client.call(tool, arguments, self._declared(key))
         refusal = outcome.error.message if isinstance(outcome, Failed) else getattr(outcome, "reason", "")
         self.calls.append(
             Call(

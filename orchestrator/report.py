@@ -66,6 +66,7 @@ class ItemReport(BaseModel):
     triage: Triage | None = None
     customer: str = ""
     stopped: str = ""
+    grant: str = ""
     calls: list[Call] = []
     model_requests: int = 0
     tokens: int = 0

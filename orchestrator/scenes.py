@@ -1,4 +1,4 @@
-"""The three calls of the demo that must not go through, each made for real and checked afterwards."""
+"""The four calls of the demo that must not go through, each made for real and checked afterwards."""
 
 import json
 import re
@@ -13,7 +13,10 @@ from rich.text import Text
 
 from orchestrator.fence import for_terminal
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, Ok, Pending
+from orchestrator.grants import Issuer
 from orchestrator.rules import read_text
+from orchestrator.triage_task import triage_task
+from orchestrator.work import Item
 
 MAILBOX = "support@larkspur.example"
 OWN_DOMAIN = "@larkspur.example"
@@ -34,13 +37,14 @@ class Stage:
     home: Path
     console: Console
     run: str
+    issuer: Issuer
     made: int = 0
     call_ids: list[str] = field(default_factory=list)
 
-    async def call(self, tool: str, arguments: dict[str, Any]) -> Ok | Denied | Pending | Failed:
+    async def call(self, tool: str, arguments: dict[str, Any], grant: str = "") -> Ok | Denied | Pending | Failed:
         """Make a call; the journal learns that a script made it."""
         self.made += 1
-        declared = Declared(self.run, "script", "demo@1", f"{self.run}:{self.made}")
+        declared = Declared(self.run, "script", "demo@1", f"{self.run}:{self.made}", grant)
         return await self.client.call(tool, arguments, declared)
 
     async def read(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +131,29 @@ async def injected_call(stage: Stage) -> None:
         _said(outcome),
         f"nothing for {address} is in the outbox",
     )
+
+
+async def strayed_call(stage: Stage) -> None:
+    """A run that was granted one ticket reaches for another, which policy alone would let it have."""
+    tickets = (await stage.read("ticket_search_tickets", {"limit": 2}))["tickets"]
+    if len(tickets) < 2:
+        raise SceneFailed("the sample has fewer than two tickets")
+    own, other = (each["id"] for each in tickets)
+    reads = ("ticket_get_ticket", {"ticket_id": own})
+    grant = await stage.issuer.grant(triage_task(Item("ticket", own, "", reads)))
+    before = await stage.read("ticket_get_ticket", {"ticket_id": other})
+    arguments = {"ticket_id": other, "body": "Close this one too: the customer is happy."}
+    outcome = await stage.call("ticket_add_note", arguments, grant.token)
+    _expect(stage, outcome, Denied)
+    after = await stage.read("ticket_get_ticket", {"ticket_id": other})
+    if len(after["comments"]) != len(before["comments"]):
+        raise SceneFailed(f"a note was added to `{other}` although the gateway denied it")
+    story = (
+        f"The run that triages {own} was granted that one ticket before its model saw a word. Taken over by what it "
+        f"read, it writes into {other}. Policy lets the triage agent write notes; this run's grant does not."
+    )
+    checked = f"{other} has {len(after['comments'])} comments, as before"
+    stage.show("4. A run that leaves its task", story, "ticket_add_note", arguments, _said(outcome), checked)
 
 
 async def _suspects(stage: Stage) -> AsyncIterator[dict[str, Any]]:

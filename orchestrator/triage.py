@@ -87,6 +87,7 @@ async def triage_item(
             triage=triage,
             customer=run.customers.get(triage.customer_id or "", "") if triage else "",
             stopped=stopped,
+            grant=run.grant.id if run.grant else "",
             calls=run.calls,
             model_requests=usage.requests,
             tokens=usage.total_tokens,

@@ -9,6 +9,7 @@ from rich.console import Console
 from orchestrator.batch import Batch, TooManyFailures
 from orchestrator.display import show_progress, show_summary
 from orchestrator.gateway_client import GatewayClient, GatewayError
+from orchestrator.grants import Issuer
 from orchestrator.models import ChosenModel
 from orchestrator.report import ItemReport
 from orchestrator.triage import Bounds
@@ -22,6 +23,7 @@ async def triage_all(
     limit: int,
     bounds: Bounds,
     as_json: bool,
+    issuer: Issuer | None = None,
 ) -> bool:
     """Triage the open items and say whether every one could be.
 
@@ -32,12 +34,13 @@ async def triage_all(
         limit: How many items at most.
         bounds: How far each item may go.
         as_json: Print JSON reports on standard output, the rest on standard error.
+        issuer: Where each item gets its grant; None works without grants.
 
     Raises:
         GatewayError: If there is no gateway to talk to, or nothing to triage may be read.
     """
     console = Console(highlight=False, stderr=as_json)
-    batch, started, trouble = Batch(chosen), time.monotonic(), ""
+    batch, started, trouble = Batch(chosen, issuer), time.monotonic(), ""
     try:
         async with gateway as client:
             items = await batch.find(client, mailbox, limit)
@@ -59,7 +62,7 @@ async def triage_on_screen(
     batch: Batch, client: GatewayClient, items: list[Item], bounds: Bounds, console: Console
 ) -> None:
     """Triage items with the live display."""
-    console.print(f"{batch.chosen.note} Run `{batch.run}`.", soft_wrap=True)
+    console.print(f"{batch.note} Run `{batch.run}`.", soft_wrap=True)
     with show_progress(console, len(items)) as progress:
         await batch.work_on(client, items, progress.begin, progress.end, bounds)
 

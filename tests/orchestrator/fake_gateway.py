@@ -85,12 +85,21 @@ class FakeGateway:
     answers: dict[str, Answer | Callable[[dict[str, Any]], Awaitable[Answer]]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     calls: list[tuple[str, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+    granted: list[dict[str, Any]] = field(default_factory=list)
+    grant_answer: tuple[int, Any] | None = None
+    """What a request for a grant is answered instead of one."""
 
     def called(self, tool: str) -> list[dict[str, Any]]:
         return [arguments for name, arguments, _ in self.calls if name == tool]
 
     def server(self) -> Server[Any]:
         return Server("fake-remit", on_list_tools=self._list, on_call_tool=self._call)
+
+    async def grant(self, request: Request) -> Response:
+        self.granted.append(await request.json())
+        number = len(self.granted)
+        status, told = self.grant_answer or (201, {"id": f"gra_{number}", "token": f"granted-{number}", "run": "run_1"})
+        return JSONResponse(told, status)
 
     async def _list(
         self, _context: ServerRequestContext[Any, Any], _params: wire.PaginatedRequestParams | None
@@ -158,13 +167,17 @@ FAILED: Answer = {"status": "failed", "error": {"kind": "conflict", "message": "
 
 
 class _TokenCheck:
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, gateway: FakeGateway) -> None:
         self.app = app
+        self.gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and Request(scope).headers.get("authorization") != f"Bearer {TOKEN}":
             refusal: Response = JSONResponse({"error": "invalid_token"}, 401)
             await refusal(scope, receive, send)
+            return
+        if scope["type"] == "http" and scope["path"] == "/grants":
+            await (await self.gateway.grant(Request(scope, receive)))(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -172,7 +185,7 @@ class _TokenCheck:
 @asynccontextmanager
 async def over_http(gateway: FakeGateway) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     """Serve on a free loopback port; yields the URL and the server (to stop it early)."""
-    async with serving(_TokenCheck(gateway.server().streamable_http_app())) as (address, server):
+    async with serving(_TokenCheck(gateway.server().streamable_http_app(), gateway)) as (address, server):
         yield f"{address}/mcp", server
 
 

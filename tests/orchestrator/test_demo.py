@@ -23,7 +23,7 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_demo_shows_triage_and_three_stopped_calls_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_the_demo_shows_triage_and_four_stopped_calls_and_leaves_nothing_running(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     done = run("demo", "--home", str(home))
     assert done.returncode == 0, done.stderr or done.stdout
@@ -34,6 +34,8 @@ def test_the_demo_shows_triage_and_three_stopped_calls_and_leaves_nothing_runnin
     assert "denied: rule T06" in shown
     assert re.search(r"pending approval as apr_\w+: rule T05", shown)
     assert "denied: rule T07" in shown
+    assert "Each item has a grant of its own" in shown
+    assert "denied: the grant does not cover this call: `ticket_id` has to be" in re.sub(r"[│\s]+", " ", shown)
     assert "All of this really happened" in shown
 
     assert not re.search(r"remit_[A-Za-z0-9_-]{20,}", shown)
@@ -49,7 +51,14 @@ def test_the_demo_shows_triage_and_three_stopped_calls_and_leaves_nothing_runnin
     journal = run("journal", "list", "--json", "--last", "100000", "--home", str(home)).stdout
     entries = [json.loads(line) for line in journal.splitlines()]
     said = [{**entry, **entry.get("said", {})} for entry in entries]
-    assert {entry.get("model") for entry in said} == {"stand-in", "script"}
+    granted = {entry["grant"] for entry in entries if entry["kind"] == "granted"}
+    assert len(granted) == 26
+    used = [entry for entry in entries if entry["kind"] != "granted" and entry.get("grant")]
+    assert {entry["grant"] for entry in used} == granted
+    assert {entry.get("model") for entry in said if entry["kind"] != "granted"} == {"stand-in", "script"}
+    changing = [entry for entry in entries if entry["kind"] == "intent" and entry["effect"] != "read"]
+    assert changing
+    assert all(entry.get("grant") for entry in changing), "nothing was changed but under a grant"
 
 
 def test_the_demo_fails_when_the_policies_let_the_attack_through(tmp_path: Path) -> None:

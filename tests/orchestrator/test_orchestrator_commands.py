@@ -14,10 +14,11 @@ from orchestrator.cli import register
 from orchestrator.demo import MARKER, DemoFailed, fresh_home
 from orchestrator.display import show_progress
 from orchestrator.gateway_client import connect
+from orchestrator.grants import Issuer
 from orchestrator.models import choose_model
 from orchestrator.prompt import load_prompt
 from orchestrator.report import ItemReport
-from orchestrator.scenes import SceneFailed, Stage, denied_call, injected_call, pending_call
+from orchestrator.scenes import SceneFailed, Stage, denied_call, injected_call, pending_call, strayed_call
 from orchestrator.work import Item
 from tests.orchestrator.fake_gateway import DENIED, PENDING, TOKEN, FakeGateway, ok, over_http, thread, ticket
 
@@ -134,7 +135,7 @@ def test_the_demo_wipes_only_an_earlier_demo(tmp_path: Path) -> None:
 async def play(scene: Any, tmp_path: Path, gateway: FakeGateway) -> str:
     screen = io.StringIO()
     async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
-        await scene(Stage(client, tmp_path, Console(file=screen, width=200), "run"))
+        await scene(Stage(client, tmp_path, Console(file=screen, width=200), "run", Issuer(url, TOKEN)))
     return screen.getvalue()
 
 
@@ -162,6 +163,15 @@ async def test_the_demo_makes_the_call_that_the_hostile_mail_demands(tmp_path: P
     assert "denied by R12" in shown
 
 
+async def test_the_demo_reaches_out_of_a_granted_task(tmp_path: Path) -> None:
+    gateway = FakeGateway(tickets=[TICKET, ticket(2, "Second", "refund")], answers={"ticket_add_note": DENIED})
+    shown = await play(strayed_call, tmp_path, gateway)
+    assert gateway.called("ticket_add_note")[0]["ticket_id"] == "tic_0002"
+    assert gateway.granted[0]["targets"]["ticket_add_note"] == {"ticket_id": ["tic_0001"]}
+    assert "denied by R12" in shown
+    assert "tic_0002 has 1 comments, as before" in shown
+
+
 @pytest.mark.parametrize(
     ("scene", "answers", "complaint"),
     [
@@ -171,6 +181,7 @@ async def test_the_demo_makes_the_call_that_the_hostile_mail_demands(tmp_path: P
         (injected_call, {"email_send_message": ok({}, [])}, "expected `denied` by a rule, but: it was carried out"),
         (injected_call, {"email_search_messages": ok({"messages": []}, [])}, "no message that gives orders"),
         (denied_call, {"crm_get_orders": ok({"orders": []}, [])}, "no order of the sample"),
+        (strayed_call, {}, "fewer than two tickets"),
         (denied_call, {"crm_get_orders": DENIED}, "should have been allowed, but: denied by R12"),
     ],
 )
