@@ -48,13 +48,14 @@ Result = wire.CallToolResult | wire.InputRequiredResult
 R = TypeVar("R")
 
 
-def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[Any]:
+def build_server(gateway: Gateway, operator_named: Principal | None, grant: str = "") -> Server[Any]:
     """Make the MCP server.
 
     Args:
         gateway: What calls pass through.
         operator_named: The principal of requests that carry no authenticated user: stdio, or loopback without
             authentication. None refuses them.
+        grant: The token of the grant that requests are under which present none; empty if there is none.
     """
     listings = Listings(gateway.catalog.tools.values(), gateway.policy.current)
 
@@ -67,13 +68,13 @@ def build_server(gateway: Gateway, operator_named: Principal | None) -> Server[A
             tools = [tool for tool in listing.tools(principal) if gateway.catalog.is_open(tool.name)]
             names = await offered(gateway, principal, [tool.name for tool in tools])
             open_now = [tool for tool in tools if tool.name in names]
-            return await _listed(gateway, open_now, _declared(context).grant, principal)
+            return await _listed(gateway, open_now, _declared(context).grant or grant, principal)
 
         return await _sanitized(run)
 
     async def on_call_tool(context: Context, params: wire.CallToolRequestParams) -> Result:
         async def run() -> Result:
-            call = _tool_call(context, params, _principal(context, operator_named))
+            call = _tool_call(context, params, _principal(context, operator_named), grant)
             if left := await left_waiting(gateway, params, call.principal):
                 return _result(left)
             answer = await _answered(gateway, call)
@@ -150,7 +151,7 @@ async def _answered(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         raise MCPError(wire.INVALID_PARAMS, f"unknown tool: `{unicode(call.tool[:64])}`") from None
 
 
-def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: Principal) -> ToolCall:
+def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: Principal, grant: str) -> ToolCall:
     listening = True
 
     async def progress(done: float, total: float | None, message: str) -> None:
@@ -161,12 +162,12 @@ def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: 
                 await context.session.report_progress(done, total, message)
             listening = not patience.cancelled_caught
 
-    client = context.session.client_params
+    client, declared = context.session.client_params, _declared(context)
     return ToolCall(
         principal=principal,
         tool=params.name,
         arguments=params.arguments or {},
-        declared=_declared(context),
+        declared=declared if declared.grant else declared.model_copy(update={"grant": grant}),
         client=f"{client.client_info.name} {client.client_info.version}"[:100] if client else "",
         progress=progress,
     )

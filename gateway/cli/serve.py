@@ -23,6 +23,10 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="HTTP without tokens, on a loopback address only; needs --as.")
     ] = False,
+    grant: Annotated[
+        str,
+        typer.Option(envvar="REMIT_GRANT", help="With --stdio: a token from `remit grant` that every call is under."),
+    ] = "",
     as_: As = None,
     home: Home = None,
     policies: Policies = None,
@@ -36,13 +40,15 @@ def serve(
     settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
     if stdio == bool(http):
         raise typer.BadParameter("choose one: --http HOST:PORT or --stdio")
+    if http and grant:
+        raise typer.BadParameter("--grant goes with --stdio; over HTTP a caller sends its grant with each call")
     log_to_stderr()
     if http:
         host, port = _address(http)
         _refuse_open_door(settings, host, no_auth)
         asyncio.run(_serve_http(settings.served_at(host, port), host, port, no_auth))
     else:
-        asyncio.run(_serve_stdio(settings))
+        asyncio.run(_serve_stdio(settings, grant))
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -90,7 +96,7 @@ async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -
             await uvicorn.Server(config).serve()
 
 
-async def _serve_stdio(settings: Settings) -> None:
+async def _serve_stdio(settings: Settings, grant: str) -> None:
     from mcp.server.stdio import stdio_server
 
     from gateway.background import background
@@ -99,7 +105,7 @@ async def _serve_stdio(settings: Settings) -> None:
     named = principal_named(settings, "--stdio")
     async with open_gateway(settings) as gateway, background(gateway, settings):
         _announce(gateway, "stdio", str(named))
-        server = build_server(gateway, named)
+        server = build_server(gateway, named, grant)
         async with stdio_server() as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
 

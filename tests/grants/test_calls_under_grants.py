@@ -8,6 +8,8 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
+from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 from sqlalchemy import text
 
@@ -19,6 +21,7 @@ from gateway.grants.book import UnfitTerms
 from gateway.grants.grant import BadGrant
 from gateway.journal import Entry, Kind
 from gateway.principal import Principal
+from gateway.server import build_server
 from gateway.settings import Settings
 from tests.gateway.conftest import OpenGateway
 from tests.grants.granting import ANA, ELSEWHERE, INES, KIM, TRIAGE, call, create, granted, terms
@@ -381,3 +384,20 @@ async def test_what_an_approver_changes_stays_within_the_grant(opened: OpenGatew
             assert answer.rules == rules
     assert answer.error is not None
     assert answer.error.kind == "not_found", "let through to the back end, which has no such order"
+
+
+async def test_over_stdio_every_call_and_list_is_under_the_operators_grant_unless_it_presents_another(
+    opened: OpenGateway,
+) -> None:
+    async with opened() as gateway:
+        usual, other = [(await granted(gateway, tools=[tool])).token for tool in ("crm_get_contact", "crm_create_*")]
+        meta: Any = {"remit/grant": other}
+        async with Client(build_server(gateway, ANA, usual), cache=None) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == ["crm_get_contact"]
+            denied = await client.call_tool("crm_create_contact", KIM)
+            done = await client.call_tool("crm_create_contact", KIM, meta=meta)
+        async with Client(build_server(gateway, ANA, "forged"), cache=None) as client:
+            with pytest.raises(MCPError, match="not issued here"):
+                await client.list_tools()
+    statuses = [(answer.structured_content or {})["status"] for answer in (denied, done)]
+    assert statuses == ["denied", "ok"]
