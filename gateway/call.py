@@ -43,7 +43,7 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     """
     try:
         async with gateway.slots.take(_place(gateway, call)):
-            return await _dispose(gateway, call)
+            return await _under_grant(gateway, call)
     except UnknownTool:
         raise
     except Busy:
@@ -61,11 +61,14 @@ def _place(gateway: Gateway, call: ToolCall) -> tuple[str, str]:
     return call.principal.tenant, tool.area if tool else ""
 
 
-async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
+async def _under_grant(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     try:
-        call = await under_its_grant(gateway, call)
+        return await _dispose(gateway, await under_its_grant(gateway, call))
     except BadGrant as error:
         return await refuse(gateway, call, error)
+
+
+async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     policy = gateway.policy.current
     try:
         tool = gateway.catalog.find(policy, call.principal, call.tool, gateway.now())

@@ -1,6 +1,5 @@
 """The grants of one database: issued on the record, verified for each call, taken back in all processes."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,8 +8,8 @@ import anyio.to_thread
 
 from gateway.catalog import Catalog
 from gateway.database import Database
-from gateway.grants.bounds import limits_of, misfits
-from gateway.grants.grant import NOTHING_MADE, BadGrant, Grant, Terms
+from gateway.grants.bounds import misfits
+from gateway.grants.grant import BadGrant, Grant, Terms
 from gateway.grants.made import calls_made
 from gateway.grants.table import GrantTable, Kept
 from gateway.grants.token import hash_of, read, sign
@@ -142,20 +141,18 @@ class GrantBook:
             raise BadGrant("the grant's terms are not those that were signed: tell the operator", claims.jti)
         return claims.with_terms(kept.terms)
 
-    async def made(self, grant: Grant, tool: str, own: Collection[str] = ()) -> Mapping[str, int]:
-        """How many calls were made under a grant, by tool, if it limits those of this tool.
+    async def made(self, grant: Grant, own: Collection[str] = ()) -> Mapping[str, int]:
+        """How many calls were made under a grant, by tool.
 
         Args:
             grant: The grant.
-            tool: The tool that is called now.
             own: The names that the call itself goes by: its own repetition does not count.
 
         Raises:
             JournalUnavailable: If it cannot be read.
         """
-        if not limits_of(grant.terms, tool):
-            return NOTHING_MADE
-        return Counter(await anyio.to_thread.run_sync(calls_made, self._database, grant, frozenset(own)))
+        since = grant.issued_at - SKEW
+        return await anyio.to_thread.run_sync(calls_made, self._database, grant, since, frozenset(own))
 
     async def find(self, grant_id: str) -> Kept | None:
         """What is kept of a grant; None if it expired or there was none.

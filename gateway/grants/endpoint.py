@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from structlog import get_logger
 
 from gateway.grants.book import GrantBook, UnfitTerms
-from gateway.grants.grant import Terms
+from gateway.grants.grant import ID, Terms
 from gateway.grants.issuing import may_issue
 from gateway.journal import JournalUnavailable
 from gateway.principal import Principal
@@ -85,7 +85,7 @@ def grant_routes(grants: GrantBook, tokens: Tokens, now: Callable[[], datetime])
     async def revoke(request: Request) -> JSONResponse:
         issuer = await _issuer(request, tokens, now())
         grant_id = request.path_params["id"]
-        kept = await grants.find(grant_id)
+        kept = await grants.find(grant_id) if ID.fullmatch(grant_id) else None
         if kept is None or not may_issue(issuer.principal, kept.principal):
             raise Refused(404, "not_found", "there is no such grant of yours in force")
         revoked = await grants.revoke(grant_id, now(), issuer.id)

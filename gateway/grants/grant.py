@@ -1,5 +1,6 @@
 """What a grant says: in whose words, which calls, until when. It can only narrow."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from gateway.policy.decision import GRANT, Decision, Verdict
 from gateway.principal import Principal
 
 MAX_REQUEST = 8_000
+ID = re.compile(r"gra_[0-9a-f]{24}")
 _SURROGATES = range(0xD800, 0xE000)
 
 
@@ -25,7 +27,8 @@ Words = Annotated[str, Field(max_length=MAX_REQUEST), AfterValidator(_unicode)]
 Line = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_unicode)]
 Pattern = Annotated[str, Field(pattern=r"^([A-Za-z0-9_]+\*?|\*)$", max_length=MAX_TOOL_NAME + 1)]
 """A tool's name, or a beginning followed by `*`."""
-Value: TypeAlias = Annotated[str, Field(max_length=1_000), AfterValidator(_unicode)] | int | float | bool
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Value: TypeAlias = Annotated[str, Field(max_length=1_000), AfterValidator(_unicode)] | Whole | float | bool
 Allowed = Annotated[tuple[Value, ...], Field(max_length=200)]
 
 

@@ -1,6 +1,7 @@
 """How many calls were made under a grant: read from the journal, so every process sees the same."""
 
 from collections import Counter
+from datetime import datetime
 
 from gateway.database import Database
 from gateway.grants.grant import Grant
@@ -8,19 +9,20 @@ from gateway.journal.entry import Kind
 from gateway.journal.reading import done_since
 
 
-def calls_made(database: Database, grant: Grant, own: frozenset[str]) -> Counter[str]:
+def calls_made(database: Database, grant: Grant, since: datetime, own: frozenset[str]) -> Counter[str]:
     """Count a grant's begun calls by tool. What failed for sure did not happen; what is in doubt counts.
 
     Args:
         database: Where the journal is.
         grant: The grant.
+        since: Earlier entries are left out.
         own: The names of calls that do not count.
 
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
     who = grant.principal
-    done = done_since(database, who.tenant, who.name, grant.issued_at)
+    done = done_since(database, who.tenant, who.name, since)
     ends = [entry for entry in done if entry.kind is not Kind.INTENT]
     failed, happened = (
         {entry.call_id for entry in ends if entry.body.get("status") == how} for how in ("failed", "ok")

@@ -34,7 +34,7 @@ def looked_back_at(policy: Policy, call: ToolCall, tool: Tool) -> frozenset[str]
 
 
 async def counted_under(gateway: Gateway, call: ToolCall, own: Collection[str]) -> ToolCall:
-    """The call with what was made under its grant before, where the grant limits that.
+    """The call with what was made under its grant before, where the grant limits that; it waited for that.
 
     Args:
         gateway: The gateway.
@@ -42,11 +42,13 @@ async def counted_under(gateway: Gateway, call: ToolCall, own: Collection[str]) 
         own: The names that it goes by itself.
 
     Raises:
+        BadGrant: If the grant is good no more by now.
         JournalUnavailable: If that cannot be read.
     """
-    if call.grant is None:
+    if call.grant is None or not limits_of(call.grant.terms, call.tool):
         return call
-    return replace(call, made=await gateway.grants.made(call.grant, call.tool, own))
+    call = await under_its_grant(gateway, call)
+    return replace(call, made=await gateway.grants.made(call.grant, own)) if call.grant else call
 
 
 async def refuse(gateway: Gateway, call: ToolCall, error: BadGrant) -> Answer[Any]:

@@ -188,6 +188,22 @@ async def test_a_grant_that_was_taken_back_is_good_no_more_however_often_it_is_t
     assert [entry.call_id for entry in entries() if entry.kind is Kind.REVOKED] == [issued.grant.id]
 
 
+async def test_a_grant_that_is_taken_back_while_a_call_waits_for_its_turn_is_good_no_more(opened: OpenGateway) -> None:
+    answers = []
+    async with opened() as gateway:
+        issued = await granted(gateway, limits={"crm_create_contact": 5})
+
+        async def one() -> None:
+            answers.append(await create(gateway, issued.token))
+
+        turn = gateway.history.turn(ANA, frozenset({"crm_create_contact"}), gateway.now())
+        async with anyio.create_task_group() as tasks, turn:
+            tasks.start_soon(one)
+            await anyio.wait_all_tasks_blocked()
+            await gateway.grants.revoke(issued.grant.id, gateway.now(), "test")
+    assert [(answer.status, answer.rules) for answer in answers] == [("denied", ["grant"])]
+
+
 async def test_a_grant_lets_a_call_of_before_be_heard_of_only_while_it_is_good(opened: OpenGateway) -> None:
     async with opened() as gateway:
         issued = await granted(gateway)

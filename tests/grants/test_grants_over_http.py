@@ -126,6 +126,7 @@ async def test_without_a_good_token_nothing_is_issued(site: Any, entries: Callab
         (b'{"tools": ["crm_nothing"]}', 400, "tools.crm_nothing"),
         (b'{"ttl": 90000}', 400, "ttl"),
         (b'{"ttl": NaN}', 400, "ttl"),
+        (b'{"values": [1' + b"0" * 5_000 + b"]}", 400, ""),
         (b'{"agent": "a b"}', 400, "agent"),
         (b'{"request": "' + b"x" * 8_001 + b'"}', 400, "request"),
         (b'{"request": "' + b"x" * MAX_BODY + b'"}', 413, ""),
@@ -153,7 +154,8 @@ async def test_a_grant_is_taken_back_by_whoever_may_issue_it_and_by_nobody_else(
         assert (await here.post(path, here.token(ANA, Audience.MCP))).status_code == 403
         assert (await here.post(path, mine)).json() == {"id": told["id"], "revoked": True, "was_in_force": True}
         assert (await here.post(path, mine)).json()["was_in_force"] is False
-        assert (await here.post("/grants/gra_nothing/revoke", mine)).status_code == 404
+        for unknown in ("gra_nothing", "gra_%00", "x" * 5_000):
+            assert (await here.post(f"/grants/{unknown}/revoke", mine)).status_code == 404
         assert (await create(here.gateway, told["token"], who=TRIAGE_FOR_ANA)).rules == ["grant"]
     assert sum(entry.kind is Kind.REVOKED for entry in entries()) == 1
 

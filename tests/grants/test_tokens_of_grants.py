@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
+from pydantic import ValidationError
 
 from gateway.grants.grant import BadGrant, Grant
-from gateway.grants.token import MAX_TOKEN, read, sign
+from gateway.grants.token import MAX_TOKEN, hash_of, read, sign
 from gateway.principal import Principal
 from tests.grants.granting import ANA, terms
 
@@ -91,6 +92,19 @@ def test_no_changed_character_leaves_another_grant(place: int, character: str) -
     except BadGrant:
         return
     assert found.with_terms(GRANT.terms) == GRANT, "at most another spelling of the same"
+
+
+VALUES = st.text(max_size=10) | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.booleans()
+
+
+@given(st.lists(VALUES, max_size=5))
+def test_terms_have_one_hash_however_often_they_are_kept_and_read(values: list[Any]) -> None:
+    try:
+        made = terms(values=values, request=str(values))
+    except ValidationError:
+        return
+    again = type(made).model_validate_json(made.model_dump_json())
+    assert (again, hash_of(again)) == (made, hash_of(made))
 
 
 def test_the_words_of_the_task_do_not_travel_and_the_longest_names_do() -> None:
