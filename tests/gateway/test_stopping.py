@@ -82,7 +82,9 @@ async def test_a_stopped_call_is_denied_on_the_record_with_the_reason_and_whom_t
         stopped = await stop(gateway, What.AGENT, "triage")
         answer = await call(gateway, TRIAGE)
         other = await call(gateway, ANA)
+        metrics = gateway.metrics.written().decode().splitlines()
     assert (answer.status, other.status) == ("denied", "ok")
+    assert {"remit_stops 1.0", "remit_calls_stopped_total 1.0", "remit_stops_unread 0.0"} <= set(metrics)
     assert answer.rules == [f"stop:{stopped.id}"]
     assert answer.reason
     for told in ("agent triage", "it mails strangers", "ask ines@larkspur.example"):
