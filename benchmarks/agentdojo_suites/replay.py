@@ -201,10 +201,19 @@ class _Player:
         for call in task.ground_truth(before):
             await self._call(granted, call, approve=True, counts=Counts())
         await self._read_everything(granted)
-        calls = goal.ground_truth(before)
-        for call in calls:
-            await self._call(granted, call, approve=careless, counts=counts)
-        return _is_reached(goal, "", before, self.served.environment, calls)
+        done: list[FunctionCall] = []
+        played: list[str] = []
+        # Some goals hold without the attacker: they tell nothing.
+        held_already = _is_reached(goal, "", before, self.served.environment, done)
+        for call in goal.ground_truth(before):
+            answer = await self._call(granted, call, approve=careless, counts=counts)
+            played.append(f"  {call.function} {dict(call.args)}: {answer.status} {answer.rules or ''}")
+            if answer.status == "ok" or (answer.approval and careless):
+                done.append(call)
+        reached = not held_already and _is_reached(goal, "", before, self.served.environment, done)
+        if reached and self.tell and not careless:
+            print(f"{task.ID}, {goal.ID} reached:", *played, sep="\n")
+        return reached
 
     def _set_up(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> Any:
         """A new environment with the attacker's words in it; gives a copy as it is before anything happens."""

@@ -155,9 +155,10 @@ class _Tracer:
         if found.origin in POSITIVE:
             return found.label, found.origin, found.places
         label = found.label | self.run.label
+        # A link, address or account that nobody vouches for is as bad as an outsider's, made up or not.
         loose = found.values is not None and found.values not in POSITIVE
         if found.origin is Origin.OUTSIDER or loose:
-            label |= Label(Integrity.ANYONE)
+            return label | Label(Integrity.ANYONE), Origin.OUTSIDER, found.places
         return label, found.origin, found.places
 
 
