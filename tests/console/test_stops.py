@@ -12,9 +12,9 @@ STOP = {"what": "agent", "name": "triage", "why": "it mails strangers", "for": "
 
 
 @pytest.fixture
-def leads_stop(tmp_path: Path, site_on_each: OpenSite) -> OpenSite:
+def leads_stop(tmp_path: Path, site: OpenSite) -> OpenSite:
     (tmp_path / "policies" / "approvers.csv").write_text(f"{APPROVERS}stopper, role:lead, *\n")
-    return site_on_each
+    return site
 
 
 async def test_stops_are_seen_by_stoppers_and_viewers_and_set_by_stoppers_alone(leads_stop: OpenSite) -> None:

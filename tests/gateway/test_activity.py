@@ -35,6 +35,16 @@ NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 WINDOW = timedelta(days=1)
 
 
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A file, unless a test says that it is about both databases."""
+    on_server = getattr(request, "param", "sqlite") == "postgresql"
+    return request.getfixturevalue("postgres_url") if on_server else ""
+
+
+on_each = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
 def _as_recorded(event: Event) -> Event:
     # Only an outcome says what was shown.
     return event if event.kind is Kind.OUTCOME else replace(event, saw=())
@@ -111,7 +121,6 @@ _batches = st.lists(
 )
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @given(batches=_batches, scope=_scopes)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_caught_up_with_the_journal_it_is_what_counting_the_journal_gives(
@@ -120,6 +129,7 @@ def test_caught_up_with_the_journal_it_is_what_counting_the_journal_gives(
     asyncio.run(_catches_up(kept, batches, scope))
 
 
+@on_each
 @pytest.mark.parametrize("grant", ["", "gra_1"])
 def test_it_catches_up_on_each_database(kept: Kept, grant: str) -> None:
     told = [
@@ -166,6 +176,7 @@ def test_a_grants_run_reaches_back_to_its_issue_and_no_further_than_any_run(kept
     assert activity.scope(NOW, "gra_1", NOW - timedelta(days=9)) == Scope(NOW - WINDOW, "gra_1")
 
 
+@on_each
 async def test_two_processes_see_each_others_calls(opened: OpenGateway) -> None:
     async with opened() as one, opened() as other:
 
@@ -259,6 +270,7 @@ async def test_what_failed_or_was_only_written_down_leaves_a_recipient_new(open_
         assert await opened.activity.recipients.first_time(ANA, ["kim@customer.example"])
 
 
+@on_each
 async def test_recipients_are_kept_as_keyed_hashes_and_forgotten_by_age_or_on_request(
     open_mailer: OpenGateway, database: Database
 ) -> None:

@@ -34,6 +34,16 @@ ZOE = Principal("other", person="zoe@other.example")
 Entries = Callable[[], list[Entry]]
 
 
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A file, unless a test says that it is about both databases."""
+    on_server = getattr(request, "param", "sqlite") == "postgresql"
+    return request.getfixturevalue("postgres_url") if on_server else ""
+
+
+on_each = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
 async def call(
     gateway: Gateway, who: Principal, run: str | None = None, tool: str = "crm_create_contact", **arguments: Any
 ) -> Answer[Any]:
@@ -98,6 +108,7 @@ async def test_a_stopped_call_is_denied_on_the_record_with_the_reason_and_whom_t
     assert "strangers" not in denied.body["reason"]
 
 
+@on_each
 async def test_resumed_it_works_again(opened: OpenGateway, entries: Entries) -> None:
     async with opened() as gateway:
         first, second = [await stop(gateway, What.AGENT, "triage") for _ in range(2)]
@@ -230,6 +241,7 @@ async def test_an_approved_call_waits_behind_a_stop_and_runs_once_resumed(opened
     assert answer.error.kind == "not_found"
 
 
+@on_each
 async def test_another_process_learns_of_a_stop_from_the_database_alone(opened: OpenGateway) -> None:
     async with opened() as one, opened() as second:
         clock = Clock()
@@ -331,6 +343,7 @@ async def test_stops_of_another_tenant_are_neither_seen_nor_ended(opened: OpenGa
         assert len(await book.in_force("*", now)) == 2
 
 
+@on_each
 async def test_what_ended_by_itself_is_forgotten_with_the_next_stop(opened: OpenGateway, database: Database) -> None:
     async with opened() as gateway:
         await stop(gateway, What.AGENT, "triage", until=gateway.now() - timedelta(seconds=1))
@@ -404,7 +417,6 @@ def open_to_all(policies: Path) -> None:
     (policies / "rules.csv").write_text("p, A1, role:everyone, crm_create_contact, , allow, everybody\n")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @given(steps=_steps)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_what_is_stopped_never_begins_and_what_is_not_goes_on(
