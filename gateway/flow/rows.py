@@ -1,0 +1,103 @@
+"""What a run has seen, as bytes: sealed, so that whoever has the database can neither read, guess nor forge.
+
+AES-SIV (RFC 5297) needs no random numbers: equal evidence gives equal bytes, and nothing else is told by them.
+"""
+
+import hashlib
+import json
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from connectors.contract import Confidentiality
+from gateway.flow.evidence import Source
+from gateway.policy.language.flow import Origin
+
+_FORM = b"\x01"
+# A run's fingerprint is a tuple's hash: the same in every process of one Python, perhaps not in the next.
+_PYTHON = hash((1, 2, 3))
+
+
+class Unreadable(ValueError):
+    """Stored evidence that cannot be read; nothing may be decided without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one text or value showed.
+
+    Args:
+        source: Where it stood.
+        values: Fingerprints of its values.
+        runs: Fingerprints of its runs of words.
+    """
+
+    source: Source
+    values: "array[int]" = field(default_factory=lambda: array("q"))
+    runs: "array[int]" = field(default_factory=lambda: array("q"))
+
+
+def seal(rows: Sequence[Row], key: bytes) -> bytes:
+    """Write rows as bytes.
+
+    Args:
+        rows: What was seen.
+        key: The secret that `unseal` will have.
+    """
+    numbers = array("q")
+    told = []
+    for row in rows:
+        source = row.source
+        counts = (len(row.values), len(row.runs))
+        told.append((source.origin, source.confidentiality, sorted(source.owners), source.place, *counts))
+        numbers += row.values
+        numbers += row.runs
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    head = json.dumps([_PYTHON, told], separators=(",", ":")).encode()
+    return _FORM + _cipher(key).encrypt(struct.pack("<I", len(head)) + head + numbers.tobytes(), [_FORM])
+
+
+def unseal(sealed: bytes, key: bytes) -> list[Row]:
+    """Read rows.
+
+    Args:
+        sealed: What `seal` gave.
+        key: The secret that it was given.
+
+    Raises:
+        Unreadable: If it is of another form, another secret or another version of Python, or was changed.
+    """
+    if sealed[:1] != _FORM:
+        raise Unreadable(f"stored evidence has form `{sealed[:1].hex() or 'none'}`; this version reads `{_FORM.hex()}`")
+    try:
+        opened = _cipher(key).decrypt(sealed[1:], [_FORM])
+    except (InvalidTag, ValueError) as error:
+        raise Unreadable("stored evidence was changed or belongs to another secret; end the run") from error
+    (size,) = struct.unpack_from("<I", opened)
+    python, told = json.loads(opened[4 : 4 + size])
+    if python != _PYTHON:
+        raise Unreadable("stored evidence comes from a Python that hashes otherwise; end the run")
+    numbers = array("q", opened[4 + size :])
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return _rows(told, numbers)
+
+
+def _rows(told: Iterable[tuple[str, str, list[str], str, int, int]], numbers: "array[int]") -> list[Row]:
+    rows, start = [], 0
+    for origin, confidentiality, owners, place, values, runs in told:
+        middle, end = start + values, start + values + runs
+        source = Source(Origin(origin), Confidentiality(confidentiality), frozenset(owners), place)
+        rows.append(Row(source, numbers[start:middle], numbers[middle:end]))
+        start = end
+    return rows
+
+
+def _cipher(key: bytes) -> AESSIV:
+    return AESSIV(hashlib.blake2b(key, digest_size=64, person=b"seen rows").digest())
