@@ -70,8 +70,8 @@ def _hits(seen: Seen, words: Sequence[int]) -> Iterator[_Hit]:
     if len(words) < RUN:
         yield from _whole_line(seen, words, least=1)
     for length in (RUN, SHORT):
-        for start, standing in enumerate(seen.runs.get(run_hashes(words, length))):
-            if standing is not None and (length == RUN or standing.origin is Origin.REQUEST):
+        for start, standing in seen.runs.hits(run_hashes(words, length)):
+            if length == RUN or standing.origin is Origin.REQUEST:
                 yield _Hit(start, start + length, standing)
 
 

@@ -127,6 +127,11 @@ class Evidence:
         self.has_dropped = True
         self.dropped |= label_of(standing_of(source))
 
+    def hits(self, fingerprints: Iterable[int]) -> "list[tuple[int, Standing]]":
+        """Those that were seen, each as its position and what is known of it."""
+        numbers = enumerate(map(self._known.get, fingerprints))
+        return [(at, self._standings[number]) for at, number in numbers if number is not None]
+
     def get(self, fingerprints: Iterable[int]) -> "list[Standing | None]":
         """What is known of each, in order; None of one that was not seen."""
         numbers = map(self._known.get, fingerprints)

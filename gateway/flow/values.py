@@ -11,7 +11,6 @@ from decimal import Context, Decimal
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from gateway.flow.plain import compatible, folded
 
@@ -88,7 +87,12 @@ def forms(value: Given, kind: Kind, namespace: str = "") -> frozenset[Value]:
 # --- addresses, names, URLs
 
 _NAMED = re.compile(r"[^<>]*<([^<>]+)>")
-_DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21"}
+_DEFAULT_PORTS = {"http": ":80", "https": ":443", "ftp": ":21"}
+# RFC 3986, appendix B, without blanks and backslashes, about which browsers disagree.
+_PARTS = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://((?:[^/?#\s\\]*@)?)(\[[0-9A-Fa-f:.]+\]|[^:/?#\s\\@\[\]]+)(:\d{0,5})?"
+    r"([^?#\s\\]*)(\?[^#\s\\]*)?(#[^\s\\]*)?"
+)
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _SCHEME = re.compile("[a-z][a-z0-9+.-]{0,20}:", re.IGNORECASE)
@@ -129,28 +133,20 @@ def urls(text: str) -> tuple[str, ...]:
 
 
 def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
+    parts = _PARTS.fullmatch(text)
+    if parts is None:
         return text
-    if not parts.netloc or "\\" in text or any(char.isspace() for char in text):
-        return text
-    user, at, _ = parts.netloc.rpartition("@")
-    kept = "" if port is None or str(port) == _DEFAULT_PORTS.get(parts.scheme) else f":{port}"
-    place = f"{user}{at}{host(_unescaped(parts.hostname or ''))}{kept}"
-    query = f"?{_unescaped(parts.query)}" if parts.query else ""
-    fragment = f"#{_unescaped(parts.fragment)}" if parts.fragment else ""
-    return f"{parts.scheme}://{place}{_unescaped(parts.path) or '/'}{query}{fragment}"
+    scheme, user, name, port, path, query, fragment = parts.groups(default="")
+    scheme = scheme.lower()
+    kept = "" if port in ("", ":", _DEFAULT_PORTS.get(scheme)) else port
+    rest = f"{path or '/'}{query if query != '?' else ''}{fragment}"
+    return f"{scheme}://{user}{host(_unescaped(name))}{kept}{_unescaped(rest)}"
 
 
 def host_of(url: Value) -> Value:
     """The host of a URL in normal form, as evidence against other URLs there; it endorses none, and no domain."""
-    try:
-        name = urlsplit(url.text).hostname or ""
-    except ValueError:
-        name = ""
-    return Value(Kind.DOMAIN, "host", name)
+    parts = _PARTS.fullmatch(url.text)
+    return Value(Kind.DOMAIN, "host", parts[3] if parts else "")
 
 
 def _unescaped(text: str) -> str:
