@@ -149,11 +149,11 @@ def main() -> None:
 
     seen, texts, durations = filled(options.megabytes, Writer(2))
     told("while filling: label 20 KB", durations)
+    other = Seen(KEY)
     for size in (500, 2_000, 20_000):
         count = options.calls if size < 20_000 else options.calls // 10
         sealed: list[bytes] = []
         told(f"label a result of {size:,} characters", label(seen, [writer.text(size) for _ in range(count)], sealed))
-        other = Seen(KEY)
         told(
             f"load it ({sum(map(len, sealed)) // count:,} bytes)",
             [timed(lambda row=row: other.load(row)) for row in sealed],

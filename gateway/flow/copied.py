@@ -68,7 +68,10 @@ class Words:
         Args:
             text: Any text; quotes and markup separate words.
         """
-        chunks = spaced(text).split()
+        return self.take_apart(spaced(text).split())
+
+    def take_apart(self, chunks: list[str]) -> Reading:
+        """The same for a text that is spaced and divided at its blanks."""
         words: list[int] = []
         marked: list[int] = []
         ids: list[int | None] = list(map(self._plain.get, chunks))
@@ -149,4 +152,4 @@ def short_lines(text: str) -> list[str]:
     """The lines of a text that may be titles or one short sentence."""
     if "\n" not in text:
         return []
-    return [line for line in text.splitlines() if 1 < len(line) <= _LINE_SIZE and line.count(" ") <= LONGEST_LINE]
+    return [line for line in text.splitlines() if len(line) <= _LINE_SIZE and 0 < line.count(" ") <= LONGEST_LINE]

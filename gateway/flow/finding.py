@@ -51,10 +51,12 @@ _AMOUNTS = frozenset(_CURRENCIES.split())
 _SIGN_OF_WEB = re.compile(r"[@:/]|\.\w|[\u2024\uff0e\uff20\ufe52]")
 _DIGIT = re.compile(r"\d")
 _AMERICAN = re.compile(r"\d{3}[-. ]\d{3}[-. ]\d{4}")
+_PHONE_START = re.compile(r"(?:tel:)?\W*(?:[+(0]|\d{3})")
 _PHONE_PART = re.compile(r"[+(]{0,2}\d[\d()./-]{0,30}")
 _ACCOUNT_PART = re.compile(r"[A-Za-z0-9-]{1,34}")
 _MOST_PARTS = 10
-_LONGEST = 4096
+_LONGEST = 256
+_LONGEST_LINK = 8192
 
 
 class Found(NamedTuple):
@@ -82,6 +84,10 @@ def find(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]:
     for at in marked:
         chunk = chunks[at]
         if at <= taken:
+            continue
+        if len(chunk) > _LONGEST_LINK:
+            # Nobody writes such a link; whatever it is, it is only known to who has all of it.
+            yield Found(Kind.URL, (Value(Kind.URL, "", chunk),), is_active=True)
             continue
         web = list(_web_values(compatible(chunk))) if _SIGN_OF_WEB.search(chunk) else []
         if web:
@@ -187,10 +193,12 @@ def _account(chunks: Sequence[str], at: int) -> tuple[Found, int] | None:
 
 
 def _phone(chunks: Sequence[str], at: int) -> tuple[Found, int] | None:
+    if not _PHONE_START.match(chunks[at]):
+        return None
     parts: list[str] = []
     for last in range(at, min(at + _MOST_PARTS, len(chunks))):
         part = chunks[last].lstrip("'*_~[{").rstrip(",;:!?'*_~]}.").removeprefix("tel:")
-        if not _PHONE_PART.fullmatch(part):
+        if not _PHONE_PART.fullmatch(part) or (parts and part[0] == "+"):
             break
         parts.append(part)
         if not chunks[last].endswith(part):
@@ -228,9 +236,11 @@ def _identifiers(text: str, noun: str) -> tuple[Value, ...]:
 def _noun_before(chunks: Sequence[str], at: int) -> str:
     """The word that names what a number counts out: `file` of `file 13`, `file #13` and `file with id 13`."""
     for back in range(at - 1, max(at - 5, -1), -1):
+        bare = folded(chunks[back].strip(_AROUND))
+        if bare in _FILLERS:
+            continue
         if chunks[back].endswith((".", ",", ";", "!", "?")):
             return ""
-        bare = folded(chunks[back].strip(_AROUND))
-        if bare and bare not in _FILLERS:
+        if bare:
             return bare
     return ""

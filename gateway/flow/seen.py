@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway.flow.copied import LONGEST_LINE, Words, every_run, kept_runs, short_lines, words_of
 from gateway.flow.evidence import Evidence, Source, Standing, Standings
 from gateway.flow.finding import Found, find, find_hidden, find_named
-from gateway.flow.plain import hidden_values, is_masked
+from gateway.flow.plain import hidden_values, is_masked, spaced
 from gateway.flow.rows import Row, seal, unseal
 from gateway.flow.values import Given, Kind, Value, forms, host_of
 from gateway.policy.language.flow import Origin
@@ -132,8 +132,8 @@ class Seen:
 
     def _kept(self, text: str, words: list[int]) -> Iterable[int]:
         runs = kept_runs(words)
-        for line in short_lines(text):
-            of_line = self._words.read(line).words
+        for line in short_lines(spaced(text)):
+            of_line = self._words.take_apart(line.split()).words
             if len(of_line) <= LONGEST_LINE:
                 runs += kept_runs(of_line)
         return runs
