@@ -33,10 +33,11 @@ class Writer:
     """Text with the lengths and frequencies of English words (Zipf's law), and now and then a value."""
 
     def __init__(self, seed: int) -> None:
-        self._random = Random(seed)
+        self._random = Random(0)  # one vocabulary for all writers
         weights = [1 / (rank + 1) for rank in range(len(LETTERS))]
         lengths = self._random.choices(range(2, 12), (14, 20, 16, 12, 10, 8, 8, 5, 4, 3), k=20_000)
         self._words = ["".join(self._random.choices(LETTERS, weights, k=length)) for length in lengths]
+        self._random = Random(seed)
         self._weights = list(accumulate(1 / (rank + 5) for rank in range(len(self._words))))
 
     def words(self, count: int) -> list[str]:
@@ -137,6 +138,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {options.megabytes:g} MB seen", flush=True)
     writer = Writer(1)
 
+    filled(options.megabytes, Writer(2))  # the numbers of words are the process's and no run's
     tracemalloc.start()
     seen, texts, _ = filled(options.megabytes, Writer(2))
     gc.collect()

@@ -31,7 +31,7 @@ LONGEST_LINE = ALWAYS_FOUND - 1
 """Words in a line that is kept as a whole."""
 _LINE_SIZE = 80
 _SIXTY_BITS = ((1 << 60) - 1).__and__
-_MOST_WORDS = 65_536
+_MOST_WORDS = 100_000
 _LONGEST_WORD = 24
 _APOSTROPHE = re.compile("(?<=[^\\W_])['’](?=[^\\W_])")
 _CHARACTERS = re.compile(r"[぀-ヿ㐀-鿿가-힯豈-﫿]|[^\W_぀-ヿ㐀-鿿가-힯豈-﫿]+")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.flow.dates import read_moment
-from gateway.flow.plain import compatible, folded, hidden_values
+from gateway.flow.plain import compatible, disguised, folded
 from gateway.flow.values import (
     Kind,
     Value,
@@ -100,7 +100,7 @@ def find(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]:
 def find_hidden(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]:
     """The values behind simple disguises: only to know them again as an outsider's."""
     for at in marked:
-        for text in hidden_values(chunks[at]):
+        for text in disguised(chunks[at]):
             parts = text.split()
             yield from find(parts, range(len(parts)))
 

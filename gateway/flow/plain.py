@@ -6,7 +6,6 @@ Cyrillic `а` is another letter than a Latin one. They find an outsider's value 
 
 import base64
 import binascii
-import codecs
 import html
 import re
 import unicodedata
@@ -85,20 +84,7 @@ def spaced(text: str) -> str:
 
 
 def disguised(chunk: str) -> Iterator[str]:
-    """What a stretch without blanks may stand for: as it looks, percent-decoded, base64, reversed, ROT13; one deep."""
-    if len(chunk) > _LONGEST_DECODED:
-        return
-    seen = unmasked(chunk)
-    yield seen
-    if "%" in chunk:
-        yield unquote(unquote(seen))
-    yield from _from_base64(chunk)
-    yield seen[::-1]
-    yield codecs.encode(seen, "rot13")
-
-
-def hidden_values(chunk: str) -> Iterator[str]:
-    """What an outsider's stretch may hide besides what it says: the decodings that cost little to try on all text."""
+    """What a stretch without blanks may stand for besides what it says: as it looks, percent-decoded, base64."""
     if len(chunk) > _LONGEST_DECODED:
         return
     if not chunk.isascii():

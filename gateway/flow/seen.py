@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway.flow.copied import LONGEST_LINE, Words, every_run, kept_runs, short_lines, words_of
 from gateway.flow.evidence import Evidence, Source, Standing, Standings
 from gateway.flow.finding import Found, find, find_hidden, find_named
-from gateway.flow.plain import hidden_values, is_masked, spaced
+from gateway.flow.plain import disguised, is_masked, spaced
 from gateway.flow.rows import Row, seal, unseal
 from gateway.flow.values import Given, Kind, Value, forms, host_of
 from gateway.policy.language.flow import Origin
@@ -88,7 +88,7 @@ class Seen:
         """
         values = forms(value, kind, namespace)
         if source.origin is Origin.OUTSIDER:
-            for hidden in hidden_values(str(value)):
+            for hidden in disguised(str(value)):
                 values |= forms(hidden, kind, namespace)
         if kind is Kind.TEXT:
             self._add(source, values, self._kept("", self._words.read(str(value)).words))

@@ -129,8 +129,11 @@ def _held_against(seen: Seen, text: str, kind: Kind, namespace: str) -> Trace | 
     """What is known of a value that only an outsider has, disguised or as a link's host."""
     if kind not in ACTIVE and (kind is not Kind.IDENTIFIER or text.isdigit()):
         return None
-    spellings = dict.fromkeys(disguised(text))
-    values = [part for each in spellings for meaning in readings(each, kind, namespace) for part in meaning]
-    values += [host_of(value) for value in values if value.kind is Kind.URL]
+    values = [part for each in disguised(text) for meaning in readings(each, kind, namespace) for part in meaning]
+    if kind is Kind.URL:
+        plain = (part for meaning in readings(text, kind) for part in meaning)
+        values += dict.fromkeys(map(host_of, (*values, *plain)))
+    if not values:
+        return None
     known = [each for each in seen.known(values) if each is not None and each.origin is Origin.OUTSIDER]
     return _trace(reduce(or_, known)) if known else None

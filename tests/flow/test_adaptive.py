@@ -45,7 +45,7 @@ REWRITES: tuple[Rewrite, ...] = (
     lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
     lambda text: text.replace("e", "\u0435").replace("a", "\u0430"),
     lambda text: text.replace("o", "\u03bf"),
-    lambda text: "\u200b".join(text),
+    "\u200b".join,
     lambda text: f"\u202e{text}\u202c",
     lambda text: "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text),
     lambda text: f"bob@acme.example <{text}>",
@@ -64,9 +64,24 @@ REWRITES: tuple[Rewrite, ...] = (
 rewritings = st.lists(st.sampled_from(REWRITES), max_size=4)
 origins = st.sampled_from((REQUEST, COLLEAGUE, CUSTOMER, OUTSIDER))
 words = st.sampled_from(
-    "order Bob file 13 refund 250 please the a@b.example c@d.example https://b.example/x June 13, 2024 лук 5\n.".split(
-        " "
-    )
+    [
+        "order",
+        "Bob",
+        "file",
+        "13",
+        "refund",
+        "250",
+        "please",
+        "the",
+        "a@b.example",
+        "c@d.example",
+        "https://b.example/x",
+        "June",
+        "13,",
+        "2024",
+        "лук",
+        "5\n.",
+    ]
 )
 texts = st.lists(words, min_size=1, max_size=14).map(" ".join)
 evidence = st.lists(st.tuples(texts, origins), max_size=5)

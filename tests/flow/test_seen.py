@@ -33,8 +33,6 @@ def test_the_best_of_several_places_counts() -> None:
         "\u202emallory@evil.example",
         "mallory%40evil.example",
         "bWFsbG9yeUBldmlsLmV4YW1wbGU=",
-        "elpmaxe.live@yrollam",
-        "znyybel@rivy.rknzcyr",
     ],
 )
 def test_a_disguised_address_is_held_against_an_outsider_and_never_endorsed(written: str) -> None:
