@@ -59,6 +59,7 @@ class Words:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._plain: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
         self._split: dict[str, tuple[int, ...]] = {}
         self.common = frozenset(map(self._number, COMMON))
 
@@ -101,8 +102,13 @@ class Words:
         return parts
 
     def _number(self, text: str) -> int:
+        if (known := self._numbers.get(text)) is not None:
+            return known
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8, key=self._key).digest()
-        return int.from_bytes(digest, "little") >> 4
+        number = int.from_bytes(digest, "little") >> 4
+        if len(text) <= _LONGEST_WORD:
+            _remember(self._numbers, text, number)
+        return number
 
 
 def _remember(known: dict[str, _T], chunk: str, value: _T) -> None:

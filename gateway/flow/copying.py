@@ -106,7 +106,7 @@ def _origin(
         return Origin.OUTSIDER
     if unsure and seen.runs.dropped.integrity is Integrity.ANYONE:
         return Origin.OUTSIDER
-    return worst(Origin.NOWHERE if origin in (None, Origin.OUTSIDER) else origin for origin in best)
+    return worst(Origin.NOWHERE if origin in (None, Origin.OUTSIDER) else origin for origin in set(best))
 
 
 def _telling(known: Words, words: Sequence[int], marks: Sequence[bool]) -> set[int]:

@@ -100,6 +100,9 @@ class Evidence:
             self._drop(source)
             return
         seen = set(map(self._known.get, fingerprints))
+        if seen == {None} and len(self._known) >= self._room(source):
+            self._drop(source)
+            return
         if seen <= {None, number} and len(self._known) + len(fingerprints) <= self._room(source):
             self._known.update(dict.fromkeys(fingerprints, number))
         else:

@@ -49,6 +49,7 @@ eur usd gbp chf pln czk sek nok dkk jpy inr aud cad € $ £ ¥ % dollars euros 
 """
 _AMOUNTS = frozenset(_CURRENCIES.split())
 _SIGN_OF_WEB = re.compile(r"[@:/]|\.\w|[\u2024\uff0e\uff20\ufe52]")
+_TOKEN = re.compile(r"\w[\w.:/#-]*")
 _DIGIT = re.compile(r"\d")
 _AMERICAN = re.compile(r"\d{3}[-. ]\d{3}[-. ]\d{4}")
 _PHONE_START = re.compile(r"(?:tel:)?\W*(?:[+(0]|\d{3})")
@@ -230,7 +231,7 @@ def _numbers_and_ids(chunks: Sequence[str], at: int, core: str) -> Iterator[Foun
 def _identifiers(text: str, noun: str) -> tuple[Value, ...]:
     named = (Value(Kind.IDENTIFIER, f"named:{noun.removesuffix('s')}", text),) if noun.isalpha() else ()
     telling = (Value(Kind.IDENTIFIER, "", text),) if is_telling(text) else ()
-    return (*named, *telling) if re.fullmatch(r"\w[\w.:/#-]*", text) else ()
+    return (*named, *telling) if _TOKEN.fullmatch(text) else ()
 
 
 def _noun_before(chunks: Sequence[str], at: int) -> str:

@@ -25,7 +25,7 @@ _SIXTY_BITS = (1 << 60) - 1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of what was seen is kept, for one run; the default takes about 40 MB when it is full.
+    """How much of what was seen is kept, for one run; the default is for 10 MB of text and takes about 45 MB.
 
     Args:
         values: Typed values.
@@ -33,8 +33,8 @@ class Limits:
         standings: Different places and labels; beyond that places are no longer told apart.
     """
 
-    values: int = 60_000
-    runs: int = 440_000
+    values: int = 80_000
+    runs: int = 580_000
     standings: int = 4_000
 
 

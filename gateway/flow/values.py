@@ -95,6 +95,7 @@ _PARTS = re.compile(
 )
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d")
 _SCHEME = re.compile("[a-z][a-z0-9+.-]{0,20}:", re.IGNORECASE)
 
 
@@ -126,7 +127,7 @@ def _to_ascii(name: str) -> str:
 
 def urls(text: str) -> tuple[str, ...]:
     """A URL's normal form (RFC 3986, section 6.2.2): two if it names no scheme, for that may mean either of two."""
-    if _SCHEME.match(text) and not re.match(r"[\w.-]+:\d", text):
+    if _SCHEME.match(text) and not _HOST_AND_PORT.match(text):
         return (_url(text),)
     bare = text.lstrip("/")
     return (_url(f"https://{bare}"), _url(f"http://{bare}"))
@@ -164,6 +165,7 @@ def _unescape(found: re.Match[str]) -> str:
 _CURRENCY = re.compile(r"(?:[a-z]{3}|[$€£¥₹%])", re.IGNORECASE)
 _SIGNED = re.compile(r"([-+−]?)(\d[\d.,'’ ]*)")
 _LONGEST_NUMBER = 40
+_GROUPING = re.compile("[ '’]")
 _EXACT = Context(prec=50, traps=[])
 
 
@@ -181,7 +183,7 @@ def written_numbers(text: str) -> tuple[str, ...]:
     if not found:
         return ()
     sign = "-" if found[1] in ("-", "−") else ""
-    digits = re.sub("[ '’]", "", found[2])
+    digits = _GROUPING.sub("", found[2])
     return tuple(_decimal(_EXACT.create_decimal(sign + each)) for each in _separated(digits))
 
 
@@ -257,6 +259,9 @@ def _parsed(value: Given) -> date | None:
 
 # --- phones, accounts, identifiers, names
 
+_BLANKS = re.compile(r"[\s-]")
+_TOKEN = re.compile(r"\w[\w.:/#-]*")
+_HYPHENED = re.compile(r"[^\W_]+(?:[_-][^\W_]+)+")
 _PHONE = re.compile(r"\+?[\d\s()./-]{5,40}")
 
 
@@ -271,7 +276,7 @@ def phone(text: str) -> str:
 
 def account(text: str) -> str:
     """An account's or card's number without blanks and hyphens."""
-    return re.sub(r"[\s-]", "", folded(text))
+    return _BLANKS.sub("", folded(text))
 
 
 def is_account(text: str) -> bool:
@@ -302,8 +307,8 @@ def is_telling(text: str) -> bool:
     """Whether an identifier is long and mixed enough to be meant wherever it stands as a whole word."""
     has_digit = any(map(str.isdigit, text))
     if has_digit:
-        return len(text) >= 6 and any(map(str.isalpha, text)) and bool(re.fullmatch(r"\w[\w.:/#-]*", text))
-    return len(text) >= 8 and bool(re.fullmatch(r"[^\W_]+(?:[_-][^\W_]+)+", text))
+        return len(text) >= 6 and any(map(str.isalpha, text)) and bool(_TOKEN.fullmatch(text))
+    return len(text) >= 8 and bool(_HYPHENED.fullmatch(text))
 
 
 def phrase(text: str) -> str:
