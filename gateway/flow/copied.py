@@ -41,7 +41,7 @@ _MAY_HOLD_VALUE = re.compile(r"[\d@%]|[.:/＠．․。][^\s.]")
 _T = TypeVar("_T")
 
 
-class Reading(NamedTuple):
+class Parts(NamedTuple):
     """A text taken apart: its chunks, which of them may hold a value, and its words as numbers."""
 
     chunks: list[str]
@@ -63,7 +63,7 @@ class Words:
         self._split: dict[str, tuple[int, ...]] = {}
         self.common = frozenset(map(self._number, COMMON))
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> Parts:
         """Take a text apart; the cost is in proportion to its length.
 
         Args:
@@ -71,7 +71,7 @@ class Words:
         """
         return self.take_apart(spaced(text).split())
 
-    def take_apart(self, chunks: list[str]) -> Reading:
+    def take_apart(self, chunks: list[str]) -> Parts:
         """The same for a text that is spaced and divided at its blanks."""
         words: list[int] = []
         marked: list[int] = []
@@ -86,7 +86,7 @@ class Words:
             words += self._odd(chunks[at], at, marked)
             start = at + 1
         words += ids[start:]  # type: ignore[arg-type]
-        return Reading(chunks, marked, words)
+        return Parts(chunks, marked, words)
 
     def _odd(self, chunk: str, at: int, marked: list[int]) -> tuple[int, ...]:
         """The words of a chunk that is not known as one plain word."""

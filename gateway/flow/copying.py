@@ -69,10 +69,11 @@ def worst(origins: Iterable[Origin]) -> Origin:
 def _hits(seen: Seen, words: Sequence[int]) -> Iterator[_Hit]:
     if len(words) < RUN:
         yield from _whole_line(seen, words, least=1)
-    for length in (RUN, SHORT):
-        for start, standing in seen.runs.hits(run_hashes(words, length)):
-            if length == RUN or standing.origin is Origin.REQUEST:
-                yield _Hit(start, start + length, standing)
+    for start, standing in seen.runs.hits(run_hashes(words, RUN)):
+        yield _Hit(start, start + RUN, standing)
+    if len(seen.requested):
+        for start, standing in seen.requested.hits(run_hashes(words, SHORT)):
+            yield _Hit(start, start + SHORT, standing)
 
 
 def _whole_line(seen: Seen, words: Sequence[int], least: int = 2) -> Iterator[_Hit]:

@@ -9,7 +9,7 @@ What a model words anew from what it read leaves no trace here. For that policy 
 
 import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gateway.flow.copied import LONGEST_LINE, Words, every_run, kept_runs, short_lines, words_of
@@ -53,6 +53,8 @@ class Seen:
         self._words = words_of(key)
         self.values = Evidence(limits.values, standings)
         self.runs = Evidence(limits.runs, standings)
+        # The request's runs again: few, and so quickly looked up.
+        self.requested = Evidence(limits.values, standings)
         self._new: dict[Source, tuple[set[int], set[int]]] = {}
 
     @property
@@ -112,7 +114,7 @@ class Seen:
         """
         for row in unseal(sealed, self._key) if sealed else ():
             self.values.add(row.values, row.source)
-            self.runs.add(row.runs, row.source)
+            self._add_runs(row.runs, row.source)
 
     def known(self, values: Iterable[Value]) -> list[Standing | None]:
         """What is known of each of some values in normal form, in order."""
@@ -122,13 +124,18 @@ class Seen:
         of_values = {self._fingerprint(value) for value in values}
         of_runs = set(runs)
         self.values.add(of_values, source)
-        self.runs.add(of_runs, source)
+        self._add_runs(of_runs, source)
         if source in self._new:
             known_values, known_runs = self._new[source]
             known_values |= of_values
             known_runs |= of_runs
         elif of_values or of_runs:
             self._new[source] = (of_values, of_runs)
+
+    def _add_runs(self, runs: Collection[int], source: Source) -> None:
+        self.runs.add(runs, source)
+        if source.origin is Origin.REQUEST:
+            self.requested.add(runs, source)
 
     def _kept(self, text: str, words: list[int]) -> Iterable[int]:
         runs = kept_runs(words)

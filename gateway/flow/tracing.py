@@ -18,7 +18,7 @@ from gateway.flow.values import ACTIVE, Given, Kind, host_of, readings
 from gateway.policy.language.flow import Origin
 
 _MOST_PLACES = 3
-_TELLING_NUMBER = 4
+_TELLING_NUMBER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ def _trace_found(seen: Seen, found: Found) -> Trace:
 
 def _tells_something(found: Found) -> bool:
     """Whether a value that stands in two texts is likelier copied than met by chance."""
+    if found.kind is Kind.DATE:
+        return False
     return found.kind is Kind.IDENTIFIER or sum(map(str.isdigit, found.forms[0].text)) >= _TELLING_NUMBER
 
 

@@ -50,11 +50,11 @@ class Value(NamedTuple):
     text: str
 
 
-Reading = tuple[Value, ...]
+Meaning = tuple[Value, ...]
 """What must be known, all of it, for a value to be known: mostly one; a moment is known by its date and its time."""
 
 
-def readings(value: Given, kind: Kind, namespace: str = "") -> tuple[Reading, ...]:
+def readings(value: Given, kind: Kind, namespace: str = "") -> tuple[Meaning, ...]:
     """All that a field's value may mean; if one of them is known, the value is.
 
     Args:
