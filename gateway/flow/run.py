@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from connectors.contract import Author
+from gateway.flow.copied import LONGEST_LINE
 from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Sight, Sighting
@@ -84,7 +85,7 @@ def _add(seen: Seen, piece: Piece, place: str) -> None:
         if author is Author.SYSTEM or piece.namespace:
             kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
             seen.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
-        elif piece.is_kept:
+        elif piece.is_kept and len(value.split()) <= LONGEST_LINE:  # a longer one is no name
             on_record = Source(Origin.ORGANISATION, label.confidentiality, label.owners, place)
             seen.add_value(value, kind_of(value), "", on_record)
         if author is not Author.SYSTEM:
