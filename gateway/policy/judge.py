@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
 from gateway.policy.files.lists import Lists
+from gateway.policy.files.obligations import NONE, Obligation, Obligations, obliging
 from gateway.policy.files.retention import Keep
 from gateway.policy.files.roles import EVERYONE, Link
 from gateway.policy.language.compiled import Facts, Test, known
@@ -79,6 +80,7 @@ class Policy:
         lists: The values of each named list.
         approving: What `approvers.csv` says.
         keeping: What `retention.csv` says.
+        obliging: What `obligations.csv` says.
     """
 
     version: str
@@ -90,6 +92,7 @@ class Policy:
     lists: Lists
     approving: Approving
     keeping: tuple[Keep, ...] = ()
+    obliging: tuple[Obligation, ...] = ()
 
     def decide(
         self,
@@ -119,7 +122,24 @@ class Policy:
         if not matched and not broken:
             return Decision(verdict, (), self._default_reason(tool, principal, findings), self.version)
         made = _in_order([matched, broken]) if broken else matched
-        return Decision(verdict, tuple([rule.id for rule in made]), _reason(verdict, matched, broken), self.version)
+        ids = tuple([rule.id for rule in made])
+        obliged = () if verdict is Verdict.DENY else self.obligations(principal, tool).ids
+        return Decision(verdict, ids, _reason(verdict, matched, broken), self.version, obliged)
+
+    def obligations(self, principal: Principal, tool: str) -> Obligations:
+        """What a tool's result must go through before this caller gets it: all that is said of any party."""
+        if not self.obliging:
+            return NONE
+        roles = frozenset[str]().union(*(self._roles(principal.tenant, party) for party in principal.parties))
+        if (found := self._obligations.get((roles, tool))) is None:
+            found = obliging(self.obliging, roles, tool)
+            if tool in self.tools:  # or the names that callers invent would add up
+                self._obligations[roles, tool] = found
+        return found
+
+    @cached_property
+    def _obligations(self) -> dict[tuple[frozenset[str], str], Obligations]:
+        return {}
 
     def needs_history(self, tool: str) -> frozenset[str]:
         """The tools whose earlier calls some rule about this tool counts or sums: most often none."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from connectors.contract import Tool
 from gateway.policy.casbin_judge import expand_roles
-from gateway.policy.files import approvers, lists, model, retention, roles, rules
+from gateway.policy.files import approvers, lists, model, obligations, retention, roles, rules
 from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.problem import PolicyError, Problem
 
-FILES = (model.FILE, roles.FILE, lists.FILE, rules.FILE, approvers.FILE, retention.FILE)
-OPTIONAL = frozenset({lists.FILE, approvers.FILE, retention.FILE})
+FILES = (model.FILE, roles.FILE, lists.FILE, rules.FILE, approvers.FILE, retention.FILE, obligations.FILE)
+OPTIONAL = frozenset({lists.FILE, approvers.FILE, retention.FILE, obligations.FILE})
 
 
 def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
@@ -61,9 +61,12 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     text = texts.get(approvers.FILE, "")
     approving = approvers.read_approvers(text, reader.types, given_roles, subjects, problems)
     keeping = retention.read_retention(texts.get(retention.FILE, ""), reader.types, problems)
+    text = texts.get(obligations.FILE, "")
+    obliging = obligations.read_obligations(text, known_tools, given_roles, reader.lines_by_id, problems)
     if rules.FILE not in unreadable:
         answering = {line.role for line in approving.approvers} | {line.role for line in approving.viewers}
-        problems.extend(_loose_ends(found_roles, reader.roles_spoken_of | answering))
+        spoken_of = reader.roles_spoken_of | answering | {line.role for line in obliging}
+        problems.extend(_loose_ends(found_roles, spoken_of))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))
     return Policy(
@@ -76,6 +79,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         lists=found_lists,
         approving=approving,
         keeping=keeping,
+        obliging=obliging,
     )
 
 
