@@ -12,7 +12,7 @@ from gateway.approvals import Approval, State
 from gateway.approvals.approval import Edit
 from gateway.approvals.book import KeyUsedOtherwise, TooManyAsked
 from gateway.approvals.standing import Standing
-from gateway.carrying_out import carry_out, key_used_otherwise
+from gateway.carrying_out import carry_out, key_used_otherwise, tell_again
 from gateway.catalog import validate
 from gateway.gateway import Decided, Gateway, decide, record
 from gateway.journal import Kind
@@ -45,8 +45,8 @@ async def ask(gateway: Gateway, decided: Decided) -> Answer[Any]:
             await record(gateway, call, Kind.DENIED, approval=name, **facts)
             return answers.not_approved(call.id, approval)
         case State.SETTLED:
-            await record(gateway, call, Kind.REPEATED, approval=name, **facts)
-            answer = answers.repeated(name, await gateway.settled.find(name))
+            kept = answers.repeated(name, await gateway.settled.find(name))
+            answer = await tell_again(gateway, decided, kept, {"approval": name, **facts})
             return answers.changed(answer, approval.edit) if approval.edit else answer
         case State.APPROVED | State.STARTED:
             # From here on the call goes by the question's name: its intent is recorded once, its effect done once.

@@ -22,6 +22,7 @@ from gateway.metrics import counted
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import History
+from gateway.results.stage import present
 from gateway.slots import Busy
 
 log = get_logger("remit.call")
@@ -86,8 +87,11 @@ async def _decide(
         await record(gateway, call, Kind.DENIED, **decided.facts)
         return answers.denied(call.id, decided.decision)
     if decided.decision.verdict is Verdict.ASK and not await _ran_unasked(gateway, call, tool):
-        return await ask(gateway, decided)
-    return await carry_out(gateway, decided)
+        answer = await ask(gateway, decided)
+    else:
+        answer = await carry_out(gateway, decided)
+    # Whatever way an answer came, also one that was found out: no result leaves as the back end gave it.
+    return await present(gateway, decided, answer)
 
 
 async def _ran_unasked(gateway: Gateway, call: ToolCall, tool: Tool) -> bool:

@@ -18,6 +18,7 @@ from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.recovery import find_out, put_in_doubt, recorded_answer
 from gateway.resilience import OutOfService
+from gateway.results.stage import account_of, present
 
 log = get_logger("remit.call")
 
@@ -45,6 +46,13 @@ async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
         except AlreadyRecorded:
             # The same key came twice at this moment, and the other was faster.
             answer = await _begin(gateway, decided, named, context)
+    return answer
+
+
+async def tell_again(gateway: Gateway, decided: Decided, kept: Answer[Any], facts: dict[str, Any]) -> Answer[Any]:
+    """Give a kept answer again, on the record, as policy says now that its result is to be presented."""
+    answer = await present(gateway, decided, kept)
+    await record(gateway, decided.call, Kind.REPEATED, **facts, **account_of(answer, decided.decision.obligations))
     return answer
 
 
@@ -99,8 +107,9 @@ async def _repeat(
     named, begun = replace(named, id=earlier.name, key=earlier.name), begun_by(earlier.begun)
     told = {**decided.facts, "repeats": earlier.name}
     if earlier.end:
-        await record(gateway, call, Kind.REPEATED, **told)
-        return answer_of(earlier.end, await gateway.settled.find(earlier.name))
+        return await tell_again(
+            gateway, decided, answer_of(earlier.end, await gateway.settled.find(earlier.name)), told
+        )
     is_lost = gateway.running.is_lost(earlier.name)
     if earlier.name in gateway.running or (gateway.is_fresh(begun.at) and not is_lost and not earlier.doubted):
         await record(gateway, call, Kind.REPEATED, status="in_progress", **told)
@@ -132,7 +141,7 @@ async def _do(
             output = await gateway.resilience.run(
                 call.principal.tenant, tool, gateway.timeout, lambda: getattr(back_end, tool.name)(context, arguments)
             )
-            return await _done(gateway, call, tool, output)
+            return await _done(gateway, decided, call, output)
         except InDoubt:
             return await _broke_off(gateway, call, tool, context)
         except ConnectorError as error:
@@ -149,11 +158,14 @@ async def _do(
             return await _broke_off(gateway, call, tool, context)
 
 
-async def _done(gateway: Gateway, call: ToolCall, tool: Tool, output: Output) -> Answer[Any]:
+async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Output) -> Answer[Any]:
+    tool = decided.tool
     untrusted = untrusted_paths(tool, output)
     answer = answers.ok(call.id, output, untrusted)
+    shown = await present(gateway, decided, answer)
     try:
-        answer = await _settle(gateway, call, tool, answer, untrusted=untrusted, saw=seen_ids(output))
+        told = {"untrusted": untrusted, "saw": seen_ids(output), **account_of(shown, decided.decision.obligations)}
+        settled = await _settle(gateway, call, tool, answer, **told)
     except JournalUnavailable:
         if tool.effect is Effect.READ:
             raise
@@ -161,7 +173,7 @@ async def _done(gateway: Gateway, call: ToolCall, tool: Tool, output: Output) ->
         why = "it was carried out, but its outcome could not be recorded"
         return answers.in_doubt(call.id, why, keyed=bool(call.key))
     await call.progress(2, 2, "done")
-    return answer
+    return shown if settled is answer else settled
 
 
 async def _refused(gateway: Gateway, call: ToolCall, tool: Tool, error: ConnectorError, *, again: bool) -> Answer[Any]:

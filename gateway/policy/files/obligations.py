@@ -84,7 +84,7 @@ class Obligations:
     @property
     def ids(self) -> tuple[str, ...]:
         """The names of the lines that oblige to it."""
-        return tuple(each.id for each in (*self.redactions, *self.caps))
+        return (*(each.id for each in self.redactions), *(each.id for each in self.caps))
 
     @property
     def cap(self) -> int | None:
@@ -140,9 +140,7 @@ def _made(line: Line) -> Obligation:
     return Redaction(identifier, role, pattern, rest[0], tuple(What(word) for word in rest[1].split()), rest[2])
 
 
-def _mistakes(
-    line: Line, tools: Mapping[str, Tool], roles: frozenset[str] | None
-) -> list[tuple[Cell, str]]:
+def _mistakes(line: Line, tools: Mapping[str, Tool], roles: frozenset[str] | None) -> list[tuple[Cell, str]]:
     kind, *rest = line.cells
     columns = _COLUMNS.get(kind.text, "")
     if not columns:
@@ -192,12 +190,12 @@ def _field_mistake(text: str, tools: Iterable[Tool]) -> str:
 
 
 def _what_mistake(text: str, field: str) -> str:
-    words = text.split()
+    words, known = text.split(), ", ".join(What)
     for word in words:
         if word not in set(What):
-            return f"unknown kind `{word}`{suggest(word, What) or f': there are {', '.join(What)}'}"
+            return f"unknown kind `{word}`{suggest(word, What) or f': there are {known}'}"
     if not words:
-        return f"nothing is kept back: name some of {', '.join(What)}"
+        return f"nothing is kept back: name some of {known}"
     if len(set(words)) < len(words):
         return "a kind is named twice"
     if What.FIELD in words and (field == ANY_FIELD or len(words) > 1):
