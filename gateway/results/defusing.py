@@ -26,8 +26,8 @@ _CHANGES = (
     # Schemes that carry what they do within themselves.
     _Change(re.compile(r"(?i)\b(javascript|vbscript|livescript):"), r"\1[:] "),
     _Change(re.compile(r"(?i)\bdata:(?=[\w.+-]{1,64}/|[;,])"), "data[:] "),
-    _Change(re.compile(r"(?i)\bh(tt)p(s?)://"), r"hxxp\2://"),
-    _Change(re.compile(r"(?i)(?<![a-z0-9+.-])(?!hxxps?:)([a-z][a-z0-9+.-]{0,30}):(?=//)"), r"\1[:]"),
+    _Change(re.compile(r"(?i)\bhttp(s?)://"), r"hxxp\1://"),
+    _Change(re.compile(r"(?<!hxxp)(?<!hxxps):(?=//)"), "[:]"),
     # Without a scheme: what starts with `//` or `www.`, and a name with a path behind it.
     _Change(re.compile(r"(?i)\bwww\.(?=\w)"), "www[.]"),
 )
@@ -35,7 +35,7 @@ _PLACES = (
     re.compile(rf"//{_HOST}+"),
     re.compile(r"(?<![\w@-])(?:[\w-]{1,63}\.){1,10}[^\W\d_]{2,24}(?=[/?#]|:\d)"),
 )
-_DOT = re.compile(r"(?<=\w)\.(?=\w)")
+_DOT = re.compile(r"\.(?![.:]|\Z)")
 _LIVE = re.compile(r"[<&\]]|:|//|\.")
 
 

@@ -76,14 +76,14 @@ def _plain_char(char: str) -> str:
 _BETWEEN = r"[ .\-/_\n\t]{0,3}"
 _DIGITS = re.compile(rf"\d(?:{_BETWEEN}\d){{12,}}")
 _ISSUERS: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = (
-    (re.compile(r"4"), (16, 19, 13)),
+    (re.compile(r"4"), (16, 19)),
     (re.compile(r"5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)"), (16,)),
     (re.compile(r"3[47]"), (15,)),
     (re.compile(r"6(?:011|4[4-9]|5)"), (16, 19)),
     (re.compile(r"35(?:2[89]|[3-8])"), (16,)),
     (re.compile(r"3(?:0[0-5]|[689])"), (14,)),
     (re.compile(r"62|81"), (16, 17, 18, 19)),
-    (re.compile(r"50(?:18|20|38)|5[6-8]|6(?:304|759|76[123])"), (16, 18, 19, 12, 13)),
+    (re.compile(r"50(?:18|20|38)|5[6-8]|6(?:304|759|76[123])"), (16, 18, 19)),
 )
 
 
@@ -92,7 +92,7 @@ def _cards(text: str) -> Iterator[tuple[int, int]]:
         places = [run.start() + at for at, char in enumerate(run.group()) if char.isdigit()]
         digits = "".join(text[place] for place in places)
         taken = 0
-        for start in range(len(digits) - 11):
+        for start in range(len(digits) - 13):
             # A number begins and ends where a group of digits does: no part of a longer one.
             if start < taken or (start and places[start] == places[start - 1] + 1):
                 continue
@@ -176,7 +176,7 @@ _KEY_BLOCK = re.compile(
 _SAID = re.compile(
     r"(?i)\b(?:pass(?:word|wort|phrase|code)|passwd|pwd|kennwort|mot de passe|contraseña|api[ _-]?key|access[ _-]?key"
     r"|secret[ _-]?key|client[ _-]?secret|(?:access|auth|bearer|refresh)[ _-]?token)"
-    r"[\"']?[ \t]{0,3}(?::|=|=>|\bis\b|\blautet\b)[ \t]{0,3}[\"']?(\S{4,200})"
+    r"[\"']?[ \t]{0,3}(?::|=|=>|\bis\b|\blautet\b)[ \t]{0,3}[\"']?([^\s⟦]\S{3,199})"
 )
 _PROSE = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*[.,;:!?)\"']*")
 _TRAILING = "\"'`.,;:!?)]}"

@@ -62,9 +62,8 @@ def mixed_words(text: str) -> tuple[str, int]:
     """
     if text.isascii():
         return text, 0
-    parts, found = list(_remarked(text)), 0
-    found = len(parts) // 2
-    return "".join(parts), found
+    parts = list(_remarked(text))
+    return "".join(parts), len(parts) // 2
 
 
 def _remarked(text: str) -> Iterator[str]:
@@ -80,8 +79,9 @@ def _remarked(text: str) -> Iterator[str]:
 
 
 def _is_ordinary(run: str, before: str, after: str) -> bool:
-    if len(run) == 1 and ord(run) in _SELECTORS:
-        return _is_symbol(before) or unicodedata.category(before or " ") == "Lo"
+    if len(run) == 1 and (ord(run) in _SELECTORS or ord(run) in _MORE_SELECTORS):
+        # A form of an emoji, or of a Chinese character.
+        return (ord(run) in _SELECTORS and _is_symbol(before)) or unicodedata.category(before or " ") == "Lo"
     if run == _JOINERS[1] or run == f"\ufe0f{_JOINERS[1]}":
         return (_is_symbol(before) and _is_symbol(after)) or (_joins(before) and run == _JOINERS[1])
     if run == _JOINERS[0]:

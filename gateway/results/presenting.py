@@ -91,13 +91,13 @@ class _Way:
             return text
         looked_at = roughly(text, self.limits.field)
         unseen = len(text) - len(looked_at)
-        is_outsiders = path in self.untrusted
+        is_outsiders, is_prose = path in self.untrusted, is_free(looked_at)
         made = self.redact(without_brackets(looked_at) if is_outsiders else looked_at, path)
         if is_outsiders:
-            made = self.disarm(made, path)
+            made = self.disarm(made, path, is_prose=is_prose)
         made = self.bound(made, unseen, path)
         self.used += len(made)
-        if is_outsiders and is_free(made):
+        if is_outsiders and is_prose:
             self.marks += 1
             return marked(made, self.terms.mark)
         return made
@@ -108,8 +108,7 @@ class _Way:
             self.redactions[path, rule, what] += count
         return made
 
-    def disarm(self, text: str, path: str) -> str:
-        is_prose = is_free(text)
+    def disarm(self, text: str, path: str, *, is_prose: bool) -> str:
         text, hidden = revealed(text)
         text, links = inert(text)
         # A remark within a value would make it another one.
