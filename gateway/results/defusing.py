@@ -14,7 +14,7 @@ class _Change(NamedTuple):
     made: str
 
 
-_HOST = r"[^\s/?#\\<>\"'`()\[\]{}|⟦⟧]"
+_HOST = r"[^\s/?#\\()\[\]⟦⟧]"
 _CHANGES = (
     # HTML has no element, comment or declaration without `<` before one of these (WHATWG HTML, 13.2.5.6), and
     # Markdown no autolink.

@@ -44,6 +44,7 @@ ATTACKS = {
     "an image within a link": "[![x](https://evil.example/a)](https://evil.example/b)",
     "a link in a table": "| a |\n|---|\n| [x](https://evil.example/y) |\n",
     "a link in a list in a quotation": "> - [x](https://evil.example/y)\n>   ![y](https://evil.example/z)",
+    "a host that ends oddly": "//evil.| //~.~ ftp://~.~ //evil.example.com:80",
     "a scheme behind a dot": ".ftp://evil.example/x",
     "a custom scheme": "[x](slack://open?team=1) vscode://file/etc",
     "a name at the edge of the pattern": ".evil.example.com/x -evil.example.com/x a.b.c.d.e.f.g.h.i.j.k.example.com/x",
