@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 
 class _Change(NamedTuple):
+    hint: str
+    """A text in lower case has it, or there is nothing to change."""
     found: re.Pattern[str]
     made: str
 
@@ -18,18 +20,18 @@ _HOST = r"[^\s/?#\\()\[\]⟦⟧]"
 _CHANGES = (
     # HTML has no element, comment or declaration without `<` before one of these (WHATWG HTML, 13.2.5.6), and
     # Markdown no autolink.
-    _Change(re.compile(r"<(?=[A-Za-z/!?])"), "‹"),
+    _Change("<", re.compile(r"<(?=[A-Za-z/!?])"), "‹"),
     # A character reference stands for any of the characters that are looked for here.
-    _Change(re.compile(r"&(?=#|[A-Za-z][A-Za-z0-9]{1,31};)"), "& "),
+    _Change("&", re.compile(r"&(?=#|[A-Za-z][A-Za-z0-9]{1,31};)"), "& "),
     # Markdown has no link, image or definition without these pairs (CommonMark 0.31, 4.7 and 6.3).
-    _Change(re.compile(r"\](?=[(:])"), "] "),
+    _Change("]", re.compile(r"\](?=[(:])"), "] "),
     # Schemes that carry what they do within themselves.
-    _Change(re.compile(r"(?i)\b(javascript|vbscript|livescript):"), r"\1[:] "),
-    _Change(re.compile(r"(?i)\bdata:(?=[\w.+-]{1,64}/|[;,])"), "data[:] "),
-    _Change(re.compile(r"(?i)\bhttp(s?)://"), r"hxxp\1://"),
-    _Change(re.compile(r"(?<!hxxp)(?<!hxxps):(?=//)"), "[:]"),
+    _Change("script:", re.compile(r"(?i)\b(javascript|vbscript|livescript):"), r"\1[:] "),
+    _Change("data:", re.compile(r"(?i)\bdata:(?=[\w.+-]{1,64}/|[;,])"), "data[:] "),
+    _Change("http", re.compile(r"(?i)\bhttp(s?)://"), r"hxxp\1://"),
+    _Change("://", re.compile(r":(?<!hxxp:)(?<!hxxps:)(?=//)"), "[:]"),
     # Without a scheme: what starts with `//` or `www.`, and a name with a path behind it.
-    _Change(re.compile(r"(?i)\bwww\.(?=\w)"), "www[.]"),
+    _Change("www.", re.compile(r"(?i)\bwww\.(?=\w)"), "www[.]"),
 )
 _PLACES = (
     re.compile(rf"//{_HOST}+"),
@@ -47,10 +49,11 @@ def inert(text: str) -> tuple[str, int]:
     """
     if not _LIVE.search(text):
         return text, 0
-    changed = 0
+    changed, lower = 0, text.lower()
     for change in _CHANGES:
-        text, count = change.found.subn(change.made, text)
-        changed += count
+        if change.hint in lower:
+            text, count = change.found.subn(change.made, text)
+            changed += count
     for place in _PLACES:
         before = len(text)
         text = place.sub(_without_dots, text)

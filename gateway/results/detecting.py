@@ -140,7 +140,7 @@ _ADDRESS = re.compile(r"(?<![\w.+-])[\w.+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    return (found.span() for found in _ADDRESS.finditer(text))
+    return (found.span() for found in _ADDRESS.finditer(text)) if "@" in text else iter(())
 
 
 _PHONE = re.compile(r"(?<!\d)(?:\+|00)[ (]{0,2}[1-9](?:[ ()./\-]{0,3}\d){6,14}(?!\d)")
@@ -169,6 +169,10 @@ _TOKENS = re.compile(
     r"|whsec_[A-Za-z0-9+/=]{24,100}|xapp-[A-Za-z0-9-]{20,200}|AGE-SECRET-KEY-1[A-Z0-9]{58}|\d{8,10}:AA[A-Za-z0-9_-]{33}"
     r"|eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{4,4000}\.[A-Za-z0-9_-]{0,1000})"
 )
+_TOKEN_HINTS = (
+    *("sk-", "glpat-", "github_pat_", "pypi-", "aiza", "ya29.", "hf_", "dop_v1_", "shp", "k_live_", "whsec_"),
+    *("xapp-", "age-secret-key", ":aa", "eyj"),
+)
 _KEY_BLOCK = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?!-----)[\s\S]){0,20000}(?:-----END[A-Z0-9 ]{0,60}-----)?"
@@ -182,9 +186,19 @@ _PROSE = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*[.,;:!?)\"']*")
 _TRAILING = "\"'`.,;:!?)]}"
 
 
+class _Form(NamedTuple):
+    found: re.Pattern[str]
+    hints: tuple[str, ...]
+    """A text in lower case has one of them, or nothing of this form."""
+
+
 def _secrets(text: str) -> Iterator[tuple[int, int]]:
-    for form in (_KEY_BLOCK, _TOKENS, *_known_forms()):
-        yield from (found.span() for found in form.finditer(text))
+    lower = text.lower()
+    for form in _forms():
+        if any(hint in lower for hint in form.hints):
+            yield from (found.span() for found in form.found.finditer(text))
+    if not any(hint in lower for hint in ("pass", "pwd", "kennwort", "contrase", "key", "secret", "token")):
+        return
     for said in _SAID.finditer(text):
         value = said.group(1).rstrip(_TRAILING)
         # A word behind `password:` is prose more often than a password.
@@ -193,9 +207,11 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
 
 
 @cache
-def _known_forms() -> tuple[re.Pattern[str], ...]:
+def _forms() -> tuple[_Form, ...]:
+    # What takes long to load is loaded when it is needed.
     from detect_secrets.plugins.aws import AWSKeyDetector
     from detect_secrets.plugins.azure_storage_key import AzureStorageKeyDetector
+    from detect_secrets.plugins.base import RegexBasedDetector
     from detect_secrets.plugins.basic_auth import BasicAuthDetector
     from detect_secrets.plugins.discord import DiscordBotTokenDetector
     from detect_secrets.plugins.github_token import GitHubTokenDetector
@@ -207,21 +223,22 @@ def _known_forms() -> tuple[re.Pattern[str], ...]:
     from detect_secrets.plugins.stripe import StripeDetector
     from detect_secrets.plugins.twilio import TwilioKeyDetector
 
-    detectors = (
-        AWSKeyDetector,
-        AzureStorageKeyDetector,
-        BasicAuthDetector,
-        DiscordBotTokenDetector,
-        GitHubTokenDetector,
-        MailchimpDetector,
-        NpmDetector,
-        SendGridDetector,
-        SlackDetector,
-        SquareOAuthDetector,
-        StripeDetector,
-        TwilioKeyDetector,
-    )
-    return tuple(form for detector in detectors for form in detector.denylist)
+    known: dict[type[RegexBasedDetector], tuple[str, ...]] = {
+        AWSKeyDetector: ("a3t", "abia", "acca", "akia", "asia", "aws"),
+        AzureStorageKeyDetector: ("==",),
+        BasicAuthDetector: ("://",),
+        DiscordBotTokenDetector: (".",),
+        GitHubTokenDetector: ("gh",),
+        MailchimpDetector: ("-us",),
+        NpmDetector: ("npm", "_authtoken"),
+        SendGridDetector: ("sg.",),
+        SlackDetector: ("xox", "hooks.slack.com"),
+        SquareOAuthDetector: ("sq0csp",),
+        StripeDetector: ("k_live_",),
+        TwilioKeyDetector: ("ac", "sk"),
+    }
+    forms = (_Form(form, hints) for detector, hints in known.items() for form in detector().denylist)
+    return (_Form(_KEY_BLOCK, ("private key",)), _Form(_TOKENS, _TOKEN_HINTS), *forms)
 
 
 _FINDERS: dict[What, Callable[[str], Iterator[tuple[int, int]]]] = {

@@ -1,11 +1,15 @@
 """Results of a real gateway: presented to each caller, kept as they were, told in the journal without a value."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors.contract import CallContext, Output, Tool
+from connectors.crm.tools import Contact, CreateContact
+from connectors.errors import InDoubt
 from gateway.call import call_tool
 from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall
@@ -78,6 +82,34 @@ async def test_an_answer_given_again_obeys_the_policy_of_that_moment(
     assert again.result["name"] == REDACTED.format("O07")
     repeated = [entry.body for entry in entries() if entry.kind is Kind.REPEATED]
     assert [part["rule"] for part in repeated[-1]["redacted"]] == ["O07"]
+
+
+class ForgetfulCrm:
+    """A CRM that does what it is asked, and then cannot say so."""
+
+    def __init__(self, crm: Any) -> None:
+        self.crm = crm
+
+    async def crm_create_contact(self, call: CallContext, args: CreateContact) -> Contact:
+        await self.crm.crm_create_contact(call, args)
+        raise InDoubt("the line broke")
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        found: Output | None = await self.crm.find_effect(call, tool)
+        return found
+
+
+async def test_a_result_that_was_found_out_is_presented_too(
+    opened: OpenGateway, obliging: Callable[[str], None]
+) -> None:
+    obliging('redact, O01, role:agent, *, *, payment_cards, ""\n')
+    async with opened() as gateway:
+        crm: Any = ForgetfulCrm(gateway.back_ends.crm)
+        made = await ask(
+            replace(gateway, back_ends=replace(gateway.back_ends, crm=crm)), ANA, "crm_create_contact", KIM
+        )
+    assert made.status == "ok"
+    assert made.result.name == REDACTED.format("O01")
 
 
 async def test_a_denied_call_tells_of_no_obligations(opened: OpenGateway, obliging: Callable[[str], None]) -> None:
