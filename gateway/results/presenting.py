@@ -6,6 +6,7 @@ Redaction comes before the hidden is written out, or a zero-width character with
 was cut away first is never looked at, so the cost is bounded too. Pure: the mark is passed in.
 """
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ class _Way:
         return self.text(value, path) if type(value) is str else value
 
     def parts(self, parts: Mapping[str, Any], path: str) -> dict[str, Any]:
-        return {name: self.value(part, f"{path}.{name}" if path else name) for name, part in parts.items()}
+        before = f"{path}." if path else ""
+        return {name: self.value(part, before + _as_in_paths(name)) for name, part in parts.items()}
 
     def name(self, name: str, path: str) -> str:
         """A name within open JSON, which whoever wrote the data may have chosen."""
@@ -91,7 +93,9 @@ class _Way:
             return text
         looked_at = roughly(text, self.limits.field)
         unseen = len(text) - len(looked_at)
-        is_outsiders, is_prose = path in self.untrusted, is_free(looked_at)
+        # What nobody declared is anyone's, as in open JSON.
+        is_outsiders = path in self.untrusted or path not in self.tool.authors
+        is_prose = is_free(looked_at)
         made = self.redact(without_brackets(looked_at) if is_outsiders else looked_at, path)
         if is_outsiders:
             made = self.disarm(made, path, is_prose=is_prose)
@@ -136,3 +140,8 @@ class _Way:
 
     def told_altered(self) -> list[Altered]:
         return [Altered(path=path, what=what, count=count) for (path, what), count in self.changes.items()]
+
+
+def _as_in_paths(name: str) -> str:
+    """A name of open JSON, in quotes if it could be taken for a path that somebody declared."""
+    return json.dumps(name[:64]) if set(name) & set('.[]"') else name

@@ -159,6 +159,12 @@ def test_names_within_open_json_are_made_harmless_too() -> None:
     assert list(told.result["structured"]) == ["![x] (hxxps://evil[.]example/y)", "a"]
 
 
+def test_what_nobody_declared_is_an_outsiders_whatever_its_name() -> None:
+    link = "![x](https://evil.example/y)"
+    told = show({"open": {"a": link, "messages[].id": link}, "messages[].id": link})
+    assert "](" not in str(told.result)
+
+
 def test_an_answer_still_holds_to_its_schema() -> None:
     body = "⟦x⟧ ![x](https://evil.example/)\n" + "4111111111111111 \u200b" * 300
     answer = show(thread(body, count=3), Obligations((CARDS,)), Limits(5_000, 2_000))
