@@ -33,6 +33,7 @@ from gateway.journal.sealing import Sealer
 from gateway.metrics import Metrics, State
 from gateway.policy_source import PolicySource
 from gateway.resilience import Resilience
+from gateway.results.bounding import Limits
 from gateway.run_history import RunHistory
 from gateway.running import Running
 from gateway.secret import naming_secret
@@ -224,6 +225,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             activity=Activity(database, Recipients(database, secret), timedelta(seconds=settings.run_window)),
             timeout=settings.call_timeout,
             given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
+            limits=Limits(settings.max_result_text, settings.max_field_text),
             secret=secret,
             now=utc_now,
         )

@@ -47,7 +47,7 @@ async def ask(gateway: Gateway, decided: Decided) -> Answer[Any]:
             return answers.not_approved(call.id, approval)
         case State.SETTLED:
             kept = answers.repeated(name, await gateway.settled.find(name))
-            answer = await tell_again(gateway, call, decided.tool, kept, {"approval": name, **facts})
+            answer = await tell_again(gateway, decided, kept, {"approval": name, **facts})
             return answers.changed(answer, approval.edit) if approval.edit else answer
         case State.APPROVED | State.STARTED:
             # From here on the call goes by the question's name: its intent is recorded once, its effect done once.

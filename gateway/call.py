@@ -25,6 +25,7 @@ from gateway.metrics import counted
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import History
+from gateway.results.stage import present
 from gateway.slots import Busy
 from gateway.stopping.refusing import refused_as_stopped
 
@@ -100,8 +101,11 @@ async def _decide(
         await record(gateway, call, Kind.DENIED, **decided.facts)
         return answers.denied(call.id, decided.decision)
     if decided.decision.verdict is Verdict.ASK and not await _ran_unasked(gateway, call, tool):
-        return await ask(gateway, decided)
-    return await carry_out(gateway, decided)
+        answer = await ask(gateway, decided)
+    else:
+        answer = await carry_out(gateway, decided)
+    # Whatever way an answer came, also one that was found out: no result leaves as the back end gave it.
+    return await present(gateway, decided, answer)
 
 
 async def _ran_unasked(gateway: Gateway, call: ToolCall, tool: Tool) -> bool:

@@ -20,6 +20,7 @@ from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
 from gateway.recovery import find_out, put_in_doubt, recorded_answer
 from gateway.resilience import OutOfService
+from gateway.results.stage import account_of, present
 from gateway.stopping.refusing import refused_as_stopped
 
 log = get_logger("remit.call")
@@ -51,12 +52,12 @@ async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
     return answer
 
 
-async def tell_again(
-    gateway: Gateway, call: ToolCall, tool: Tool, answer: Answer[Any], facts: dict[str, Any]
-) -> Answer[Any]:
-    """Give a kept answer again, on the record: the run that repeats the call sees it as well."""
-    seen = await shown(gateway, call, tool, answer.result) if answer.result is not None else None
-    await record(gateway, call, Kind.REPEATED, beside=seen.beside if seen else (), **facts)
+async def tell_again(gateway: Gateway, decided: Decided, kept: Answer[Any], facts: dict[str, Any]) -> Answer[Any]:
+    """Give a kept answer again, on the record, as policy says now; the run that repeats the call sees it as well."""
+    call, answer = decided.call, await present(gateway, decided, kept)
+    seen = await shown(gateway, call, decided.tool, kept.result) if kept.result is not None else None
+    told = account_of(answer, decided.decision.obligations)
+    await record(gateway, call, Kind.REPEATED, beside=seen.beside if seen else (), **facts, **told)
     return answer
 
 
@@ -115,7 +116,7 @@ async def _repeat(
     told = {**decided.facts, "repeats": earlier.name}
     if earlier.end:
         return await tell_again(
-            gateway, call, tool, answer_of(earlier.end, await gateway.settled.find(earlier.name)), told
+            gateway, decided, answer_of(earlier.end, await gateway.settled.find(earlier.name)), told
         )
     is_lost = gateway.running.is_lost(earlier.name)
     if earlier.name in gateway.running or (gateway.is_fresh(begun.at) and not is_lost and not earlier.doubted):
@@ -173,8 +174,10 @@ async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Outp
     try:
         seen = await shown(gateway, call, tool, result, wrote)
         answer = answers.ok(call.id, output, seen.untrusted)
+        ready = await present(gateway, decided, answer)
         told = {"untrusted": seen.untrusted, "saw": seen_ids(output)}
-        answer = await _settle(gateway, call, tool, answer, (*seen.beside, *sent), **told)
+        told |= account_of(ready, decided.decision.obligations)
+        settled = await _settle(gateway, call, tool, answer, (*seen.beside, *sent), **told)
     except JournalUnavailable:
         if tool.effect is Effect.READ:
             raise
@@ -182,7 +185,7 @@ async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Outp
         why = "it was carried out, but its outcome could not be recorded"
         return answers.in_doubt(call.id, why, keyed=bool(call.key))
     await call.progress(2, 2, "done")
-    return answer
+    return ready if settled is answer else settled
 
 
 async def _refused(gateway: Gateway, call: ToolCall, tool: Tool, error: ConnectorError, *, again: bool) -> Answer[Any]:

@@ -33,6 +33,7 @@ from gateway.policy.language.history import History
 from gateway.policy_source import PolicySource
 from gateway.principal import Principal
 from gateway.resilience import Resilience
+from gateway.results.bounding import Limits
 from gateway.run_history import RunHistory
 from gateway.running import Running
 from gateway.settled import SettledAnswers
@@ -66,6 +67,8 @@ class Gateway:
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""
+    limits: Limits
+    """How much text a result may hold."""
     secret: bytes
     """Names calls and questions by what they would do."""
     now: Callable[[], datetime]

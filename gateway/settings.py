@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     max_body: Annotated[int, Field(ge=1_024, le=64 * 2**20)] = 2**20
     """The largest HTTP request that is read."""
 
+    max_result_text: Annotated[int, Field(ge=1_000, le=10_000_000)] = 262_144
+    """How many characters of text a result may hold; policy may say less."""
+
+    max_field_text: Annotated[int, Field(ge=1_000, le=10_000_000)] = 131_072
+    """How many characters one text of a result may have."""
+
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = 64
     """How many calls run at the same time; further ones wait."""
 

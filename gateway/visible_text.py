@@ -14,7 +14,7 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _ORDINARY = frozenset(" \n\t")
 _SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
 # An address, or a name with a dot in it; both are looked at whole, because one letter of another script suffices.
-_TOKEN = re.compile(r"[^\s<>\"'`(),;:\[\]{}|\\/]+")
+TOKEN = re.compile(r"[^\s<>\"'`(),;:\[\]{}|\\/]+")
 _NAME = re.compile(r"[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)+\.?")
 # fmt: off
 _SCRIPTS = frozenset({
@@ -45,8 +45,8 @@ class Piece:
 def pieces(text: str) -> Iterator[Piece]:
     """Divide a text into ordinary stretches and those that deceive; together their `text` is the whole again."""
     position = 0
-    for found in _TOKEN.finditer(text):
-        note = _deceit(found.group())
+    for found in TOKEN.finditer(text):
+        note = deceit(found.group())
         if note:
             yield from _by_character(text[position : found.start()])
             yield Piece(found.group(), "".join(each.shown for each in _by_character(found.group())), note)
@@ -61,13 +61,13 @@ def deceits(text: str) -> list[str]:
 
 def visible(text: str) -> str:
     """A text in one line for a terminal, with everything that it would obey, or not show, written out."""
-    return "".join(char if char.isprintable() and not _is_hidden(char) else _escaped(char) for char in text)
+    return "".join(char if char.isprintable() and not is_hidden(char) else _escaped(char) for char in text)
 
 
 def _by_character(text: str) -> Iterator[Piece]:
     start = 0
     for position, char in enumerate(text):
-        if _is_hidden(char):
+        if is_hidden(char):
             if start < position:
                 yield Piece(text[start:position], text[start:position])
             name = unicodedata.name(char, "").lower()
@@ -77,7 +77,8 @@ def _by_character(text: str) -> Iterator[Piece]:
         yield Piece(text[start:], text[start:])
 
 
-def _is_hidden(char: str) -> bool:
+def is_hidden(char: str) -> bool:
+    """Whether nobody sees a character where it stands, or a terminal would obey it."""
     if char in _ORDINARY or (char.isascii() and char.isprintable()):
         return False
     # Spaces of other widths look like what they are.
@@ -96,9 +97,9 @@ def _kind(char: str) -> str:
     return "control character" if unicodedata.category(char) == "Cc" else "invisible"
 
 
-def _deceit(token: str) -> str:
+def deceit(token: str) -> str:
     """What deceives about a token's letters: several scripts in one word, or an address that is not plain ASCII."""
-    bare = "".join(char for char in token if not _is_hidden(char)).strip(".!?")
+    bare = "".join(char for char in token if not is_hidden(char)).strip(".!?")
     name = bare.rpartition("@")[2]
     is_address = "@" in bare or _NAME.fullmatch(name)
     if is_address and (foreign := _ascii_form(name)):

@@ -1,6 +1,7 @@
-"""HTML to the text that a person sees: what a page hides from people is left out, since only a model would read it."""
+"""HTML to the text that a person sees, apart from what a page hides from people for a model alone to read."""
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from inscriptis.html_engine import Inscriptis
@@ -30,6 +31,8 @@ _RGB = re.compile(r"rgba?\((\d+)[, ](\d+)[, ](\d+)")
 _AT_BLOCK = re.compile(r"@[^@{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
 _CLASS_OR_ID = re.compile(r"\s*\w*([.#][\w-]+)\s*")
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*>")
+_HIDDEN = re.compile(r"\[hidden text: ([^\[\]]*)\]")
+_MAX_HIDDEN = 200
 _TINY = 1.5  # pixels
 _NEAR = 16  # of 255, in each of red, green and blue
 
@@ -52,45 +55,77 @@ class _Look:
         return self.tiny or self.unseen or bool(same)
 
 
-def html_to_text(html: str, limit: int = MAX_HTML, layout: ParserConfig | None = None) -> str:
+def html_to_text(
+    html: str, limit: int = MAX_HTML, layout: ParserConfig | None = None, *, tells_hidden: bool = True
+) -> str:
     """Turn HTML into readable text.
 
-    Left out are scripts, styles, comments and what CSS hides by the usual means: `display`, `visibility`, `opacity`,
-    a tiny font, a zero box, a place off the page, or ink in the colour of the paper; inline or by a rule for one class
-    or id. CSS that hides in other ways is not noticed.
+    Left out are scripts, styles, comments and other elements that are no text of the page. What CSS hides stands there
+    as `[hidden text: …]`, its first 200 characters: by `display`, `visibility`, `opacity`, a tiny font, a zero box, a
+    place off the page, or ink in the colour of the paper; inline or by a rule for one class or id. CSS that hides in
+    other ways is not noticed.
 
     Args:
         html: A document or a fragment. What is no HTML at all gives "".
         limit: How many of its characters count.
         layout: How elements are set as text, if not as usual.
+        tells_hidden: Whether what CSS hides is shown as hidden; else it is left out.
     """
     html = _XML_DECLARATION.sub("", html[:limit].replace("\x00", ""))
     try:
         tree = document_fromstring(html)
-        _leave_out_the_unseen(tree)
+        _tell_the_unseen(tree, _hidden if tells_hidden else _nothing)
         return visible(Inscriptis(tree, layout).get_text()).strip()
     except (etree.LxmlError, ValueError, AssertionError, RecursionError, LookupError, TypeError, AttributeError):
         return ""
 
 
-def _leave_out_the_unseen(tree: HtmlElement) -> None:
+def _tell_the_unseen(tree: HtmlElement, hidden: Callable[[str | None], str | None]) -> None:
     sheet = _sheet(tree)
     looks: dict[HtmlElement, _Look] = {}
-    gone = []
+    gone: list[tuple[HtmlElement, bool]] = []
     for element in tree.iter():
         outer = looks.get(element.getparent(), _Look())
         style = _style(element, sheet) if isinstance(element.tag, str) else ""
         looks[element] = look = _look(element, style, outer)
-        skipped = not isinstance(element.tag, str) or element.tag in _UNREAD_TAGS or "hidden" in element.attrib
-        if skipped or _GONE.search(style):
-            gone.append(element)
-        if look.hides:
-            element.text = None
+        is_text = isinstance(element.tag, str) and element.tag not in _UNREAD_TAGS
+        if not is_text or "hidden" in element.attrib or _GONE.search(style):
+            gone.append((element, is_text))
+        if look.hides and is_text:
+            element.text = hidden(element.text)
         if outer.hides:
-            element.tail = None
-    for element in gone:
-        if element.getparent() is not None:
+            element.tail = hidden(element.tail)
+    for element, is_text in gone:
+        told = hidden("".join(_texts(element))) if is_text else None
+        if told:
+            element.clear(keep_tail=True)
+            element.text = told
+        elif element.getparent() is not None:
             element.drop_tree()
+
+
+def _texts(element: HtmlElement) -> Iterator[str]:
+    """The texts in an element, but for those of elements that are no text of the page."""
+    yield element.text or ""
+    for inner in element.iter():
+        is_text = isinstance(inner.tag, str) and not any(
+            each.tag in _UNREAD_TAGS for each in (inner, inner.getparent())
+        )
+        if inner is not element:
+            yield f"{inner.text or ''} {inner.tail or ''}" if is_text else inner.tail or ""
+
+
+def _nothing(_text: str | None) -> None:
+    return None
+
+
+def _hidden(text: str | None) -> str | None:
+    """What stands in place of a text that nobody sees: nothing for blanks, as mail pads its previews with them."""
+    words = " ".join(_HIDDEN.sub(r"\1", text or "").split())
+    if not any(char.isalnum() for char in words):
+        return None
+    more = " …" if len(words) > _MAX_HIDDEN else ""
+    return f"[hidden text: {words[:_MAX_HIDDEN]}{more}]"
 
 
 def _look(element: HtmlElement, style: str, outer: _Look) -> _Look:

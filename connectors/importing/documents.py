@@ -176,7 +176,7 @@ def _markdown(text: str) -> _Page:
 
 
 def _html(text: str) -> _Page:
-    plain = html_to_text(text, MAX_BYTES, _HEADINGS_KEPT)
+    plain = html_to_text(text, MAX_BYTES, _HEADINGS_KEPT, tells_hidden=False)
     named = {found["tag"].lower(): found["title"] for found in reversed(list(_HTML_TITLE.finditer(text[:100_000])))}
     title = html_to_text(named.get("title") or named.get("h1") or "")
     heading = _HEADING.search(plain)

@@ -12,7 +12,7 @@ CLEAR = frozenset(
     {"person", "agent", "client", "approver", "authority", "to", "edited_by", "settled_by", "by"}
     | {"verdict", "rules", "policy_version", "quorum", "effect", "status", "approved", "happened", "recovered", "late"}
     | {"approval", "standing", "call", "repeats", "use", "times", "until", "expires_at", "schema_hash", "via", "cost"}
-    | {"saw", "untrusted", "positions", "flow", "written", "places"}
+    | {"saw", "untrusted", "positions", "flow", "written", "places", "obligations", "redacted", "altered"}
     | {"grant", "tools", "limits", "stops", "subject"}
 )
 """What stays readable: staff, agents, rules, outcomes, times, and ids of records."""

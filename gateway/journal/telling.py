@@ -31,7 +31,7 @@ _TOLD = frozenset(
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
     | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late", "grant", "stops", "subject"}
-    | {"flow", "written", "places"}
+    | {"flow", "written", "places", "obligations", "redacted", "altered"}
 )
 _STATUSES = {
     "ok": "done",
@@ -146,6 +146,10 @@ def _details(body: Body) -> Iterator[str]:
         yield f"it showed {', '.join(body['saw'])}"
     if body.get("untrusted"):
         yield f"outsiders may have written {', '.join(body['untrusted'])} in what it showed"
+    for part in body.get("redacted") or ():
+        yield f"{part['rule']} kept back {part['what']} in {part['path']}, {part['count']} in all"
+    for part in body.get("altered") or ():
+        yield f"presented with care ({part['what']}, {part['count']}) in {part['path']}"
     for name, value in (body.get("edited") or {}).items():
         yield f"changed: {name} = {json.dumps(value, ensure_ascii=False)}"
     for name in sorted(body.keys() - _TOLD):

@@ -32,9 +32,11 @@ class Decision:
         rules: The ids of the rules that made the verdict, in the order of the file; empty when no rule allows the call.
         reason: One sentence for a person, such as `rule F02 asks for approval: refunds above 50 need a second look`.
         policy_version: Content hash of the policy files that decided.
+        obligations: The ids of the lines of `obligations.csv` that the result has to comply with.
     """
 
     verdict: Verdict
     rules: tuple[str, ...]
     reason: str
     policy_version: str
+    obligations: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
 from gateway.policy.files.intents import NO_INTENTS, Intents
 from gateway.policy.files.lists import Lists
+from gateway.policy.files.obligations import NONE, Obligation, Obligations, obliging
 from gateway.policy.files.retention import Keep
 from gateway.policy.files.roles import EVERYONE, Link
 from gateway.policy.language.compiled import Facts, Test, known
@@ -83,6 +84,7 @@ class Policy:
         approving: What `approvers.csv` says.
         keeping: What `retention.csv` says.
         intents: With which words `intents.csv` says that a person asks for each tool.
+        obliging: What `obligations.csv` says.
     """
 
     version: str
@@ -95,6 +97,7 @@ class Policy:
     approving: Approving
     keeping: tuple[Keep, ...] = ()
     intents: Intents = field(default_factory=lambda: NO_INTENTS)
+    obliging: tuple[Obligation, ...] = ()
 
     def decide(
         self,
@@ -127,7 +130,24 @@ class Policy:
         if not matched and not broken:
             return Decision(verdict, (), self._default_reason(tool, principal, findings), self.version)
         made = _in_order([matched, broken]) if broken else matched
-        return Decision(verdict, tuple([rule.id for rule in made]), _reason(verdict, matched, broken), self.version)
+        ids = tuple([rule.id for rule in made])
+        obliged = () if verdict is Verdict.DENY else self.obligations(principal, tool).ids
+        return Decision(verdict, ids, _reason(verdict, matched, broken), self.version, obliged)
+
+    def obligations(self, principal: Principal, tool: str) -> Obligations:
+        """What a tool's result must go through before this caller gets it: all that is said of any party."""
+        if not self.obliging:
+            return NONE
+        roles = frozenset[str]().union(*(self._roles(principal.tenant, party) for party in principal.parties))
+        if (found := self._obligations.get((roles, tool))) is None:
+            found = obliging(self.obliging, roles, tool)
+            if tool in self.tools:  # or the names that callers invent would add up
+                self._obligations[roles, tool] = found
+        return found
+
+    @cached_property
+    def _obligations(self) -> dict[tuple[frozenset[str], str], Obligations]:
+        return {}
 
     def needs_history(self, tool: str) -> frozenset[str]:
         """The tools whose earlier calls some rule about this tool counts or sums: most often none."""

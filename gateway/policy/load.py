@@ -7,13 +7,22 @@ from pathlib import Path
 
 from connectors.contract import Tool
 from gateway.policy.casbin_judge import expand_roles
-from gateway.policy.files import approvers, intents, lists, model, retention, roles, rules
+from gateway.policy.files import approvers, intents, lists, model, obligations, retention, roles, rules
 from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.problem import PolicyError, Problem
 
-FILES = (model.FILE, roles.FILE, lists.FILE, rules.FILE, approvers.FILE, retention.FILE, intents.FILE)
-OPTIONAL = frozenset({lists.FILE, approvers.FILE, retention.FILE, intents.FILE})
+FILES = (
+    model.FILE,
+    roles.FILE,
+    lists.FILE,
+    rules.FILE,
+    approvers.FILE,
+    retention.FILE,
+    obligations.FILE,
+    intents.FILE,
+)
+OPTIONAL = frozenset({lists.FILE, approvers.FILE, retention.FILE, obligations.FILE, intents.FILE})
 
 
 def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
@@ -62,10 +71,13 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     approving = approvers.read_approvers(text, reader.types, given_roles, subjects, problems)
     keeping = retention.read_retention(texts.get(retention.FILE, ""), reader.types, problems)
     asking = intents.read_intents(texts.get(intents.FILE, ""), reader.types, problems)
+    text = texts.get(obligations.FILE, "")
+    obliging = obligations.read_obligations(text, known_tools, given_roles, reader.lines_by_id, problems)
     if rules.FILE not in unreadable:
         answering = {line.role for line in approving.approvers} | {line.role for line in approving.viewers}
         answering |= {line.role for line in approving.stoppers}
-        problems.extend(_loose_ends(found_roles, reader.roles_spoken_of | answering))
+        spoken_of = reader.roles_spoken_of | answering | {line.role for line in obliging}
+        problems.extend(_loose_ends(found_roles, spoken_of))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))
     return Policy(
@@ -79,6 +91,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         approving=approving,
         keeping=keeping,
         intents=asking,
+        obliging=obliging,
     )
 
 

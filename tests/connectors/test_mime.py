@@ -1,5 +1,6 @@
 """Messages are read as their reader would see them, whatever bytes they are made of."""
 
+import re
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
@@ -117,14 +118,34 @@ def test_html_alone_is_turned_into_text() -> None:
         '<p style="position:absolute;left:-9999px">secret</p>',
         '<p style="max-height:0;overflow:hidden">secret</p>',
         '<style>.x, #y {display:/* */none}</style><p class="a x">secret</p><p id="y">secret</p>',
-        "<!-- secret -->",
-        "<template>secret</template>",
         '<p style="font-size:0">secret<b style="font-size:12px">.</b>secret</p>',
+        '<div style="display:none">sec<script>x()</script>ret <b style="color:#fff">[hidden text: secret]</b></div>',
     ],
 )
-def test_what_html_hides_from_people_is_left_out(html: str) -> None:
-    assert "secret" not in html_to_text(f"<body><p>before</p>{html}<p>after</p></body>")
-    assert html_to_text(f"<body><p>before</p>{html}<p>after</p></body>").split()[:: len("x")][0] == "before"
+def test_what_html_hides_from_people_is_shown_as_hidden(html: str) -> None:
+    told = html_to_text(f"<body><p>before</p>{html}<p>after</p></body>")
+    assert "[hidden text: " in told
+    assert "secret" not in re.sub(r"\[hidden text: [^\[\]]*\]", "", told)
+    assert told.split()[0] == "before"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<!-- secret -->",
+        "<template>secret</template>",
+        "<script>secret()</script>",
+        '<div style="display:none"><style>secret</style>&zwnj;&nbsp;&#847;</div>',
+    ],
+)
+def test_what_is_no_text_of_a_page_is_left_out(html: str) -> None:
+    assert html_to_text(f"<body><p>before</p>{html}<p>after</p></body>").split() == ["before", "after"]
+
+
+def test_a_long_hidden_text_is_shown_by_its_beginning() -> None:
+    told = html_to_text(f'<p>before</p><p style="display:none">{"word " * 1_000}</p>')
+    assert told.startswith("before")
+    assert len(told) < 300
 
 
 @pytest.mark.parametrize(

@@ -148,3 +148,14 @@ def test_the_command_tells_a_call_with_the_approval_that_it_asked_for(kept: Kept
     assert page.count("2026-11-20") == 1 + 3
     refused = remit("journal", "why", "call_never", "--home", str(kept.home), check=False)
     assert "has no call" in refused.stderr
+
+
+def test_what_was_kept_back_of_a_result_is_told_by_rule_and_count() -> None:
+    path = "messages[].body"
+    redacted = [{"path": path, "rule": "O01", "what": "payment_cards", "count": 2}]
+    altered = [{"path": path, "what": "links", "count": 3}]
+    body = {"tool": "x", "status": "ok", "obligations": ["O01"], "redacted": redacted, "altered": altered}
+    telling = "\n".join(why(told((CALL, Kind.INTENT, {**ASKED, "effect": "read"}), (CALL, Kind.OUTCOME, body))))
+    assert "O01 kept back payment_cards in messages[].body, 2 in all" in telling
+    assert "presented with care (links, 3) in messages[].body" in telling
+    assert "obligations =" not in telling

@@ -1,9 +1,10 @@
-"""What changes from one policy to another: rules, roles, lists, approvers and retention, line by line."""
+"""What changes from one policy to another: rules, roles, lists, approvers, retention and obligations, line by line."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.policy.files.obligations import Obligation, Redaction
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.language.wording import literal, written
 
@@ -21,7 +22,7 @@ class Difference:
     """One line that differs.
 
     Args:
-        what: `rule`, `role`, `list`, `approver`, `operator`, `viewer` or `retention`.
+        what: `rule`, `role`, `list`, `approver`, `operator`, `viewer`, `retention` or `obligation`.
         name: The rule's id, the list's name, or what the line says.
         change: What happened to it.
         fields: What differs: each field's value before and after; an empty text where there is none.
@@ -51,6 +52,7 @@ def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
         *_of("viewer", _viewers(old), _viewers(new)),
         *_of("stopper", _stoppers(old), _stoppers(new)),
         *_of("retention", _keeping(old), _keeping(new)),
+        *_of("obligation", _obligations(old), _obligations(new)),
     )
 
 
@@ -106,6 +108,19 @@ def _stoppers(policy: Policy) -> Mapping[str, Mapping[str, str]]:
 
 def _keeping(policy: Policy) -> Mapping[str, Mapping[str, str]]:
     return {f"of {each.pattern} in {_tenant(each.tenant)}": {"days": str(each.time.days)} for each in policy.keeping}
+
+
+def _obligations(policy: Policy) -> Mapping[str, Mapping[str, str]]:
+    return {each.id: _obligation(each) for each in policy.obliging}
+
+
+def _obligation(line: Obligation) -> Mapping[str, str]:
+    said = {"role": line.role, "tool": line.pattern}
+    if isinstance(line, Redaction):
+        said |= {"redact": f"{' '.join(line.whats)} in {line.field}", "cap": ""}
+    else:
+        said |= {"redact": "", "cap": str(line.characters)}
+    return {**said, "note": line.note}
 
 
 def _tenant(tenant: str) -> str:

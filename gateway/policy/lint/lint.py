@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.contract import Tool
-from gateway.policy.files import approvers, intents, lists, retention, roles, rules
+from gateway.policy.files import approvers, intents, lists, obligations, retention, roles, rules
 from gateway.policy.files.lines import read_lines
 from gateway.policy.judge import Policy
 from gateway.policy.language.kinds import type_of_tool
 from gateway.policy.lint.lint_intents import lint_intents
 from gateway.policy.lint.lint_people import lint_approvers, lint_names, lint_roles
-from gateway.policy.lint.lint_rules import lint_lists, lint_retention, lint_rules, lint_tools
+from gateway.policy.lint.lint_rules import lint_lists, lint_obligations, lint_retention, lint_rules, lint_tools
 from gateway.policy.load import policy_from_texts, read_texts
 from gateway.policy.problem import PolicyError, Problem
 
@@ -31,7 +31,15 @@ CODES: Mapping[str, str] = {
 }
 """Every kind of problem, and what it means."""
 
-_ORDER = (roles.FILE, lists.FILE, rules.FILE, approvers.FILE, retention.FILE, intents.FILE)
+_ORDER = (
+    roles.FILE,
+    lists.FILE,
+    rules.FILE,
+    approvers.FILE,
+    retention.FILE,
+    obligations.FILE,
+    intents.FILE,
+)
 
 
 def check_folder(directory: Path, tools: Iterable[Tool]) -> tuple[Policy | None, tuple[Problem, ...]]:
@@ -70,5 +78,6 @@ def lint(policy: Policy, texts: Mapping[str, str], tools: Iterable[Tool]) -> tup
         *(lint_approvers(policy, by_id, lines[approvers.FILE]) if approvers.FILE in texts else ()),
         *lint_retention(lines[retention.FILE]),
         *(lint_intents(policy, tools, lines[intents.FILE]) if intents.FILE in texts else ()),
+        *lint_obligations(lines[obligations.FILE]),
     ]
     return tuple(sorted(found, key=lambda each: (_ORDER.index(each.file), each.line, each.column)))

@@ -26,6 +26,13 @@ def lint_retention(lines: Iterable[Line]) -> Iterator[Problem]:
             yield line.warning(line.cells[1], "cut-word", message)
 
 
+def lint_obligations(lines: Iterable[Line]) -> Iterator[Problem]:
+    """Lines of `obligations.csv` whose pattern ends within a word."""
+    for line in lines:
+        if message := patterns.cut_word(line.cells[_TOOL].text):
+            yield line.warning(line.cells[_TOOL], "cut-word", message)
+
+
 def lint_rules(policy: Policy, lines: Mapping[str, Line], types: Mapping[str, Type]) -> Iterator[Problem]:
     """Conditions that never or always hold, and rules that never decide or are said twice.
 
