@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import anyio
-import mcp.types as wire
 
 from connectors.contract import CallContext, Effect
 from connectors.errors import ConnectorError, InDoubt, InvalidInput, Unavailable
-from connectors.mcp_upstream.client import Lost, Progress, Refused
 from connectors.mcp_upstream.declaration import Server
+from connectors.mcp_upstream.failures import Lost, Refused
 from connectors.mcp_upstream.inputs import UpstreamInput
 from connectors.mcp_upstream.results import (
     NotData,
@@ -24,6 +24,11 @@ from connectors.mcp_upstream.results import (
 from connectors.mcp_upstream.schema import misfit
 from connectors.mcp_upstream.session import Session
 from connectors.mcp_upstream.tools import UpstreamTool
+
+if TYPE_CHECKING:
+    import mcp.types as wire
+
+    from connectors.mcp_upstream.client import Progress
 
 _LONGEST_ERROR = 500
 _MOST_REPORTS = 1_000
@@ -86,7 +91,7 @@ class UpstreamBackEnd:
             raise Unavailable(f"`{tool.tool.name}` is not what was accepted; an operator has to review it")
 
 
-def _reporting(context: CallContext) -> Progress:
+def _reporting(context: CallContext) -> "Progress":
     reports = 0
 
     async def report(done: float, total: float | None) -> None:
@@ -109,11 +114,11 @@ def _refusal(server: str, words: str) -> ConnectorError:
     )
 
 
-def _texts(result: wire.CallToolResult) -> list[str]:
+def _texts(result: "wire.CallToolResult") -> list[str]:
     return [block.text for block in described(result.content[:10]) if block.type == "text"]
 
 
-def _read(tool: UpstreamTool, result: wire.CallToolResult, server: Server) -> UpstreamResult:
+def _read(tool: UpstreamTool, result: "wire.CallToolResult", server: Server) -> UpstreamResult:
     """A result in the gateway's form. What of it cannot be used is left out of a write's, which did happen.
 
     Raises:
@@ -128,7 +133,7 @@ def _read(tool: UpstreamTool, result: wire.CallToolResult, server: Server) -> Up
         return tool.result(notes=[note])
 
 
-def _checked(tool: UpstreamTool, result: wire.CallToolResult, server: Server) -> UpstreamResult:
+def _checked(tool: UpstreamTool, result: "wire.CallToolResult", server: Server) -> UpstreamResult:
     structured = plain(result.structured_content)
     blocks = list(described(result.content, passed=server.pass_media))
     if tool.result_check is not None:

@@ -25,6 +25,7 @@ from structlog import get_logger
 
 from connectors.mcp_upstream.declaration import Http, Secret, Server, Stdio
 from connectors.mcp_upstream.definition import Definition
+from connectors.mcp_upstream.failures import BadServer, Lost, Refused
 from connectors.mcp_upstream.process import Child, running
 from connectors.mcp_upstream.results import NotData, plain, text
 
@@ -41,18 +42,6 @@ _RESULT: TypeAdapter[wire.CallToolResult | wire.InputRequiredResult] = TypeAdapt
 )
 
 Progress = Callable[[float, float | None], Awaitable[None]]
-
-
-class Lost(Exception):
-    """There is no usable answer: nobody knows whether the call was carried out."""
-
-
-class Refused(Exception):
-    """The server answered that it will not; its words are an outsider's."""
-
-
-class BadServer(Exception):
-    """The server cannot be used; says why, in words of the gateway."""
 
 
 class Connection:

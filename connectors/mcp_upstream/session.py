@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 from structlog import get_logger
 
 from connectors.errors import Unavailable
-from connectors.mcp_upstream.client import BadServer, Connection, connected
 from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.definition import Definition
+from connectors.mcp_upstream.failures import BadServer
+
+if TYPE_CHECKING:
+    from connectors.mcp_upstream.client import Connection
 
 log = get_logger("remit.upstream")
 
@@ -40,6 +44,9 @@ class Session:
 
     async def run(self) -> None:
         """Stay connected. Runs until cancelled."""
+        # The protocol's client is heavy, and most commands never connect.
+        from connectors.mcp_upstream.client import connected
+
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -59,7 +66,7 @@ class Session:
         """Read the definitions anew, soon: something about the server may have changed."""
         self._look_again.set()
 
-    async def _keep(self, connection: Connection) -> None:
+    async def _keep(self, connection: "Connection") -> None:
         """Look at the definitions, then let calls through, and look again whenever it is time."""
         while True:
             if not connection.is_open:
@@ -89,7 +96,7 @@ class Session:
             raise Unavailable(f"too many calls to `{self.server.name}` wait; nothing was done")
         yield self._places
 
-    async def connection(self) -> Connection:
+    async def connection(self) -> "Connection":
         """The open connection; waits for one."""
         while (found := self._connection) is None or not found.is_open:
             if found is not None:

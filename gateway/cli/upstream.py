@@ -9,7 +9,6 @@ import anyio
 import typer
 
 from connectors.contract import Tool
-from connectors.mcp_upstream.client import connected
 from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.definition import Definition
 from connectors.mcp_upstream.tools import name_here
@@ -90,6 +89,8 @@ def _servers(pinned: Pinned, name: str | None) -> Sequence[Server]:
 
 
 async def _defined(server: Server) -> dict[str, Definition]:
+    from connectors.mcp_upstream.client import connected  # heavy, and only wanted here
+
     try:
         with anyio.fail_after(_PATIENCE_SECONDS):
             async with connected(server, lambda: None) as connection:
