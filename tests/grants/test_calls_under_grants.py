@@ -13,6 +13,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from connectors.registry import TOOLS
 from gateway.app import open_grants
 from gateway.database import Database
 from gateway.declared import Declared
@@ -21,6 +22,7 @@ from gateway.grants.book import UnfitTerms
 from gateway.grants.grant import BadGrant
 from gateway.journal import Entry, Kind
 from gateway.principal import Principal
+from gateway.replay import replay
 from gateway.server import build_server
 from gateway.settings import Settings
 from tests.gateway.conftest import OpenGateway
@@ -417,3 +419,16 @@ async def test_over_stdio_every_call_and_list_is_under_the_operators_grant_unles
                 await client.list_tools()
     statuses = [(answer.structured_content or {})["status"] for answer in (denied, done)]
     assert statuses == ["denied", "ok"]
+
+
+async def test_what_a_grant_denied_is_no_decision_of_policy_to_be_made_again(
+    opened: OpenGateway, database: Database
+) -> None:
+    async with opened() as gateway:
+        policy = gateway.policy.current
+        for issued in (await granted(gateway), await granted(gateway, tools=[])):
+            await create(gateway, issued.token)
+        await create(gateway, "forged")
+    found = replay(database, policy, policy, TOOLS, timedelta(days=1))
+    assert (found.decisions, found.aged, found.flips) == (1, 0, {})
+    assert found.undecidable == {"its grant denied it, whatever policy said": 2}
