@@ -110,6 +110,8 @@ def _told_example(example: "CounterExample") -> Iterator[str]:
     earlier = {tool: len(made) for tool, made in call.history.calls.items() if made}
     if earlier:
         yield f"after {', '.join(f'{count} × `{tool}`' for tool, count in earlier.items())} in the same run"
+        if flow := ", ".join(flow_words(call.flow)):
+            yield f"with the data flow {flow}"
     else:
         yield f"see: {_command(example)}"
 
