@@ -36,7 +36,7 @@ from gateway.policy.language.expression import (
     Values,
 )
 from gateway.policy.language.flow import UNTOUCHED, Flow
-from gateway.policy.language.flow_facts import flowing
+from gateway.policy.language.flow_facts import reader
 from gateway.policy.language.functions import FUNCTIONS
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.patterns import covers
@@ -141,7 +141,7 @@ def _enforcer(model: str, links: Iterable[Link], rules: Iterable[Rule], effects:
     enforcer.add_function("day", date.fromisoformat)
     enforcer.add_function("clock", clock)
     enforcer.add_function("earlier", earlier)
-    enforcer.add_function("flowing", flowing)
+    enforcer.add_function("flowing", lambda flow, args, name, argument: reader(name, argument)(flow, args))
     for name, function in FUNCTIONS.items():
         enforcer.add_function(name, function.run)
     return enforcer

@@ -27,7 +27,7 @@ from gateway.policy.language.expression import (
     Values,
 )
 from gateway.policy.language.flow import UNTOUCHED, Flow
-from gateway.policy.language.flow_facts import flowing
+from gateway.policy.language.flow_facts import Reader, reader
 from gateway.policy.language.functions import FUNCTIONS
 from gateway.policy.language.history import EMPTY, History
 
@@ -123,7 +123,7 @@ def compiled(node: Node) -> Test:  # noqa: C901 - one case for each kind of node
         case Earlier(tools=tools, argument=argument):
             return partial(_earlier, tools, argument)
         case FlowFact(name=name, argument=argument):
-            return partial(_flowing, name, argument)
+            return partial(_flowing, reader(name, argument))
         case Sum(operands=operands):
             return partial(_sum, tuple(map(compiled, operands)))
         case Call(function=function, arguments=arguments):
@@ -172,8 +172,8 @@ def _earlier(tools: str, argument: str | None, facts: Facts) -> object:
     return earlier(facts.history, tools, argument)
 
 
-def _flowing(name: str, argument: str | None, facts: Facts) -> object:
-    return flowing(facts.flow, facts.args, name, argument)
+def _flowing(read: Reader, facts: Facts) -> object:
+    return read(facts.flow, facts.args)
 
 
 def _sum(operands: tuple[Test, ...], facts: Facts) -> object:

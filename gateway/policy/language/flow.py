@@ -1,6 +1,6 @@
 """What conditions may ask about data flow: where arguments come from, what the run has seen. Enums and counts only."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -61,18 +61,20 @@ class Level(IntEnum):
     @staticmethod
     def of(confidentiality: Confidentiality) -> "Level":
         """The level of a confidentiality."""
-        return Level(confidentiality.rank)
+        return _OF_CONFIDENTIALITY[confidentiality]
 
 
+_OF_CONFIDENTIALITY = {confidentiality: Level(confidentiality.rank) for confidentiality in Confidentiality}
 LEVELS: Mapping[str, Level] = {level.word: level for level in Level}
 """Each level by its word."""
 
 
 def carries(value: object) -> bool:
     """Whether an argument carries anything: not None, no empty text or list, no record of nothing else."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(carries(inside) for inside in value.values())
-    return value is not None and not (isinstance(value, Collection) and not value)
+    # Plain types, as validated arguments have them: looking these up costs next to nothing.
+    return value is not None and not (isinstance(value, (str, list, tuple, set, frozenset)) and not value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field as Bounds
 
@@ -45,7 +46,7 @@ def _among(words: Iterable[StrEnum]) -> Type:
     return Type(Kind.TEXT, annotation=Literal[tuple(word.value for word in words)])
 
 
-_WORD: Final = attrgetter("value")
+_WORD: Final = attrgetter("_value_")
 _FLAG, _LEVEL = Type(Kind.BOOL), Type(Kind.LEVEL)
 _COUNT = Type(Kind.NUMBER, annotation=Annotated[int, Bounds(ge=0)])
 
@@ -82,18 +83,40 @@ def is_level(node: Node) -> bool:
     return isinstance(node, FlowFact) and type_of_flow(node).kind is Kind.LEVEL
 
 
-def flowing(flow: Flow | None, args: Mapping[str, object], name: str, argument: str | None) -> object:
-    """What is known of the data flow into a call.
+Reader: TypeAlias = Callable[[Flow | None, Mapping[str, object]], object]
 
-    Raises:
-        LookupError: If it was not computed, as a whole or for an argument that carries a value.
+
+def reader(name: str, argument: str | None) -> Reader:
+    """What finds the answer in a flow, given the call's arguments.
+
+    It raises LookupError if the answer was not computed, as a whole or for an argument that carries a value.
     """
+    if argument is None:
+        return partial(_of_run, RUN_FACTS[name].read)
+    fact = ARGUMENT_FACTS[name]
+    return partial(_of_argument, attrgetter(fact.part), fact.read, fact.without, argument)
+
+
+def _of_run(read: Callable[[Flow], object], flow: Flow | None, _: object) -> object:
+    return read(_known(flow))
+
+
+def _of_argument(
+    part: Callable[[Flow], Mapping[str, object]],
+    read: Callable[[Any], object],
+    without: object,
+    argument: str,
+    flow: Flow | None,
+    args: Mapping[str, object],
+) -> object:
+    stated = part(_known(flow))
+    return read(stated[argument]) if carries(args.get(argument)) else without
+
+
+def _known(flow: Flow | None) -> Flow:
     if flow is None:
         raise LookupError("where the values of this call come from could not be found out")
-    if argument is None:
-        return RUN_FACTS[name].read(flow)
-    fact = ARGUMENT_FACTS[name]
-    return fact.read(getattr(flow, fact.part)[argument]) if carries(args.get(argument)) else fact.without
+    return flow
 
 
 def flow_facts(condition: Node | None) -> frozenset[FlowFact]:
