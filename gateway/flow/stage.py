@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _OWN_DOMAINS = "company"
 """The list of `lists.csv` that names the organisation's own domains."""
 _LONG = 30_000
+_COUNTED = frozenset({"denials", "records", "recent_calls"})
+_LATELY = _COUNTED | {"has_grant", "is_intended"}
+"""What is known without looking at what the run has seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,22 @@ async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Too
     Raises:
         JournalUnavailable: If what the run has seen cannot be read.
     """
-    if tool.effect is Effect.READ and not policy.needs_flow(tool.name):
+    needs = policy.needs_flow(tool.name)
+    if tool.effect is Effect.READ and not needs:
         return UNTRACED
-    run = await gateway.runs.of(call.principal, call.grant, gateway.now())
-    own_domains = policy.lists.get(_OWN_DOMAINS, ())
-    found = trace(tool, arguments.model_dump(), run, own_domains, lambda owner: _hidden(owner, gateway.secret))
-    known: dict[str, Any] = await _lately(gateway, call, policy.needs_flow(tool.name), found.recipients)
+    found = UNTRACED
+    if tool.effect is not Effect.READ or _asks_what_was_seen(needs):
+        run = await gateway.runs.of(call.principal, call.grant, gateway.now())
+        own_domains = policy.lists.get(_OWN_DOMAINS, ())
+        found = trace(tool, arguments.model_dump(), run, own_domains, lambda owner: _hidden(owner, gateway.secret))
+    known = await _lately(gateway, call, needs, found.recipients)
     if call.grant:
         known |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
     return replace(found, flow=replace(found.flow, **known))
+
+
+def _asks_what_was_seen(needs: FlowNeeds) -> bool:
+    return bool(needs.origins or needs.confidentiality or needs.audience or needs.first_time or needs.run - _LATELY)
 
 
 async def _lately(
@@ -75,7 +85,7 @@ async def _lately(
         known["first_time"] = {
             name: await activity.recipients.first_time(who, recipients.get(name, ())) for name in needs.first_time
         }
-    if needs.run & {"denials", "records", "recent_calls"}:
+    if needs.run & _COUNTED:
         tally = await activity.of(who, now)
         scope = activity.scope(now, call.grant.id, call.grant.issued_at) if call.grant else activity.scope(now)
         known |= {"denials": tally.denials(scope), "records": tally.records(scope), "recent_calls": tally.calls(now)}
