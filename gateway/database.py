@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import URL, Connection, MetaData
+from sqlalchemy import URL, Connection, MetaData, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from connectors.embedded.engine import BUSY_SECONDS, create_tables, database_url, make_engine
 
@@ -28,9 +30,10 @@ class Database:
         self.url = database_url(url) if isinstance(url, str) else url
         # A file may be replaced by another one of the same name, as after a restore: then the old one is not read.
         self._engine = make_engine(self.url, pooled=self.is_postgresql, patience=patience)
-        self._to_read = (
-            self._engine if self.is_postgresql else make_engine(self.url, pooled=False, creator=self._read_file)
-        )
+        self._to_read = self._engine if self.is_postgresql else make_engine(self.url, creator=self._read_file)
+        if not self.is_postgresql:
+            event.listen(self._to_read, "connect", self._note_file)
+            event.listen(self._to_read, "checkout", self._check_file)
 
     @classmethod
     def in_file(cls, path: Path) -> "Database":
@@ -85,9 +88,8 @@ class Database:
             SQLAlchemyError: If there is no database to read; also while reading from it.
         """
         with self._to_read.connect() as connection:
-            if self.is_postgresql:
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield connection
+            alone = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {"alone": True}
+            yield connection.execution_options(**alone)
 
     @contextmanager
     def at_one_moment(self) -> Iterator[Connection]:
@@ -117,6 +119,21 @@ class Database:
         """Close every connection."""
         self._engine.dispose()
         self._to_read.dispose()
+
+    def _note_file(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["file"] = self._file()
+
+    def _check_file(self, _connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if record.info["file"] != self._file():
+            raise DisconnectionError("the file was replaced")  # SQLAlchemy opens the new one
+
+    def _file(self) -> tuple[int, int]:
+        """Which file bears the name."""
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return 0, 0
+        return stat.st_dev, stat.st_ino
 
     def _read_file(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

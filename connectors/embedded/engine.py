@@ -73,8 +73,11 @@ def _configure(connection: Any, _record: ConnectionPoolEntry) -> None:  # noqa: 
 
 
 def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("alone", False):
+        return  # each statement for itself
     # A transaction that will write takes the lock at once: upgrading later could fail half way.
-    immediate = connection.get_execution_options().get("immediate", False)
+    immediate = options.get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 

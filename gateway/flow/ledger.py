@@ -11,7 +11,19 @@ from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, and_, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TextClause,
+    bindparam,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
@@ -37,6 +49,14 @@ _labels = Table(
     *(Column(name, _TEXT, primary_key=True) for name in ("tenant", "record")),
     Column("position", _NUMBER, primary_key=True, autoincrement=False),
     Column("label", _TEXT, nullable=False),
+)
+# As text: putting the statements together would cost more than running them.
+_READ = "SELECT position, at, label, links, values_seen FROM flow_seen"
+_WHOSE = "WHERE tenant = :tenant AND principal = :principal AND position > :position"
+_OF_PRINCIPAL = text(f"{_READ} {_WHOSE} AND at >= :since ORDER BY position")
+_OF_RUN = text(f"{_READ} {_WHOSE} AND (run = :run OR (run = '' AND at >= :since)) ORDER BY position")
+_LABELS = text("SELECT record, label FROM flow_labels WHERE tenant = :tenant AND record IN :records").bindparams(
+    bindparam("records", expanding=True)
 )
 
 
@@ -103,36 +123,24 @@ class Ledger:
         return await anyio.to_thread.run_sync(self._labels_of, tenant, records) if records else {}
 
     def _seen_after(self, scope: Scope, position: int) -> list[Sighting]:
-        own = _seen.c.run == scope.run if scope.run else _seen.c.at >= scope.since.isoformat()
-        loose = and_(_seen.c.run == "", _seen.c.at >= scope.since.isoformat())
-        query = (
-            select(_seen.c.position, _seen.c.at, _seen.c.label, _seen.c.links, _seen.c.values_seen)
-            .where(_seen.c.tenant == scope.tenant, _seen.c.principal == scope.principal, _seen.c.position > position)
-            .where(or_(own, loose))
-            .order_by(_seen.c.position)
-        )
-        rows = self._read(query)
+        who = {"tenant": scope.tenant, "principal": scope.principal, "since": scope.since.isoformat()}
+        rows = self._read(_OF_RUN if scope.run else _OF_PRINCIPAL, {**who, "position": position, "run": scope.run})
         return [
-            Sighting(place, datetime.fromisoformat(at), Sight(label_from(json.loads(label)), _links(links), index))
-            for place, at, label, links, index in rows
+            Sighting(place, datetime.fromisoformat(at), Sight(label_from(json.loads(label)), _links(links), values))
+            for place, at, label, links, values in rows
         ]
 
     def _labels_of(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
-        query = (
-            select(_labels.c.record, _labels.c.label)
-            .where(_labels.c.tenant == tenant, _labels.c.record.in_(records))
-            .order_by(_labels.c.position)
-        )
         # Of calls that wrote at once each added its own: all count.
         labels: dict[str, Label] = {}
-        for record, label in self._read(query):
+        for record, label in self._read(_LABELS, {"tenant": tenant, "records": list(records)}):
             labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
         return labels
 
-    def _read(self, query: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever is selected
+    def _read(self, query: TextClause, asked: dict[str, Any]) -> Sequence[Any]:
         try:
             with self._database.looking() as connection:
-                return connection.execute(query).all()
+                return connection.execute(query, asked).all()
         except SQLAlchemyError as error:
             raise JournalUnavailable(f"what runs have seen cannot be read: {reason(error)}") from error
 
