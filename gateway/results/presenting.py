@@ -94,7 +94,8 @@ class _Way:
         looked_at = roughly(text, self.limits.field)
         unseen = len(text) - len(looked_at)
         # What nobody declared is anyone's, as in open JSON.
-        is_outsiders = path in self.untrusted or path not in self.tool.authors
+        is_named = path in self.untrusted or path.partition(".")[0] in self.untrusted
+        is_outsiders = is_named or path not in self.tool.authors
         is_prose = is_free(looked_at)
         made = self.redact(without_brackets(looked_at) if is_outsiders else looked_at, path)
         if is_outsiders:

@@ -165,6 +165,12 @@ def test_what_nobody_declared_is_an_outsiders_whatever_its_name() -> None:
     assert "](" not in str(told.result)
 
 
+def test_where_only_what_they_lie_in_is_named_all_texts_within_are_outsiders() -> None:
+    answer = Answer[Any](status="ok", call_id="c", result=thread(PROSE), untrusted=["messages[]"])
+    told: Any = presented(THREAD, answer, Terms(NONE, LIMITS, MARK))
+    assert told.result.messages[0].body == f"⟦outsider {MARK}⟧{PROSE}⟦/outsider {MARK}⟧"
+
+
 def test_an_answer_still_holds_to_its_schema() -> None:
     body = "⟦x⟧ ![x](https://evil.example/)\n" + "4111111111111111 \u200b" * 300
     answer = show(thread(body, count=3), Obligations((CARDS,)), Limits(5_000, 2_000))

@@ -224,7 +224,8 @@ async def test_an_oversized_result_is_cut_with_a_note(up: Upstream, settings: Se
     async with fronting(settings, up) as front:
         rows, text = result(await front.call("up_rows")), result(await front.call("up_text"))
     assert rows.structured is None
-    assert [len(block.text) for block in rows.content] == [1_000]
+    marks = len("⟦outsider 01234567⟧⟦/outsider 01234567⟧")
+    assert [len(block.text) for block in rows.content] == [1_000 + marks]
     assert [len(block.text) for block in text.content] == [1_000, 0, 0]
     assert all("cut" in note for note in (*rows.notes, *text.notes))
 
