@@ -14,7 +14,7 @@ from gateway.answer import Answer, ErrorKind
 from gateway.canonical import effect_key, keyed_name, names_of_key
 from gateway.earlier import Begun, Earlier, answer_of, begun_by, read_earlier
 from gateway.flow.shown import seen_ids
-from gateway.flow.stage import Wrote, shown
+from gateway.flow.stage import Wrote, shown, told_by_a_refusal
 from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
@@ -194,7 +194,8 @@ async def _refused(gateway: Gateway, call: ToolCall, tool: Tool, error: Connecto
         await put_in_doubt(gateway, _begun(gateway, call, tool, ""), f"asked again, the back end says: {error.message}")
         return answers.in_doubt(call.id, "asked again, the back end refuses it", keyed=True)
     refused = answers.refused_by_back_end(call.id, error, settled=bool(call.key))
-    return await _settle(gateway, call, tool, refused, error=error.message)
+    told = told_by_a_refusal(gateway, call, tool, error.message)
+    return await _settle(gateway, call, tool, refused, told, error=error.message)
 
 
 async def _settle(

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 from pydantic import BaseModel
 
-from connectors.contract import Effect, Tool
+from connectors.contract import Author, Confidentiality, Effect, Tool
 from gateway.canonical import keyed_hash
 from gateway.flow.arguments import UNTRACED, Traced, trace
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, label_rows, seen_row
-from gateway.flow.reading import read, record_names
+from gateway.flow.reading import Piece, Reading, read, record_names
 from gateway.flow.run import sight_of
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy
-from gateway.policy.language.flow import FlowNeeds
+from gateway.policy.language.flow import FlowNeeds, Integrity
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway, ToolCall
@@ -117,6 +117,17 @@ async def shown(
     run = call.grant.run if call.grant else ""
     row = seen_row(tenant, call.principal.name, run, gateway.now(), sight)
     return Shown(reading.untrusted, (row, *rows))
+
+
+def told_by_a_refusal(gateway: "Gateway", call: "ToolCall", tool: Tool, message: str) -> tuple[Beside, ...]:
+    """What is to be committed with a refusal in the words of somebody else's server: whoever runs it wrote them."""
+    if tool.area not in gateway.upstreams.back_ends:
+        return ()
+    label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER)
+    said = Piece("error", message, Author.OUTSIDER, is_kept=False, label=label, namespace="", record="")
+    sight = sight_of(Reading((said,), ()), f"{tool.name} {call.id}", gateway.runs.new_index)
+    run = call.grant.run if call.grant else ""
+    return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)
 
 
 async def labelled(

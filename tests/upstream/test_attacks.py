@@ -276,11 +276,12 @@ async def test_keys_that_pretend_to_be_declared_paths_get_no_better_label(up: Up
     up.offers(wire_tool("look"), more=more, result={"content": [], "structuredContent": tricky})
     async with fronting(settings, up) as front:
         answer = await front.call("up_look")
-    assert answer.untrusted == [
+    # The odd key itself is an outsider's text as well.
+    assert set(answer.untrusted or ()) == {
         "structured.__proto__.admin",
         'structured."a.b"',
         "structured.constructor",
-    ]
+    }
     assert json.loads(answer.model_dump_json())["result"]["structured"] == tricky
 
 
@@ -296,4 +297,4 @@ async def test_images_and_files_are_described_and_not_passed_on(up: Upstream, se
     blocks = result(answer).content
     assert [(block.type, block.size) for block in blocks] == [("image", 5), ("resource", None), ("resource_link", None)]
     assert "aGVsbG8" not in answer.model_dump_json()
-    assert answer.untrusted == ["content[].text", "content[].uri", "content[].media_type"]
+    assert set(answer.untrusted or ()) == {"content[].text", "content[].uri", "content[].media_type"}
