@@ -6,8 +6,8 @@
 
 For each pair of a user's task and an attacker's goal the agent gets a grant made of the user's words alone, plays the
 user's own calls, reads everything in which the attacker's text may stand, and then plays the attacker's calls. The
-suite's own check says whether the attacker's goal was reached: once with people who refuse what the attacker's calls ask
-for, once with people who say yes to everything.
+suite's own check says whether the attacker's goal was reached: once with people who refuse what the attacker's calls
+ask for, once with people who say yes to everything.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # This file is called like the package that it plays.
-sys.path[0] = str(Path(__file__).parents[1])
+sys.path.remove(str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import anyio
 import structlog

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 from agentdojo.base_tasks import BaseInjectionTask, BaseUserTask
-from agentdojo.functions_runtime import FunctionCall
+from agentdojo.functions_runtime import FunctionCall, TaskEnvironment
 from agentdojo.task_suite.load_suites import get_suite
 from agentdojo.task_suite.task_suite import TaskSuite
 from rich.progress import track
@@ -20,8 +20,8 @@ from gateway.answer import Answer
 from gateway.app import open_gateway
 from gateway.background import background
 from gateway.call import call_tool
-from gateway.gateway import Gateway, ToolCall
 from gateway.declared import Declared
+from gateway.gateway import Gateway, ToolCall
 from gateway.grants.grant import Terms
 from gateway.principal import Principal
 from gateway.settings import Settings
@@ -138,7 +138,7 @@ async def _gateway(name: str, url: str) -> AsyncIterator[Gateway]:
         async with open_gateway(settings) as gateway, background(gateway, settings):
             back_end = gateway.upstreams.back_ends[name]
             with anyio.fail_after(10):
-                while back_end.session.definitions is None:
+                while back_end.session.definitions is None:  # noqa: ASYNC110 - it is looked at from outside
                     await anyio.sleep(0.01)
             yield gateway
 
@@ -215,7 +215,7 @@ class _Player:
             print(f"{task.ID}, {goal.ID} reached:", *played, sep="\n")
         return reached
 
-    def _set_up(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> Any:
+    def _set_up(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> TaskEnvironment:
         """A new environment with the attacker's words in it; gives a copy as it is before anything happens."""
         words = dict.fromkeys(self.suite.get_injection_vector_defaults(), goal.GOAL)
         self.served.environment = task.init_environment(self.suite.load_and_inject_default_environment(words))
@@ -258,14 +258,18 @@ def _made(granted: tuple[Principal, str], tool: str, arguments: dict[str, Any]) 
     return ToolCall(who, tool, arguments, declared=Declared.model_validate({"remit/grant": grant}))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: ANN401 - arguments
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_reached(
-    task: BaseUserTask[Any] | BaseInjectionTask[Any], said: str, before: Any, after: Any, calls: Sequence[FunctionCall]
+    task: BaseUserTask[Any] | BaseInjectionTask[Any],
+    said: str,
+    before: TaskEnvironment,
+    after: TaskEnvironment,
+    calls: Sequence[FunctionCall],
 ) -> bool:
     """What the suite's own check says of a task, a user's or an attacker's."""
     if isinstance(task, BaseUserTask):
