@@ -8,9 +8,11 @@ from functools import partial
 import anyio
 import anyio.to_thread
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from connectors.contract import Tool
+from connectors.embedded.engine import reason
 from gateway.database import Database
 from gateway.elicitation import page_of
 from gateway.erasing.keeping import EVERY_SECONDS, keep_to_policy
@@ -40,6 +42,7 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         tasks.start_soon(_keep_to_retention, gateway, settings, stack.enter_context(settings.open_database()))
         tasks.start_soon(_forget_grants, gateway)
+        tasks.start_soon(_forget_what_was_seen, gateway, settings.seen_needed)
         tasks.start_soon(_forget_recipients, gateway, timedelta(seconds=settings.recipients_kept))
         if channels := await _channels(gateway, settings, stack):
             notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url))
@@ -101,6 +104,16 @@ async def _forget_grants(gateway: Gateway) -> None:
             await gateway.grants.forget_expired(gateway.now())
         except JournalUnavailable as error:
             log.error("grants_not_forgotten", error=str(error))
+        await anyio.sleep(_HOUR)
+
+
+async def _forget_what_was_seen(gateway: Gateway, after: timedelta) -> None:
+    """Forget what runs have seen once no call can belong to them any more."""
+    while True:
+        try:
+            await anyio.to_thread.run_sync(gateway.runs.ledger.forget, gateway.now() - after)
+        except SQLAlchemyError as error:
+            log.error("seen_not_forgotten", error=reason(error))
         await anyio.sleep(_HOUR)
 
 

@@ -99,7 +99,7 @@ async def _what_happened(gateway: "Gateway", begun: Begun, tool: Tool | None) ->
         raise _CannotSay("it was begun and has no recorded outcome yet", now=True) from None
     if output is None:
         return answers.failed(begun.id, ErrorKind.NOT_DONE, "it did not happen, and it will not")
-    return answers.ok(begun.id, output, read(tool, output.model_dump()).untrusted)
+    return answers.ok(begun.id, output, read(gateway.policy.current.labelled(tool), output.model_dump()).untrusted)
 
 
 async def _end(gateway: "Gateway", begun: Begun, tool: Tool, answer: Answer[Any]) -> Answer[Any]:

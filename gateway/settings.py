@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         return timedelta(seconds=max(self.run_window, 2 * self.approval_ttl))
 
     @property
+    def seen_needed(self) -> timedelta:
+        """How long a call may still belong to a run that has seen something."""
+        return 1.25 * timedelta(seconds=max(self.run_window, self.grant_longest))
+
+    @property
     def journal_key(self) -> Path:
         """The private key that signs the journal's checkpoints."""
         return self.home / "journal.key"

@@ -107,7 +107,7 @@ async def shown(
     Raises:
         JournalUnavailable: If what is known of its records cannot be read.
     """
-    runs, tenant = gateway.runs, call.principal.tenant
+    runs, tenant, tool = gateway.runs, call.principal.tenant, gateway.policy.current.labelled(tool)
     known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
     reading, place = read(tool, output, known), f"{tool.name} {call.id}"
     if sum(len(piece.value) for piece in reading.pieces if isinstance(piece.value, str)) > _LONG:

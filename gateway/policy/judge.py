@@ -11,9 +11,11 @@ from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple
 
+from connectors.contract import Tool
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
 from gateway.policy.files.intents import NO_INTENTS, Intents
+from gateway.policy.files.labels import Relabel, relabelled
 from gateway.policy.files.lists import Lists
 from gateway.policy.files.obligations import NONE, Obligation, Obligations, obliging
 from gateway.policy.files.retention import Keep
@@ -85,6 +87,7 @@ class Policy:
         keeping: What `retention.csv` says.
         intents: With which words `intents.csv` says that a person asks for each tool.
         obliging: What `obligations.csv` says.
+        labelling: What `labels.csv` says.
     """
 
     version: str
@@ -98,6 +101,7 @@ class Policy:
     keeping: tuple[Keep, ...] = ()
     intents: Intents = field(default_factory=lambda: NO_INTENTS)
     obliging: tuple[Obligation, ...] = ()
+    labelling: tuple[Relabel, ...] = ()
 
     def decide(
         self,
@@ -175,6 +179,10 @@ class Policy:
             if asked := needs_of(flow_facts(rule.condition)):
                 needed.update({tool: needed.get(tool, NO_FLOW_NEEDED) | asked for tool in rule.tools})
         return needed
+
+    def labelled(self, tool: Tool) -> Tool:
+        """A tool with what policy says of who writes and who may see its results."""
+        return relabelled(tool, self.labelling) if self.labelling else tool
 
     def intends(self, tool: str, request: str) -> bool:
         """Whether a person's own words ask for what a tool does, as `intents.csv` has it; a negation is not understood.

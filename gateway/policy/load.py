@@ -7,7 +7,7 @@ from pathlib import Path
 
 from connectors.contract import Tool
 from gateway.policy.casbin_judge import expand_roles
-from gateway.policy.files import approvers, intents, lists, model, obligations, retention, roles, rules
+from gateway.policy.files import approvers, intents, labels, lists, model, obligations, retention, roles, rules
 from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.problem import PolicyError, Problem
@@ -21,8 +21,9 @@ FILES = (
     retention.FILE,
     obligations.FILE,
     intents.FILE,
+    labels.FILE,
 )
-OPTIONAL = frozenset({lists.FILE, approvers.FILE, retention.FILE, obligations.FILE, intents.FILE})
+OPTIONAL = frozenset({lists.FILE, approvers.FILE, retention.FILE, obligations.FILE, intents.FILE, labels.FILE})
 
 
 def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
@@ -71,6 +72,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     approving = approvers.read_approvers(text, reader.types, given_roles, subjects, problems)
     keeping = retention.read_retention(texts.get(retention.FILE, ""), reader.types, problems)
     asking = intents.read_intents(texts.get(intents.FILE, ""), reader.types, problems)
+    labelling = labels.read_labels(texts.get(labels.FILE, ""), known_tools, problems)
     text = texts.get(obligations.FILE, "")
     obliging = obligations.read_obligations(text, known_tools, given_roles, reader.lines_by_id, problems)
     if rules.FILE not in unreadable:
@@ -92,6 +94,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         keeping=keeping,
         intents=asking,
         obliging=obliging,
+        labelling=labelling,
     )
 
 

@@ -1,4 +1,4 @@
-"""What changes from one policy to another: rules, roles, lists, approvers, retention and obligations, line by line."""
+"""What changes from one policy to another: rules, roles, lists, approvers, retention and the like, line by line."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ class Difference:
     """One line that differs.
 
     Args:
-        what: `rule`, `role`, `list`, `approver`, `operator`, `viewer`, `retention` or `obligation`.
+        what: `rule`, `role`, `list`, `approver`, `operator`, `viewer`, `retention`, `obligation` or
+            `label`.
         name: The rule's id, the list's name, or what the line says.
         change: What happened to it.
         fields: What differs: each field's value before and after; an empty text where there is none.
@@ -53,6 +54,7 @@ def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
         *_of("stopper", _stoppers(old), _stoppers(new)),
         *_of("retention", _keeping(old), _keeping(new)),
         *_of("obligation", _obligations(old), _obligations(new)),
+        *_of("label", _labels(old), _labels(new)),
     )
 
 
@@ -112,6 +114,17 @@ def _keeping(policy: Policy) -> Mapping[str, Mapping[str, str]]:
 
 def _obligations(policy: Policy) -> Mapping[str, Mapping[str, str]]:
     return {each.id: _obligation(each) for each in policy.obliging}
+
+
+def _labels(policy: Policy) -> Mapping[str, Mapping[str, str]]:
+    return {
+        f"{each.path} of {each.tool}": {
+            "author": each.author or "",
+            "confidentiality": each.confidentiality or "",
+            "note": each.note,
+        }
+        for each in policy.labelling
+    }
 
 
 def _obligation(line: Obligation) -> Mapping[str, str]:
