@@ -20,6 +20,7 @@ from gateway.doubts import Doubts
 from gateway.flow.ledger import Ledger
 from gateway.flow.runs import Runs
 from gateway.flow.seen import Seen
+from gateway.flow.unfinished import Writing
 from gateway.gateway import Gateway
 from gateway.grants.book import Durations, GrantBook
 from gateway.grants.table import GrantTable
@@ -133,7 +134,8 @@ def _run_history(settings: Settings, database: Database) -> RunHistory:
 
 def _runs(settings: Settings, database: Database, secret: bytes) -> Runs:
     key = keyed_hash("what runs have seen", secret)[:32].encode()
-    return Runs(Ledger(database), lambda: Seen(key), timedelta(seconds=settings.run_window), _MOST_RUNS)
+    window = timedelta(seconds=settings.run_window)
+    return Runs(Ledger(database), Writing(database), lambda: Seen(key), window, _MOST_RUNS)
 
 
 def _approval_book(

@@ -112,6 +112,7 @@ async def _forget_what_was_seen(gateway: Gateway, after: timedelta) -> None:
     while True:
         try:
             await anyio.to_thread.run_sync(gateway.runs.ledger.forget, gateway.now() - after)
+            await anyio.to_thread.run_sync(gateway.runs.writing.forget)
         except SQLAlchemyError as error:
             log.error("seen_not_forgotten", error=reason(error))
         await anyio.sleep(_HOUR)

@@ -15,6 +15,7 @@ from gateway.canonical import effect_key, keyed_name, names_of_key
 from gateway.earlier import Begun, Earlier, answer_of, begun_by, read_earlier
 from gateway.flow.shown import seen_ids
 from gateway.flow.stage import Wrote, shown, told_by_a_refusal
+from gateway.flow.unfinished import writing_rows
 from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
@@ -92,11 +93,19 @@ async def _begin(gateway: Gateway, decided: Decided, named: ToolCall, context: C
             # Either name of a key: of an allowed call and of an approved one with the same key only one is begun.
             once = f"intent:{named.key.partition('_')[2]}" if named.key else None
             intent = {**facts, "effect": tool.effect, "effect_key": context.key}
-            await record(gateway, named, Kind.INTENT, once=once, **intent)
+            await record(gateway, named, Kind.INTENT, once=once, beside=_writing(decided, named), **intent)
             return await _do(gateway, decided, named, context)
     except OutOfService as error:
         await record(gateway, call, Kind.TURNED_AWAY, error=str(error), **facts)
         return answers.failed(call.id, ErrorKind.UNAVAILABLE, str(error))
+
+
+def _writing(decided: Decided, named: ToolCall) -> tuple[Beside, ...]:
+    """What is committed with a write's intent: until it ends, whoever reads what it writes knows of it."""
+    if decided.tool.effect is Effect.READ:
+        return ()
+    tenant, written = named.principal.tenant, decided.traced.written
+    return writing_rows(decided.tool, tenant, named.id, decided.arguments.model_dump(), written)
 
 
 async def _earlier(gateway: Gateway, call: ToolCall) -> Earlier | None:

@@ -83,16 +83,24 @@ class Reading:
         return list(paths if len(paths) <= _MOST_PATHS else dict.fromkeys(path.partition(".")[0] for path in paths))
 
 
-def read(tool: Tool, output: Mapping[str, Any], labels: Mapping[str, Label] | None = None) -> Reading:
+def read(
+    tool: Tool,
+    output: Mapping[str, Any],
+    labels: Mapping[str, Label] | None = None,
+    writing: Mapping[str, Label] | None = None,
+    anywhere: Label = CLEAN,
+) -> Reading:
     """Read a result.
 
     Args:
         tool: The tool that gave it; its declaration says who writes what.
         output: The result, as Python values or as JSON data.
         labels: What is known of single records beyond that, by the name that `record_names` gives them.
+        writing: What is being written into records, and into whatever stands in them, at this moment.
+        anywhere: What is being written into records that have no name yet.
     """
-    reader = _Reader(tool, labels or {})
-    pieces = list(reader.record(output, "", frozenset(), ""))
+    reader = _Reader(tool, labels or {}, writing or {})
+    pieces = list(reader.record(output, "", _Within(over=anywhere)))
     return Reading(pieces, reader.links)
 
 
@@ -142,61 +150,72 @@ def _declared(output: type[BaseModel]) -> frozenset[str]:
     return frozenset(leaf.path for leaf in walk(output))
 
 
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """What holds for the values of one record.
+
+    Args:
+        record: Its name; "" if it has none.
+        owners: Whose it is.
+        known: What is known of it beyond the tool's declaration.
+        over: The part of that which holds for the records in it as well.
+        writer: Who wrote its texts, if the record says so.
+    """
+
+    record: str = ""
+    owners: frozenset[str] = frozenset()
+    known: Label = CLEAN
+    over: Label = CLEAN
+    writer: Author | None = None
+
+
 class _Reader:
-    def __init__(self, tool: Tool, labels: Mapping[str, Label]) -> None:
-        self.tool, self.labels = tool, labels
+    def __init__(self, tool: Tool, labels: Mapping[str, Label], writing: Mapping[str, Label]) -> None:
+        self.tool, self.labels, self.writing = tool, labels, writing
         self.declared = _declared(tool.output)
         self.links: list[frozenset[str]] = []
 
-    def record(self, fields: Mapping[str, Any], path: str, owners: frozenset[str], record: str) -> Iterator[Piece]:
+    def record(self, fields: Mapping[str, Any], path: str, outer: _Within) -> Iterator[Piece]:
         tool, before = self.tool, f"{path}." if path else ""
-        record = record_name_of(tool, fields, path) or record
-        known = self.labels.get(record, CLEAN)
+        record = record_name_of(tool, fields, path) or outer.record
+        over = outer.over | self.writing.get(record, CLEAN)
+        known = self.labels.get(record, CLEAN) | over
         odd_keys = [key for key in fields if not _is_plain(key)]
         fields = {_name(key): value for key, value in fields.items()}
         own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
-        owners = owners.union(*own.values())
         self._link(own, before, known)
-        writer = self._writer(fields, before)
+        within = _Within(record, outer.owners.union(*own.values()), known, over, self._writer(fields, before))
         for key in odd_keys:
-            yield self._piece(key, before + _name(key), writer, owners, record, known)
+            yield self._piece(key, before + _name(key), within)
         for key, value in fields.items():
-            yield from self._value(value, before + key, writer, owners, record, known)
+            yield from self._value(value, before + key, within)
 
-    def _value(
-        self,
-        value: object,
-        path: str,
-        writer: Author | None,
-        owners: frozenset[str],
-        record: str,
-        known: Label,
-    ) -> Iterator[Piece]:
+    def _value(self, value: object, path: str, within: _Within) -> Iterator[Piece]:
         if isinstance(value, Mapping):
-            yield from self.record(value, path, owners, record)
+            yield from self.record(value, path, within)
         elif isinstance(value, (list, tuple)):
             for item in value:
-                yield from self._value(item, f"{path}[]", writer, owners, record, known)
+                yield from self._value(item, f"{path}[]", within)
         elif value is not None and value != "":
-            yield self._piece(value, path, writer, owners, record, known)
+            yield self._piece(value, path, within)
 
-    def _piece(
-        self, value: object, path: str, writer: Author | None, owners: frozenset[str], record: str, known: Label
-    ) -> Piece:
-        tool = self.tool
+    def _piece(self, value: object, path: str, within: _Within) -> Piece:
+        tool, known = self.tool, within.known
         author = self._author(path)
-        if author is Author.OUTSIDER and writer is not None:
-            author = writer
+        if author is Author.OUTSIDER and within.writer is not None:
+            author = within.writer
         is_kept = path in tool.kept
         if known.integrity is not Integrity.ORGANISATION and author is not Author.SYSTEM:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, known.integrity), False
-        level = tool.confidentiality.get(path, _CONFIDENTIALITY[author])
-        whose = owners if level is Confidentiality.CUSTOMER else frozenset[str]()
+        # What stands in a customer's record tells of that customer, whoever wrote it: an order no less than a letter.
+        usual = Confidentiality.CUSTOMER if within.owners else _CONFIDENTIALITY[author]
+        level = tool.confidentiality.get(path, usual)
+        whose = within.owners if level is Confidentiality.CUSTOMER else frozenset[str]()
         label = Label(_INTEGRITY[author], level, whose)
         if author is not Author.SYSTEM:
             label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
-        return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), record)
+        return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), within.record)
 
     def _author(self, path: str) -> Author:
         """As declared; a declared value that is no text is the system's, what nobody declared is anyone's."""

@@ -12,6 +12,7 @@ from gateway.flow.evidence import Source
 from gateway.flow.ledger import Ledger, Scope
 from gateway.flow.run import Run
 from gateway.flow.seen import Seen
+from gateway.flow.unfinished import Writing
 from gateway.grants.grant import Grant
 from gateway.policy.language.flow import Origin
 from gateway.principal import Principal
@@ -30,13 +31,16 @@ class Runs:
 
     Args:
         ledger: Where it is kept.
+        writing: Which writes have not ended.
         new_index: Makes an empty index.
         window: How far a run without a grant reaches back.
         most: How many runs are remembered.
     """
 
-    def __init__(self, ledger: Ledger, new_index: Callable[[], Seen], window: timedelta, most: int) -> None:
-        self.ledger, self.new_index = ledger, new_index
+    def __init__(
+        self, ledger: Ledger, writing: Writing, new_index: Callable[[], Seen], window: timedelta, most: int
+    ) -> None:
+        self.ledger, self.writing, self.new_index = ledger, writing, new_index
         self._window, self._most = window, most
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
 

@@ -108,8 +108,11 @@ async def shown(
         JournalUnavailable: If what is known of its records cannot be read.
     """
     runs, tenant, tool = gateway.runs, call.principal.tenant, gateway.policy.current.labelled(tool)
+    # First what is being written, then what is known: a write that ends in between is found by one of the two.
+    writing = await runs.writing.unfinished(tenant, tool.area, call.id)
     known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
-    reading, place = read(tool, output, known), f"{tool.name} {call.id}"
+    reading = read(tool, output, known, writing.records, writing.anywhere)
+    place = f"{tool.name} {call.id}"
     if sum(len(piece.value) for piece in reading.pieces if isinstance(piece.value, str)) > _LONG:
         sight = await anyio.to_thread.run_sync(sight_of, reading, place, runs.new_index)
     else:

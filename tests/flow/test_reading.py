@@ -69,7 +69,9 @@ def test_a_ticket_comment_is_by_whoever_the_record_says() -> None:
     assert piece(found, "comments[].body", 0).author is Author.OUTSIDER
     assert piece(found, "comments[].body", 1).author is Author.ORGANISATION
     assert piece(found, "comments[].body", 0).label.integrity is Integrity.ANYONE
-    assert piece(found, "comments[].body", 1).label == Label(Integrity.ORGANISATION, Confidentiality.INTERNAL)
+    # What staff writes in a customer's ticket is that customer's own as well.
+    lena = frozenset({"lena@brightlab.example"})
+    assert piece(found, "comments[].body", 1).label == Label(Integrity.ORGANISATION, Confidentiality.CUSTOMER, lena)
 
 
 def test_what_outsiders_wrote_is_the_customers_own() -> None:

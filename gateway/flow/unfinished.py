@@ -1,0 +1,120 @@
+"""Writes that have begun and not ended: what they write may be read before its label is known.
+
+A row is committed with a write's intent, before its effect. Until its outcome is recorded, with the labels of what it
+wrote, the records that it names count as written by it; where it names none, as of a new record, all of its area do.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio.to_thread
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
+
+from connectors.contract import Sink, Tool
+from gateway.database import Database
+from gateway.flow.labels import CLEAN, Label, label_from
+from gateway.journal.entry import Beside
+from gateway.journal.reading import readable
+
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+_metadata = MetaData()
+_writing = Table(
+    "flow_writing",
+    _metadata,
+    Column("position", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    *(Column(name, _TEXT, nullable=False) for name in ("tenant", "area", "call_id", "records", "label")),
+    Index("flow_writing_in", "tenant", "area", "position"),
+)
+_SINCE = text("""
+SELECT position, call_id, records, label,
+    EXISTS (SELECT 1 FROM journal WHERE journal.tenant = w.tenant AND journal.once = 'outcome:' || w.call_id)
+FROM flow_writing w WHERE tenant = :tenant AND area = :area AND position > :position ORDER BY position
+""")
+_FORGET = text("""
+DELETE FROM flow_writing WHERE EXISTS (
+    SELECT 1 FROM journal
+    WHERE journal.tenant = flow_writing.tenant AND journal.once = 'outcome:' || flow_writing.call_id
+)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What may be in an area's records without being labelled yet.
+
+    Args:
+        records: Labels of records that are being written, with all that stands in them.
+        anywhere: The label of what is being written into records that nobody has a name for yet.
+    """
+
+    records: Mapping[str, Label] = field(default_factory=dict)
+    anywhere: Label = CLEAN
+
+
+NOTHING = Unfinished()
+
+
+class Writing:
+    """Reads which writes have not ended.
+
+    Args:
+        database: Where the journal is; the table is made if absent.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ended: dict[tuple[str, str], int] = {}
+        database.create(_metadata)
+
+    async def unfinished(self, tenant: str, area: str, but: str) -> Unfinished:
+        """What is being written in an area, but for one call. To be asked before what is known of records.
+
+        Raises:
+            JournalUnavailable: If it cannot be read.
+        """
+        return await anyio.to_thread.run_sync(self._unfinished, tenant, area, but)
+
+    def _unfinished(self, tenant: str, area: str, but: str) -> Unfinished:
+        # What had ended before stays ended: each look begins behind it.
+        before = self._ended.get((tenant, area), 0)
+        asked = {"tenant": tenant, "area": area, "position": before}
+        with readable(self._database), self._database.looking() as connection:
+            rows = connection.execute(_SINCE, asked).all()
+        open_rows = [row for row in rows if not row[4]]
+        ended = open_rows[0][0] - 1 if open_rows else rows[-1][0] if rows else 0
+        self._ended[tenant, area] = max(ended, before)
+        records: dict[str, Label] = {}
+        anywhere = CLEAN
+        for _, call_id, named, written, _ended in open_rows:
+            if call_id == but:
+                continue
+            label, names = label_from(json.loads(written)), json.loads(named)
+            records |= {name: records.get(name, CLEAN) | label for name in names}
+            anywhere |= CLEAN if names else label
+        return Unfinished(records, anywhere) if open_rows else NOTHING
+
+    def forget(self) -> int:
+        """Remove the rows of what has ended; says how many that were."""
+        with self._database.changing() as connection:
+            return connection.execute(_FORGET).rowcount
+
+
+def writing_rows(
+    tool: Tool, tenant: str, call_id: str, arguments: Mapping[str, Any], label: Label
+) -> tuple[Beside, ...]:
+    """What is to be committed with a write's intent; nothing where it writes nothing that needs a label."""
+    if label == CLEAN:
+        return ()
+    values = (tenant, tool.area, call_id, json.dumps(named_records(tool, arguments)), json.dumps(label.told()))
+    return (Beside("flow_writing", ("tenant", "area", "call_id", "records", "label"), values),)
+
+
+def named_records(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+    """The names of the records that a call's arguments identify."""
+    paths = [
+        path for path, sink in tool.sinks.items() if sink is Sink.IDENTIFIER and "." not in path and "[" not in path
+    ]
+    values = [(arguments.get(path), tool.namespaces.get(path, "")) for path in paths]
+    return [f"{tool.area}:{space}:{value}" for value, space in values if value is not None and "@" not in str(value)]
