@@ -47,7 +47,7 @@ from gateway.upstream.catalogue import known_tools
 from gateway.upstream.watching import Upstreams
 
 _HELD_POLL_SECONDS = 0.5
-_MOST_RUNS = 200
+_MOST_FINGERPRINTS = 2_500_000  # some 200 MB
 
 
 def journal_sealer(settings: Settings, database: Database) -> Sealer:
@@ -135,7 +135,7 @@ def _run_history(settings: Settings, database: Database) -> RunHistory:
 def _runs(settings: Settings, database: Database, secret: bytes) -> Runs:
     key = keyed_hash("what runs have seen", secret)[:32].encode()
     window = timedelta(seconds=settings.run_window)
-    return Runs(Ledger(database), Writing(database), lambda: Seen(key), window, _MOST_RUNS)
+    return Runs(Ledger(database), Writing(database), lambda: Seen(key), window, _MOST_FINGERPRINTS)
 
 
 def _approval_book(

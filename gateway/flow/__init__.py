@@ -1,5 +1,7 @@
 """Data-flow control: what a run has seen, who could have written it, and where a call's arguments come from.
 
-`shown.py` says what a result shows; `labels.py` what is known about a piece of data; `seen.py` keeps
-what a run has seen, and `tracing.py` finds in it where a value or a text comes from.
+`stage.py` has the two stages of a call. Before it is decided: `runs.py` puts together what its run has seen (`run.py`)
+from the `ledger.py`, and `arguments.py` traces its arguments (`tracing.py` in the index of `seen.py`) and asks who may
+be told what (`audience.py`). After: `reading.py` reads its result piece by piece with labels (`labels.py`),
+`written.py` says which records it wrote into, `unfinished.py` what is being written at this moment.
 """

@@ -18,6 +18,9 @@ from gateway.policy.language.flow import Origin
 from gateway.principal import Principal
 
 _REQUEST = "the request"
+_MOST_RUNS = 200
+_SKEW = timedelta(seconds=5)
+"""How far the clocks of gateways may lie apart: what was seen without a grant must not fall behind its beginning."""
 
 
 @dataclass
@@ -34,7 +37,7 @@ class Runs:
         writing: Which writes have not ended.
         new_index: Makes an empty index.
         window: How far a run without a grant reaches back.
-        most: How many runs are remembered.
+        most: How many fingerprints of values and words are remembered, of all runs together.
     """
 
     def __init__(
@@ -53,19 +56,25 @@ class Runs:
         Raises:
             JournalUnavailable: If it cannot be read.
         """
-        since = grant.issued_at if grant else now - self._window
+        since = grant.issued_at - _SKEW if grant else now - self._window
         scope = Scope(principal.tenant, principal.name, since, grant.run if grant else "")
         key = (scope.tenant, scope.principal, scope.run)
         kept = self._kept.get(key)
         if kept is None or (not grant and kept.run.oldest and kept.run.oldest < since - self._window / 8):
             kept = self._kept[key] = _Kept(self._new(grant))
         self._kept.move_to_end(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
         async with kept.turn:
             for seen in await self.ledger.seen_after(scope, kept.run.position):
                 kept.run.take(seen)
+        self._make_room()
         return kept.run
+
+    def _make_room(self) -> None:
+        """Forget the runs that were asked for longest ago; the ledger still has them."""
+        size = sum(kept.run.seen.size for kept in self._kept.values())
+        while len(self._kept) > _MOST_RUNS or (size > self._most and len(self._kept) > 1):
+            _, kept = self._kept.popitem(last=False)
+            size -= kept.run.seen.size
 
     def _new(self, grant: Grant | None) -> Run:
         run = Run(self.new_index())

@@ -62,6 +62,11 @@ class Seen:
         """How texts are taken apart under this run's key."""
         return self._words
 
+    @property
+    def size(self) -> int:
+        """How many fingerprints are kept."""
+        return len(self.values) + len(self.runs)
+
     def add_text(self, text: str, source: Source) -> None:
         """Remember a free text: its typed values and its runs of words.
 
