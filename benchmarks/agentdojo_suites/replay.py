@@ -3,14 +3,17 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
+import yaml
 from agentdojo.base_tasks import BaseInjectionTask, BaseUserTask
 from agentdojo.functions_runtime import FunctionCall, TaskEnvironment
+from agentdojo.task_suite import task_suite
 from agentdojo.task_suite.load_suites import get_suite
 from agentdojo.task_suite.task_suite import TaskSuite
 from rich.progress import track
@@ -28,6 +31,8 @@ from gateway.settings import Settings
 from gateway.upstream.pins import accept, write_pins
 
 VERSION = "v1.2.2"
+# Each pair reads the suite's environment anew: by far the most of the time, unless libyaml reads it.
+task_suite.yaml.safe_load = partial(yaml.load, Loader=yaml.CSafeLoader)
 _HERE = Path(__file__).parent
 _PERSONS = {"workspace": "emma.johnson@bluesparrowtech.com", "travel": "emma.johnson@bluesparrowtech.com"}
 _PERSONS |= {"banking": "emma.johnson", "slack": "emma"}
