@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from connectors.contract import Effect, Tool
 from gateway.canonical import keyed_hash
 from gateway.flow.arguments import UNTRACED, Traced, trace
+from gateway.flow.audience import HIDDEN
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, label_rows, seen_row
 from gateway.flow.reading import read, record_names
@@ -137,4 +138,5 @@ async def labelled(
 
 
 def _hidden(owner: str, secret: bytes) -> str:
-    return f"#{keyed_hash(owner, secret)[:24]}"
+    # What a record was labelled with already is hidden: hidden twice, nobody would know it again.
+    return owner if owner.startswith(HIDDEN) else f"{HIDDEN}{keyed_hash(owner, secret)[:24]}"

@@ -4,26 +4,27 @@ Each example is a tenant of its own on one real gateway. `REMIT_FLOW_EXAMPLES` a
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.app import open_gateway
 from gateway.gateway import Gateway
 from gateway.settings import SHIPPED_POLICIES, Settings
-from tests.flow.attacker import LENA, REWRITES, Rewrite, Step, World
+from tests.flow.attacker import LENA, REWRITES, Rewrite, Step, What, World
 
 EXAMPLES = int(os.environ.get("REMIT_FLOW_EXAMPLES", "25"))
 VOUCHED = "['request', 'organisation']"
 STRICT = f"""\
 p, A1, role:worker, *, , allow, anything
-p, F1, role:worker, email_send_message, "origin(args.to) not in {VOUCHED} or origin(args.cc) not in {VOUCHED}", ask, to
-p, F2, role:worker, email_send_message, "origin(args.subject) == 'outsider' or origin(args.body) == 'outsider'", ask, says
+p, F1, role:worker, email_send_message, "origin(args.to) not in {VOUCHED} or origin(args.cc) not in {VOUCHED}", ask,
+p, F2, role:worker, email_send_message, "origin(args.subject) == 'outsider' or origin(args.body) == 'outsider'", ask,
 p, F3, role:worker, email_send_message, "confidentiality(args.body) > audience(args.to)", ask, not for their eyes
 p, F4, role:worker, email_send_draft, run.saw_untrusted, ask, it is not part of the call
 p, F5, role:worker, email_reply_message, origin(args.body) == 'outsider', ask, says
@@ -56,12 +57,15 @@ OUTWARD = (
 REFUND = st.just(("crm_issue_refund", "order_id", "order"))
 WHO = {
     "strict": (("agent:one", "agent:two"), "support@larkspur.example"),
-    "shipped, sales": (("person:tom.lindqvist@larkspur.example", "person:eva@larkspur.example"), "sales@larkspur.example"),
+    "shipped, sales": (
+        ("person:tom.lindqvist@larkspur.example", "person:eva@larkspur.example"),
+        "sales@larkspur.example",
+    ),
     "shipped, support": (
         ("person:ana.ruiz@larkspur.example", "person:maya.okafor@larkspur.example"),
         "support@larkspur.example",
     ),
-}  # fmt: skip
+}
 
 
 def fields(tools: Sequence[tuple[str, Sequence[str]]]) -> st.SearchStrategy[tuple[str, str, str]]:
@@ -105,9 +109,11 @@ def opened(home: Path, policy: str) -> Iterator[tuple[BlockingPortal, Gateway]]:
     folder = home / "policies"
     folder.mkdir()
     for source in (*SHIPPED_POLICIES.glob("*.csv"), SHIPPED_POLICIES / "model.conf"):
-        (folder / source.name).write_text(source.read_text().replace(", larkspur", ", *"))
+        (folder / source.name).write_text(re.sub(r", larkspur(?=,|$)", ", *", source.read_text(), flags=re.MULTILINE))
+    rules = folder / "rules.csv"
+    rules.write_text(re.sub(r"^p, C05,.*$", "", rules.read_text(), flags=re.MULTILINE))  # it looks at the time of day
     if policy == "strict":
-        (folder / "rules.csv").write_text(STRICT)
+        rules.write_text(STRICT)
         (folder / "roles.csv").write_text("g, agent:one, role:worker, *\ng, agent:two, role:worker, *\n")
         for name in ("approvers", "invariants", "obligations", "retention"):
             (folder / f"{name}.csv").unlink(missing_ok=True)
@@ -139,3 +145,54 @@ async def attack(gateway: Gateway, policy: str, program: Sequence[Step], told: S
     answers = [await world.take(step) for step in program]
     assert await world.left() == []
     return {answer.status for answer in answers if answer}
+
+
+LOOKED_UP: Sequence[tuple[str, What]] = (
+    ("crm_get_contact", "address"),
+    ("crm_get_orders", "address"),
+    ("ticket_get_ticket", "address"),
+    ("ticket_get_ticket", "link"),
+    ("email_get_thread", "address"),
+    ("email_get_thread", "link"),
+)
+SUPPORT = frozenset(("email_reply_message", "ticket_add_reply", "ticket_create_ticket", "crm_issue_refund"))
+ALLOWED = {
+    "strict": SUPPORT | {"email_send_message"},
+    "shipped, sales": {"email_send_message", "email_reply_message"},
+    "shipped, support": SUPPORT,
+}
+
+
+@pytest.mark.parametrize("policy", list(WHO))
+def test_the_harmless_twin_what_the_company_has_on_record_goes_out_whatever_way_it_takes(
+    policy: str, tmp_path: Path
+) -> None:
+    met: set[tuple[str, str]] = set()
+    with opened(tmp_path, policy) as (portal, gateway):
+
+        @settings(max_examples=max(5, EXAMPLES // 3), deadline=None, suppress_health_check=list(HealthCheck))
+        @given(programs(plain).map(about_one_customer))
+        def holds(program: list[Step]) -> None:
+            met.update(portal.call(work, gateway, policy, program))
+
+        holds()
+    assert {"ok"} <= {status for _, status in met}
+
+
+def about_one_customer(program: list[Step]) -> list[Step]:
+    return [step for step in program if step.tool != "crm_create_contact"]
+
+
+async def work(gateway: Gateway, policy: str, program: Sequence[Step]) -> set[tuple[str, str]]:
+    met: set[tuple[str, str]] = set()
+    world = World(gateway, *WHO[policy], outsider=LENA)
+    await world.set_up()
+    for who in (0, 1):
+        for tool, what in LOOKED_UP:
+            await world.take(Step(tool, what=what, who=who))
+    for step in program:
+        answer = await world.take(step)
+        if answer and step.tool in ALLOWED[policy]:
+            assert answer.status in ("ok", "failed"), (step, answer.rules, answer)
+            met.add((step.tool, answer.status))
+    return met
