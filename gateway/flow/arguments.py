@@ -8,6 +8,7 @@ from connectors.contract import Confidentiality, Effect, Sink, Tool
 from gateway.flow.audience import audience, customers, is_own
 from gateway.flow.evidence import POSITIVE
 from gateway.flow.labels import CLEAN, Label
+from gateway.flow.reading import record_name
 from gateway.flow.run import Run, kind_of
 from gateway.flow.tracing import trace_text, trace_value
 from gateway.flow.values import Kind
@@ -107,6 +108,22 @@ def trace(
     written = CLEAN if tool.effect is Effect.READ else _hidden(tracer.written(arguments), own_domains, hidden)
     places = {name: tuple(dict.fromkeys(found))[:_MOST_PLACES] for name, found in tracer.places.items()}
     return Traced(flow, written, places, {name: tuple(values) for name, values in tracer.recipients.items()})
+
+
+def named_records(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the records that a call's arguments name, as `record_names` gives them for results.
+
+    Args:
+        tool: The tool.
+        arguments: Its validated input as Python values.
+    """
+    named = (
+        record_name(tool, tool.namespaces.get(path, ""), value)
+        for path, sink in tool.sinks.items()
+        if sink is Sink.IDENTIFIER
+        for value in _values(arguments, path)
+    )
+    return tuple(dict.fromkeys(named))
 
 
 def _hidden(label: Label, own_domains: Collection[object], hidden: Callable[[str], str]) -> Label:

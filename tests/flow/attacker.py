@@ -157,9 +157,9 @@ class World:
             OrderRecord(source_id="o2", number="N2", account="a2", lines=[line], **order),
         ]
         await back.crm.load(self.tenant, records)
-        for number in ("N1", "N2"):
-            found = await back.crm.crm_get_orders(self.staff(), GetOrders(number=number))
-            self.ids[number] = found.orders[0].id
+        for ordered in ("N1", "N2"):
+            found = await back.crm.crm_get_orders(self.staff(), GetOrders(number=ordered))
+            self.ids[ordered] = found.orders[0].id
         contacts = await back.crm.crm_search_contacts(self.staff(), SearchContacts(email=LENA))
         self.ids["contact"] = contacts.contacts[0].id
         said = {"outsider": self._first_words(rewrites), "lena": "Hello, is my scale on its way?"}

@@ -79,7 +79,7 @@ def steps(
     what: st.SearchStrategy[tuple[str, str, str]], rewrites: st.SearchStrategy[Sequence[Rewrite]]
 ) -> st.SearchStrategy[Step]:
     return st.builds(
-        lambda what, rewrites, who, grant, key: Step(what[0], what[1], what[2], tuple(rewrites), who, grant, key),  # type: ignore[arg-type]
+        lambda what, rewrites, who, grant, key: Step(what[0], what[1], what[2], tuple(rewrites), who, grant, key),
         what,
         rewrites,
         st.sampled_from([0, 0, 1]),
@@ -137,6 +137,37 @@ def test_no_rewriting_of_an_attackers_values_leaves_the_company_without_a_person
 
         holds()
     assert {"ok", "pending_approval"} <= met, "the property is empty unless some steps succeed and some are held"
+
+
+@pytest.mark.parametrize("policy", ["strict", "shipped, sales"])
+def test_a_draft_made_after_reading_outsiders_is_not_sent_by_somebody_who_read_nothing(
+    policy: str, tmp_path: Path
+) -> None:
+    with opened(tmp_path, policy) as (portal, gateway):
+        drafted = [Step("ticket_get_ticket"), Step("email_create_draft", "to"), Step("email_send_draft", who=1)]
+        answered = portal.call(attack, gateway, policy, drafted, ())
+    assert "pending_approval" in answered
+
+
+@pytest.mark.parametrize("policy", ["strict", "shipped, sales"])
+def test_the_harmless_twin_a_draft_made_of_the_request_alone_is_sent_by_a_colleague(
+    policy: str, tmp_path: Path
+) -> None:
+    with opened(tmp_path, policy) as (portal, gateway):
+        drafted = [Step("email_create_draft", grant=1), Step("email_send_draft", who=1)]
+        world = World(gateway, *WHO[policy])
+        portal.call(world.set_up)
+        answers = [portal.call(world.take, step) for step in drafted]
+    assert [answer.status for answer in answers if answer] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("policy", list(WHO))
+@pytest.mark.parametrize("tool", ["email_reply_message", "ticket_add_reply"])
+def test_an_answer_to_a_customer_whom_the_run_never_looked_at_waits(policy: str, tool: str, tmp_path: Path) -> None:
+    with opened(tmp_path, policy) as (portal, gateway):
+        for what in ("address", "link", "phrase"):
+            program = [Step("ticket_get_ticket"), Step(tool, "body", what)]
+            assert "ok" in portal.call(attack, gateway, policy, program, ())
 
 
 async def attack(gateway: Gateway, policy: str, program: Sequence[Step], told: Sequence[Rewrite]) -> set[str]:
