@@ -119,8 +119,7 @@ def named_records(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """
     named = (
         record_name(tool, tool.namespaces.get(path, ""), value)
-        for path, sink in tool.sinks.items()
-        if sink is Sink.IDENTIFIER
+        for path in _identifiers(tool)
         for value in _values(arguments, path)
     )
     return tuple(dict.fromkeys(named))
@@ -161,9 +160,10 @@ class _Tracer:
 
     def written(self, arguments: Mapping[str, Any]) -> Label:
         """The label of what these arguments leave behind in a record."""
-        label = CLEAN
+        label, named = CLEAN, set(_named(self.tool, arguments))
         for text in _texts(arguments):
-            label |= self._content(text)[0]
+            # Nobody has to vouch for the mailbox that is written from: what names a thing tells no reader anything.
+            label |= self.run.label if text in named else self._content(text)[0]
         return label
 
     def _content(self, text: str) -> tuple[Label, Origin, tuple[str, ...]]:
@@ -181,6 +181,14 @@ class _Tracer:
 
 def _rank(level: Origin | Confidentiality) -> int:
     return level.rank
+
+
+def _identifiers(tool: Tool) -> Iterator[str]:
+    return (path for path, sink in tool.sinks.items() if sink is Sink.IDENTIFIER)
+
+
+def _named(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[Any]:
+    return (value for path in _identifiers(tool) for value in _values(arguments, path) if isinstance(value, str))
 
 
 def _values(arguments: Any, path: str) -> Iterator[Any]:  # noqa: ANN401 - arguments

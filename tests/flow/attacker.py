@@ -149,7 +149,7 @@ class World:
         times = {"created_at": now, "updated_at": now}
         order = {"status": "delivered", "currency": "EUR", "placed_at": now}
         line = OrderLineRecord(sku="S1", name="Scale", quantity=1, unit_price=Decimal(90))
-        records = [
+        records: list[AccountRecord | ContactRecord | OrderRecord] = [
             AccountRecord(source_id="a1", name="Brightlab", domain="brightlab.example", **times),
             ContactRecord(source_id="c1", name="Lena", email=LENA, account="a1", **times),
             AccountRecord(source_id="a2", name="Evil", domain="evil.example", **times),
