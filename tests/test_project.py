@@ -40,6 +40,30 @@ def test_every_link_and_path_in_the_documents_exists(page: Path) -> None:
     assert not missing
 
 
+def test_the_architecture_names_every_module_of_data_flow_and_no_other() -> None:
+    [paragraph] = re.findall(r"^In `gateway/flow/`.*?\n\n", (ROOT / "ARCHITECTURE.md").read_text(), re.M | re.S)
+    modules = {path.name for path in (ROOT / "gateway/flow").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", paragraph)) == modules
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_the_documents_name_exists(page: Path) -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::([^`]*)`", page.read_text()))
+    assert not [
+        f"{path}::{name}"
+        for path, name in named
+        if not (ROOT / path).exists()
+        or not re.search(rf"^(async )?def {re.escape(name)}\(", (ROOT / path).read_text(), re.MULTILINE)
+    ]
+
+
+def test_every_attack_of_the_security_page_has_a_test_and_a_twin() -> None:
+    attacks = re.findall(r"^\| \*\*.*$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    assert len(attacks) >= 25
+    assert not [row for row in attacks if not re.search(r"\| A(, T)? `tests/.*\| (MCP|ASI)\d\d", row)]
+    assert not [row for row in attacks if " T `tests/" not in row]
+
+
 @pytest.mark.timeout(180)
 def test_the_wheel_holds_the_three_packages_and_the_policy_files_and_nothing_else(tmp_path: Path) -> None:
     uv = ROOT / ".bootstrap/bin/uv"

@@ -8,6 +8,7 @@ from connectors.contract import Confidentiality, Effect, Sink, Tool
 from gateway.flow.audience import audience, customers, is_own
 from gateway.flow.evidence import POSITIVE
 from gateway.flow.labels import CLEAN, Label
+from gateway.flow.reading import record_name
 from gateway.flow.run import Run, kind_of
 from gateway.flow.tracing import trace_text, trace_value
 from gateway.flow.values import Kind
@@ -102,11 +103,26 @@ def trace(
         },
         integrity=run.label.integrity,
         seen=run.label.confidentiality,
-        customers=customers(run.label.owners, run.links, own_domains),
+        customers=customers(run.label.owners, run.links, own_domains, hidden),
     )
     written = CLEAN if tool.effect is Effect.READ else _hidden(tracer.written(arguments), own_domains, hidden)
     places = {name: tuple(dict.fromkeys(found))[:_MOST_PLACES] for name, found in tracer.places.items()}
     return Traced(flow, written, places, {name: tuple(values) for name, values in tracer.recipients.items()})
+
+
+def named_records(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the records that a call's arguments name, as `record_names` gives them for results.
+
+    Args:
+        tool: The tool.
+        arguments: Its validated input as Python values.
+    """
+    named = (
+        record_name(tool, tool.namespaces.get(path, ""), value)
+        for path in _identifiers(tool)
+        for value in _values(arguments, path)
+    )
+    return tuple(dict.fromkeys(named))
 
 
 def _hidden(label: Label, own_domains: Collection[object], hidden: Callable[[str], str]) -> Label:
@@ -144,9 +160,10 @@ class _Tracer:
 
     def written(self, arguments: Mapping[str, Any]) -> Label:
         """The label of what these arguments leave behind in a record."""
-        label = CLEAN
+        label, named = CLEAN, set(_named(self.tool, arguments))
         for text in _texts(arguments):
-            label |= self._content(text)[0]
+            # Nobody has to vouch for the mailbox that is written from: what names a thing tells no reader anything.
+            label |= self.run.label if text in named else self._content(text)[0]
         return label
 
     def _content(self, text: str) -> tuple[Label, Origin, tuple[str, ...]]:
@@ -164,6 +181,14 @@ class _Tracer:
 
 def _rank(level: Origin | Confidentiality) -> int:
     return level.rank
+
+
+def _identifiers(tool: Tool) -> Iterator[str]:
+    return (path for path, sink in tool.sinks.items() if sink is Sink.IDENTIFIER)
+
+
+def _named(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[Any]:
+    return (value for path in _identifiers(tool) for value in _values(arguments, path) if isinstance(value, str))
 
 
 def _values(arguments: Any, path: str) -> Iterator[Any]:  # noqa: ANN401 - arguments

@@ -4,6 +4,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from connectors.contract import Confidentiality
 
+HIDDEN = "#"
+"""With what the hidden name of an owner begins."""
+
 
 def audience(
     recipients: Iterable[str],
@@ -53,16 +56,24 @@ def _one_customer(address: str, links: Collection[Collection[str]], hidden: Call
     return known.union(map(hidden, known))
 
 
-def customers(owners: Collection[str], links: Collection[Collection[str]], own_domains: Collection[object]) -> int:
+def customers(
+    owners: Collection[str],
+    links: Collection[Collection[str]],
+    own_domains: Collection[object],
+    hidden: Callable[[str], str],
+) -> int:
     """How many different customers some owners are; those that are not known as one count as several.
 
     Args:
-        owners: Whose data the run has seen.
+        owners: Whose data the run has seen; some by their hidden names.
         links: Sets of owners that are one customer's.
         own_domains: The organisation's own domains.
+        hidden: The name under which an owner is kept with a record.
     """
     left, count = {owner for owner in owners if not is_own(owner, own_domains)}, 0
     while left:
-        left -= _one_customer(left.pop(), links, str)
+        # A plain name tells its hidden ones, and not the other way round.
+        plain_first = min(left, key=lambda owner: owner.startswith(HIDDEN))
+        left -= _one_customer(plain_first, links, hidden)
         count += 1
     return count

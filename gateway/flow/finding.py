@@ -6,7 +6,7 @@ proportion to its length, whoever wrote it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.flow.dates import read_moment
@@ -17,6 +17,7 @@ from gateway.flow.values import (
     account,
     address,
     host,
+    host_of,
     is_account,
     is_telling,
     phone,
@@ -104,6 +105,18 @@ def find_hidden(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]
         for text in disguised(chunks[at]):
             parts = text.split()
             yield from find(parts, range(len(parts)))
+
+
+def find_coded(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]:
+    """What makes somebody act and stands in a text in code alone; what a link says again in code is that link's."""
+    for at in marked:
+        if hidden := [each for each in find_hidden(chunks, [at]) if each.is_active]:
+            links = _places(find(chunks, [at]))
+            yield from (each for each in hidden if links.isdisjoint(_places([each])))
+
+
+def _places(found: Iterable[Found]) -> set[Value]:
+    return {host_of(form) for each in found if each.kind is Kind.URL for form in each.forms}
 
 
 def find_named(chunks: Sequence[str]) -> Iterator[Found]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -9,11 +11,12 @@ from pydantic import BaseModel
 
 from connectors.contract import Author, Confidentiality, Effect, Tool
 from gateway.canonical import keyed_hash
-from gateway.flow.arguments import UNTRACED, Traced, trace
+from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
+from gateway.flow.audience import HIDDEN
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, label_rows, seen_row
 from gateway.flow.reading import Piece, Reading, read, record_names
-from gateway.flow.run import sight_of
+from gateway.flow.run import Run, sight_of
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy
@@ -62,13 +65,21 @@ async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Too
         return UNTRACED
     found = UNTRACED
     if tool.effect is not Effect.READ or _asks_what_was_seen(needs):
+        given = arguments.model_dump()
         run = await gateway.runs.of(call.principal, call.grant, gateway.now())
+        run = await _acting_on(named_records(tool, given), run, gateway.runs.ledger, call.principal.tenant)
         own_domains = policy.lists.get(_OWN_DOMAINS, ())
-        found = trace(tool, arguments.model_dump(), run, own_domains, lambda owner: _hidden(owner, gateway.secret))
+        found = trace(tool, given, run, own_domains, lambda owner: _hidden(owner, gateway.secret))
     known = await _lately(gateway, call, needs, found.recipients)
     if call.grant:
         known |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
     return replace(found, flow=replace(found.flow, **known))
+
+
+async def _acting_on(names: Sequence[str], run: Run, ledger: Ledger, tenant: str) -> Run:
+    """A run as a call that names records sees it: what they hold flows into what it does, read or not."""
+    known = await ledger.labels(tenant, names)
+    return replace(run, label=reduce(or_, known.values(), run.label)) if known else run
 
 
 def _asks_what_was_seen(needs: FlowNeeds) -> bool:
@@ -151,4 +162,5 @@ async def labelled(
 
 
 def _hidden(owner: str, secret: bytes) -> str:
-    return f"#{keyed_hash(owner, secret)[:24]}"
+    # What a record was labelled with already is hidden: hidden twice, nobody would know it again.
+    return owner if owner.startswith(HIDDEN) else f"{HIDDEN}{keyed_hash(owner, secret)[:24]}"

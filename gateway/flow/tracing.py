@@ -10,7 +10,7 @@ from operator import or_
 
 from gateway.flow.copying import trace_words, worst
 from gateway.flow.evidence import Standing, label_of
-from gateway.flow.finding import Found, find
+from gateway.flow.finding import Found, find, find_coded
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.plain import disguised, is_masked, unmasked
 from gateway.flow.seen import Seen
@@ -84,7 +84,8 @@ def trace_text(seen: Seen, text: str) -> TextTrace:
     masked = is_masked(text)
     chunks, marked, words = seen.words.read(unmasked(text) if masked else text)
     found = list(find(chunks, marked))
-    values = [_trace_found(seen, each) for each in found if each.is_active]
+    active = [each for each in found if each.is_active]
+    values = [_trace_found(seen, each) for each in (*active, *find_coded(chunks, marked))]
     told = [known for each in found if _tells_something(each) for known in seen.known(each.forms) if known]
     copy = trace_words(seen, text, words)
     least = [Origin.NOWHERE] if masked or (text.strip() and not words and not values) else []

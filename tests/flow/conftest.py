@@ -16,7 +16,9 @@ from connectors.ticketing.tools import SearchTickets
 from gateway.answer import Answer
 from gateway.app import open_gateway
 from gateway.call import call_tool
+from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall
+from gateway.grants.grant import Terms
 from gateway.principal import Principal, parse_principal
 from gateway.settings import SHIPPED_POLICIES, Settings
 
@@ -47,15 +49,21 @@ class Calls:
         self.gateway = gateway
 
     async def __call__(
-        self, tool: str, *, who: str = "agent:one", tenant: str = "larkspur", **arguments: Any
+        self, tool: str, *, who: str = "agent:one", tenant: str = "larkspur", grant: str = "", **arguments: Any
     ) -> Answer[Any]:
-        principal = parse_principal(who, tenant)
-        return await call_tool(self.gateway, ToolCall(principal, tool, arguments))
+        declared = Declared.model_validate({"remit/grant": grant} if grant else {})
+        return await call_tool(self.gateway, ToolCall(parse_principal(who, tenant), tool, arguments, declared))
 
     async def ok(self, tool: str, **arguments: Any) -> Any:
         answer = await self(tool, **arguments)
         assert answer.status == "ok", answer
         return answer.result
+
+    async def grant(self, request: str, who: str = "agent:one") -> str:
+        """A grant for a task that a person asked for in these words."""
+        principal = parse_principal(who, "larkspur")
+        issued = await self.gateway.grants.issue(principal, Terms(request=request), self.gateway.now(), "test", None)
+        return issued.token
 
     async def contact(self, email: str, name: str = "Lena") -> str:
         """A contact that the organisation has on record."""

@@ -51,7 +51,10 @@ def test_a_domain_that_no_account_has_vouches_for_nobody_else_there() -> None:
         ({LENA}, 1),
         ({LENA, "con_0001", ACCOUNT, "brightlab.example", "ana@larkspur.example"}, 1),
         ({LENA, "otto@other.example"}, 2),
+        ({f"#{LENA}", "#con_0001", LENA}, 1),
+        ({"#con_0001", "con_0001", f"#{ACCOUNT}"}, 1),
+        ({LENA, "#otto@other.example"}, 2),
     ],
 )
 def test_how_many_customers_some_owners_are(owners: set[str], count: int) -> None:
-    assert customers(owners, LINKS, OWN) == count
+    assert customers(owners, LINKS, OWN, lambda owner: f"#{owner}") == count

@@ -100,6 +100,10 @@ def test_a_text_wholly_of_the_organisations_records_is_the_organisations() -> No
         "mailto:mallory@evil.example",
         "+1 (555) 123-4567",
         "DE89 3704 0044 0532 0130 00",
+        "mallory%40evil.example",
+        "https%3A%2F%2Fevil.example%2Fx",
+        "[mallory](mallory%2540evil.example)",
+        "bWFsbG9yeUBldmlsLmV4YW1wbGU=",
     ],
 )
 def test_every_active_value_of_a_text_needs_an_origin_of_its_own(link: str) -> None:
@@ -119,6 +123,8 @@ def test_every_active_value_of_a_text_needs_an_origin_of_its_own(link: str) -> N
         "bob@acme.example",
         "+1 (555) 123-4567",
         "[it](https://acme.example/x)",
+        "https://acme.example/x?next=https%3A%2F%2Facme.example%2Fy",
+        "https://acme.example/a%2Fb%20c",
     ],
 )
 def test_an_active_value_of_the_request_passes(link: str) -> None:

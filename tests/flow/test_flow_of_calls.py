@@ -168,3 +168,15 @@ async def test_the_journal_tells_where_arguments_came_from_and_what_was_written(
     assert approval
     assert approval.question.flow.origins["to"] == "outsider"
     assert any("ticket_get_ticket" in place for place in approval.question.places["to"])
+
+
+async def test_what_is_written_about_one_customer_again_and_again_stays_that_customers(opened: OpenFlow) -> None:
+    async with opened() as calls:
+        record = await calls.contact(LENA)
+        await calls.reads("When does my scale arrive?", requester=LENA)
+        for version in (1, 2, 3):
+            await calls.ok("crm_get_contact", contact_id=record)
+            await calls.ok("crm_update_contact", contact_id=record, version=version, notes=f"Asked {version} times")
+        answer = await calls.mail(LENA, body="Your scale arrives on Monday.")
+
+    assert answer.status == "ok", answer

@@ -8,6 +8,7 @@ not. A normal run tries some mutants of each line, chosen by a seed; `REMIT_MUTA
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from random import Random
 
@@ -16,12 +17,14 @@ import pytest
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.language.compiled import Facts
-from gateway.policy.language.history import EMPTY
+from gateway.policy.language.flow import Flow
+from gateway.policy.language.history import EMPTY, History
 from gateway.policy.lint.lint import lint
 from gateway.policy.load import FILES, policy_from_texts
 from gateway.policy.problem import PolicyError
+from gateway.principal import Principal
 from tests.policy.making import NOW, SHIPPED, TOOLS
-from tests.policy.test_shipped_policy import DECISIONS, LATER_DECISIONS, principal
+from tests.policy.test_shipped_policy import DECISIONS, FLOWS, LATER_DECISIONS, NOTHING_SEEN, principal
 
 TEXTS: Mapping[str, str] = {
     name: (SHIPPED / name).read_text(encoding="utf-8") for name in FILES if (SHIPPED / name).exists()
@@ -108,17 +111,24 @@ def rule_mutants(line: str, random: Random) -> Iterator[str]:
             yield line[: start + found.start()] + other + line[start + found.end() :]
 
 
+Call = tuple[Principal, str, Mapping[str, object], datetime, History | None, Flow]
 Row = tuple[Verdict, tuple[str, ...], Mapping[str, object]]
+
+
+def calls() -> Iterator[Call]:
+    for who, tool, args, *_ in DECISIONS:
+        yield principal(who), tool, args, NOW, EMPTY, NOTHING_SEEN
+    for who, tool, args, now, history, *_ in LATER_DECISIONS:
+        yield principal(who), tool, args, now, history, NOTHING_SEEN
+    for case in FLOWS:
+        yield case.principal, case.tool, case.args, case.now, case.history, case.flow
 
 
 def table(policy: Policy) -> Iterator[Row]:
     """Each row's decision and the rules behind it, and which rules apply to the call whoever makes it."""
-    earlier = ((who, tool, args, NOW, EMPTY) for who, tool, args, *_ in DECISIONS)
-    later = ((who, tool, args, now, history) for who, tool, args, now, history, *_ in LATER_DECISIONS)
-    for who, tool, args, now, history in (*earlier, *later):
-        caller = principal(who)
-        decision = policy.decide(caller, tool, args, now, history)
-        facts = Facts(args, caller.person, caller.agent, caller.tenant, now, history)
+    for caller, tool, args, now, history, flow in calls():
+        decision = policy.decide(caller, tool, args, now, history, flow)
+        facts = Facts(args, caller.person, caller.agent, caller.tenant, now, history, flow)
         speaking = (rule for rule in policy.rules if tool in rule.tools)
         yield decision.verdict, decision.rules, {rule.id: applies(rule, facts) for rule in speaking}
 

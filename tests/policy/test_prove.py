@@ -40,6 +40,16 @@ HOLES = {
         ],
         {"I06"},
     ),
+    "a body that is no longer looked at": ([(" or origin(args.body) == 'outsider')", ")")], {"I14"}),
+    "only copies' readers are looked at": ([("confidentiality(args.body) > audience(args.to) or ", "")], {"I15"}),
+    "secrets alone are held": (
+        [("confidentiality(args.body) > audience(args.to) or", "confidentiality(args.body) >= 'secret' or")],
+        {"I15"},
+    ),
+    "an agent that sends drafts": (
+        [('role:triage_agent, email_send_draft, "", deny', 'role:triage_agent, email_send_draft, "", allow')],
+        {"I08", "I16"},
+    ),
     "one limit raised, the other still holding": (
         [('"args.amount > 5000", deny', '"args.amount > 50000", deny')],
         set(),
