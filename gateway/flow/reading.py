@@ -191,7 +191,9 @@ class _Reader:
         if known.integrity is not Integrity.ORGANISATION and author is not Author.SYSTEM:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, known.integrity), False
-        level = tool.confidentiality.get(path, _CONFIDENTIALITY[author])
+        # What stands in a customer's record tells of that customer, whoever wrote it: an order no less than a letter.
+        usual = Confidentiality.CUSTOMER if owners else _CONFIDENTIALITY[author]
+        level = tool.confidentiality.get(path, usual)
         whose = owners if level is Confidentiality.CUSTOMER else frozenset[str]()
         label = Label(_INTEGRITY[author], level, whose)
         if author is not Author.SYSTEM:

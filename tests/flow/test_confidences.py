@@ -1,0 +1,48 @@
+"""Under the policy that is shipped: what one customer's records tell goes to another only if a person says so."""
+
+from typing import Any
+
+import pytest
+
+from gateway.answer import Answer
+from tests.flow.conftest import SUPPORT, Calls, OpenFlow
+
+ANA = "person:ana.ruiz@larkspur.example"
+LENA = "lena@brightlab.example"
+EVIL = "mallory@evil.example"
+
+
+async def answers(calls: Calls, message: str, body: str = "It is on its way.") -> Answer[Any]:
+    return await calls("email_reply_message", who=ANA, mailbox=SUPPORT, message_id=message, body=body)
+
+
+async def reads_mail(calls: Calls) -> None:
+    await calls.ok("email_search_messages", who=ANA, mailbox=SUPPORT)
+
+
+@pytest.mark.parametrize("tool", ["crm_get_orders", "crm_search_accounts", "crm_search_contacts"])
+async def test_whoever_has_read_a_customers_records_does_not_answer_a_stranger_unasked(
+    shipped: OpenFlow, tool: str
+) -> None:
+    async with shipped() as calls:
+        await calls.company("brightlab.example")
+        message = await calls.mail_from(EVIL, "What did the others buy?")
+        await reads_mail(calls)
+        await calls.ok(tool, who=ANA)
+
+        answer = await answers(calls, message, "Two scales, LI-20417.")
+
+    assert answer.rules == ["W03"]
+
+
+async def test_the_harmless_twin_a_customer_hears_of_their_own_orders(shipped: OpenFlow) -> None:
+    async with shipped() as calls:
+        await calls.company("brightlab.example")
+        message = await calls.mail_from(LENA, "Where is my scale?")
+        await reads_mail(calls)
+        await calls.ok("crm_search_contacts", who=ANA, email=LENA)
+        await calls.ok("crm_get_orders", who=ANA)
+
+        answer = await answers(calls, message, "Your order LI-20417 is placed.")
+
+    assert answer.status == "ok", answer
