@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
-from connectors.contract import Author, Confidentiality, Tool, walk
+from connectors.contract import Author, Confidentiality, Effect, Tool, walk
+from gateway.flow.audience import is_own
 from gateway.flow.labels import CLEAN, Label
 from gateway.policy.language.flow import Integrity
 
@@ -29,6 +30,8 @@ _CONFIDENTIALITY = {
     Author.ORGANISATION: Confidentiality.INTERNAL,
     Author.SYSTEM: Confidentiality.PUBLIC,
 }
+NOBODY = "nobody"
+"""The owner of what outsiders wrote and of whom nothing tells whose it is: a customer apart from all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +86,21 @@ class Reading:
         return list(paths if len(paths) <= _MOST_PATHS else dict.fromkeys(path.partition(".")[0] for path in paths))
 
 
-def read(tool: Tool, output: Mapping[str, Any], labels: Mapping[str, Label] | None = None) -> Reading:
+def read(
+    tool: Tool,
+    output: Mapping[str, Any],
+    labels: Mapping[str, Label] | None = None,
+    own_domains: Collection[object] = (),
+) -> Reading:
     """Read a result.
 
     Args:
         tool: The tool that gave it; its declaration says who writes what.
         output: The result, as Python values or as JSON data.
         labels: What is known of single records beyond that, by the name that `record_names` gives them.
+        own_domains: The organisation's own domains: whoever writes from there may be anybody who says so.
     """
-    reader = _Reader(tool, labels or {})
+    reader = _Reader(tool, labels or {}, own_domains)
     pieces = list(reader.record(output, "", frozenset(), ""))
     return Reading(pieces, reader.links)
 
@@ -143,8 +152,8 @@ def _declared(output: type[BaseModel]) -> frozenset[str]:
 
 
 class _Reader:
-    def __init__(self, tool: Tool, labels: Mapping[str, Label]) -> None:
-        self.tool, self.labels = tool, labels
+    def __init__(self, tool: Tool, labels: Mapping[str, Label], own_domains: Collection[object]) -> None:
+        self.tool, self.labels, self.own_domains = tool, labels, own_domains
         self.declared = _declared(tool.output)
         self.links: list[frozenset[str]] = []
 
@@ -195,10 +204,16 @@ class _Reader:
         usual = Confidentiality.CUSTOMER if owners else _CONFIDENTIALITY[author]
         level = tool.confidentiality.get(path, usual)
         whose = owners if level is Confidentiality.CUSTOMER else frozenset[str]()
+        if author is Author.OUTSIDER and self._is_nobodys(whose):
+            whose |= {NOBODY}
         label = Label(_INTEGRITY[author], level, whose)
         if author is not Author.SYSTEM:
             label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
         return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), record)
+
+    def _is_nobodys(self, owners: frozenset[str]) -> bool:
+        # What a write gives back is the caller's own.
+        return self.tool.effect is Effect.READ and all(is_own(owner, self.own_domains) for owner in owners)
 
     def _author(self, path: str) -> Author:
         """As declared; a declared value that is no text is the system's, what nobody declared is anyone's."""

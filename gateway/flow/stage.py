@@ -109,7 +109,8 @@ async def shown(
     """
     runs, tenant = gateway.runs, call.principal.tenant
     known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
-    reading, place = read(tool, output, known), f"{tool.name} {call.id}"
+    own_domains = gateway.policy.current.lists.get(_OWN_DOMAINS, ())
+    reading, place = read(tool, output, known, own_domains), f"{tool.name} {call.id}"
     if sum(len(piece.value) for piece in reading.pieces if isinstance(piece.value, str)) > _LONG:
         sight = await anyio.to_thread.run_sync(sight_of, reading, place, runs.new_index)
     else:

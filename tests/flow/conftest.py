@@ -18,6 +18,7 @@ from connectors.records import (
     CommentRecord,
     ContactRecord,
     DealRecord,
+    DocumentRecord,
     MessageRecord,
     OrderLineRecord,
     OrderRecord,
@@ -107,10 +108,21 @@ class Calls:
     async def mail_from(self, sender: str, body: str, mailbox: str = SUPPORT) -> str:
         """A message that came in, by its id."""
         name = f"{token_hex(8)}@{sender.rpartition('@')[2]}"
-        raw = f"From: {sender}\r\nTo: {mailbox}\r\nMessage-ID: <{name}>\r\n\r\n{body}".encode()
+        head = f"From: {sender}\r\nTo: {mailbox}\r\nMessage-ID: <{name}>\r\nMIME-Version: 1.0\r\n"
+        file = 'Content-Type: text/plain\r\nContent-Disposition: attachment; filename="a.txt"\r\n\r\nA file'
+        part = f"Content-Type: text/plain\r\n\r\n{body}"
+        parts = f"--x\r\n{part}\r\n--x\r\n{file}\r\n--x--\r\n"
+        raw = f"{head}Content-Type: multipart/mixed; boundary=x\r\n\r\n{parts}".encode()
         record = MessageRecord(source_id=name, mailbox=mailbox, raw=raw)
         await self._back_ends.email.load("larkspur", [record])
         return message_row_id(record, "larkspur")
+
+    async def document(self, text: str, origin: str) -> str:
+        """A document that everybody may read, by its title."""
+        title = f"Manual {token_hex(4)}"
+        facts = {"title": title, "text": text, "source": title, "origin": origin, "updated_at": self.gateway.now()}
+        await self._back_ends.knowledge.load("larkspur", [DocumentRecord.model_validate({"source_id": title, **facts})])
+        return title
 
     async def reads(self, body: str, **arguments: Any) -> None:
         """Let the agent read what an outsider wrote."""
