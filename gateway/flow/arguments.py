@@ -8,6 +8,7 @@ from connectors.contract import Confidentiality, Effect, Sink, Tool
 from gateway.flow.audience import audience, customers, is_own
 from gateway.flow.evidence import POSITIVE
 from gateway.flow.labels import CLEAN, Label
+from gateway.flow.reading import record_name
 from gateway.flow.run import Run, kind_of
 from gateway.flow.tracing import trace_text, trace_value
 from gateway.flow.values import Kind
@@ -76,6 +77,13 @@ def changed_arguments(before: Mapping[str, Any], after: Mapping[str, Any]) -> fr
     return frozenset(name for name, value in after.items() if value != before.get(name))
 
 
+def named_records(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the records that a call's arguments name, as `record_name_of` gives them."""
+    sinks = (path for path, sink in tool.sinks.items() if sink is Sink.IDENTIFIER)
+    found = ((tool.namespaces.get(path, ""), value) for path in sinks for value in _values(arguments, path))
+    return tuple(dict.fromkeys(record_name(tool, namespace, value) for namespace, value in found))
+
+
 def trace(
     tool: Tool, arguments: Mapping[str, Any], run: Run, own_domains: Collection[object], hidden: Callable[[str], str]
 ) -> Traced:
@@ -102,7 +110,7 @@ def trace(
         },
         integrity=run.label.integrity,
         seen=run.label.confidentiality,
-        customers=customers(run.label.owners, run.links, own_domains),
+        customers=customers(run.label.owners, run.links, own_domains, hidden),
     )
     written = CLEAN if tool.effect is Effect.READ else _hidden(tracer.written(arguments), own_domains, hidden)
     places = {name: tuple(dict.fromkeys(found))[:_MOST_PLACES] for name, found in tracer.places.items()}

@@ -133,8 +133,13 @@ def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
     for key, value in fields.items():
         if key in _ID_FIELDS and isinstance(value, (str, int)):
             namespace = tool.namespaces.get(f"{path}.{key}" if path else key, "")
-            return f"{tool.area}:{namespace}:{value}"
+            return record_name(tool, namespace, value)
     return ""
+
+
+def record_name(tool: Tool, namespace: str, identifier: object) -> str:
+    """The name under which labels of a record with an id are kept."""
+    return f"{tool.area}:{namespace}:{identifier}"
 
 
 def _is_plain(key: str) -> bool:

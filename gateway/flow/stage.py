@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -9,7 +11,7 @@ from pydantic import BaseModel
 
 from connectors.contract import Effect, Tool
 from gateway.canonical import keyed_hash
-from gateway.flow.arguments import UNTRACED, Traced, trace
+from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, label_rows, seen_row
 from gateway.flow.reading import read, record_names
@@ -63,12 +65,15 @@ async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Too
     found = UNTRACED
     if tool.effect is not Effect.READ or _asks_what_was_seen(needs):
         run = await gateway.runs.of(call.principal, call.grant, gateway.now())
-        own_domains = policy.lists.get(_OWN_DOMAINS, ())
-        found = trace(tool, arguments.model_dump(), run, own_domains, lambda owner: _hidden(owner, gateway.secret))
-    known = await _lately(gateway, call, needs, found.recipients)
+        own_domains, given = policy.lists.get(_OWN_DOMAINS, ()), arguments.model_dump()
+        # Whoever acts on a record lets out what was written into it, read or not: a draft that another run made.
+        known = await gateway.runs.ledger.labels(call.principal.tenant, named_records(tool, given))
+        run = replace(run, label=reduce(or_, known.values(), run.label))
+        found = trace(tool, given, run, own_domains, lambda owner: _hidden(owner, gateway.secret))
+    lately = await _lately(gateway, call, needs, found.recipients)
     if call.grant:
-        known |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
-    return replace(found, flow=replace(found.flow, **known))
+        lately |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
+    return replace(found, flow=replace(found.flow, **lately))
 
 
 def _asks_what_was_seen(needs: FlowNeeds) -> bool:
