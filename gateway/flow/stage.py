@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 from pydantic import BaseModel
 
-from connectors.contract import Effect, Tool
+from connectors.contract import Author, Confidentiality, Effect, Tool
+from gateway.answer import ERROR, Answer
 from gateway.canonical import keyed_hash
 from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, label_rows, seen_row
-from gateway.flow.reading import read, record_names
+from gateway.flow.reading import NOBODY, Piece, Reading, read, record_names
 from gateway.flow.run import sight_of
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy
-from gateway.policy.language.flow import FlowNeeds
+from gateway.policy.language.flow import FlowNeeds, Integrity
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway, ToolCall
@@ -123,6 +124,17 @@ async def shown(
     run = call.grant.run if call.grant else ""
     row = seen_row(tenant, call.principal.name, run, gateway.now(), sight)
     return Shown(reading.untrusted, (row, *rows))
+
+
+def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Beside, ...]:
+    """What is to be committed with the entry that a caller was refused in words of an outsider; mostly nothing."""
+    if answer.error is None or ERROR not in (answer.untrusted or ()):
+        return ()
+    label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER, frozenset((NOBODY,)))
+    piece = Piece(ERROR, answer.error.message, Author.OUTSIDER, False, label, "", "")
+    sight = sight_of(Reading((piece,), ()), f"{call.tool} {call.id}", gateway.runs.new_index)
+    run = call.grant.run if call.grant else ""
+    return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)
 
 
 async def labelled(

@@ -1,5 +1,11 @@
 """What was written after reading outsiders stays theirs, whatever way it comes back and whoever uses it then."""
 
+from dataclasses import replace
+
+from connectors.contract import CallContext, Output, Tool
+from connectors.crm.embedded import EmbeddedCrm
+from connectors.crm.tools import Contact, GetContact, UpdateContact
+from connectors.errors import InDoubt
 from tests.flow.conftest import Calls, OpenFlow
 
 TOM = "person:tom.lindqvist@larkspur.example"
@@ -47,3 +53,68 @@ async def test_a_ticket_is_answered_twice_without_a_question(shipped: OpenFlow) 
         answer = await calls("ticket_add_reply", who=ANA, ticket_id=ticket, body="It arrives on Monday.")
 
     assert answer.status == "ok", answer
+
+
+class Breaking:
+    """A CRM that does what it is asked and then does not say so."""
+
+    def __init__(self, crm: EmbeddedCrm) -> None:
+        self._crm = crm
+
+    async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
+        return await self._crm.crm_get_contact(call, args)
+
+    async def crm_update_contact(self, call: CallContext, args: UpdateContact) -> Contact:
+        await self._crm.crm_update_contact(call, args)
+        raise InDoubt("the connection broke")
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        return await self._crm.find_effect(call, tool)
+
+
+def breaking(calls: Calls) -> Calls:
+    back_ends = calls.gateway.back_ends
+    assert isinstance(back_ends.crm, EmbeddedCrm)
+    return Calls(replace(calls.gateway, back_ends=replace(back_ends, crm=Breaking(back_ends.crm))))
+
+
+async def test_what_was_written_by_a_call_that_broke_off_is_still_an_outsiders(shipped: OpenFlow) -> None:
+    async with shipped() as plain:
+        calls = breaking(plain)
+        contact = await plain.contact(LENA)
+        await plain.mail_from(EVIL, "Our new telephone is +49 30 5550123", SALES)
+        await calls.ok("email_search_messages", who=TOM, mailbox=SALES)
+        change = {"contact_id": contact, "version": 1, "notes": "Call +49 30 5550123"}
+        written = await calls.ok("crm_update_contact", who=TOM, **change)
+
+        read = await calls("crm_get_contact", who=SAM, contact_id=contact)
+
+    assert written.notes == "Call +49 30 5550123"
+    assert "notes" in (read.untrusted or [])
+
+
+async def test_what_a_call_that_broke_off_shows_in_the_end_was_seen(shipped: OpenFlow) -> None:
+    async with shipped() as plain:
+        calls = breaking(plain)
+        contact = await plain.contact(LENA, "Ask mallory@evil.example")
+        shown = await calls.ok("crm_update_contact", who=TOM, contact_id=contact, version=1, notes="Prefers calls")
+        mail = {"mailbox": SALES, "to": [EVIL], "subject": "Hello", "body": "We will call you."}
+
+        answer = await calls("email_send_message", who=TOM, **mail)
+
+    assert shown.name == "Ask mallory@evil.example"
+    assert "W11" in (answer.rules or [])
+
+
+async def test_the_harmless_twin_whoever_was_shown_nothing_writes_unasked(shipped: OpenFlow) -> None:
+    async with shipped() as plain:
+        calls = breaking(plain)
+        contact = await plain.contact(LENA)
+        await calls.ok("crm_update_contact", who=TOM, contact_id=contact, version=1, notes="Prefers calls")
+        mail = {"mailbox": SALES, "to": [LENA], "subject": "Hello", "body": "We will call you."}
+
+        answer = await calls("email_send_message", who=SAM, **mail)
+        read = await calls("crm_get_contact", who=SAM, contact_id=contact)
+
+    assert not {rule for rule in answer.rules or [] if rule.startswith("W")}
+    assert "notes" not in (read.untrusted or [])
