@@ -239,7 +239,8 @@ class _Reader:
         return frozenset({str(value).lower()}) if is_key else frozenset()
 
     def _link(self, own: Mapping[str, frozenset[str]], before: str, known: Label) -> None:
-        if known.integrity is not Integrity.ORGANISATION:
+        # What a write gives back stands beside each other because its caller said so.
+        if known.integrity is not Integrity.ORGANISATION or self.tool.effect is not Effect.READ:
             return
         vouched = [keys for name, keys in own.items() if keys and self._is_vouched(before + name)]
         if len(vouched) > 1:

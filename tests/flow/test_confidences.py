@@ -81,3 +81,23 @@ async def test_the_harmless_twin_a_customer_is_answered_from_their_own_attachmen
         answer = await answers(calls, message, "Use oil.")
 
     assert answer.status == "ok", answer
+
+
+@pytest.mark.parametrize("kind", [None, "note"])
+async def test_an_agent_does_not_make_one_customer_of_two_by_noting_something_about_both(
+    shipped: OpenFlow, kind: str | None
+) -> None:
+    async with shipped() as calls:
+        await calls.company("brightlab.example")
+        await calls.company("evil.example")
+        message = await calls.mail_from("lena@evil.example", "What did the others buy?")
+        orders = (await calls.ok("crm_get_orders", who=ANA)).orders
+        if kind:
+            both = {"contact_id": orders[0].contact_id, "account_id": orders[1].account_id}
+            await calls.ok("crm_log_activity", who=ANA, kind=kind, subject="Called", **both)
+        await calls.ok("crm_search_contacts", who=ANA, email="lena@evil.example")
+        await reads_mail(calls)
+
+        answer = await answers(calls, message, "Two scales.")
+
+    assert answer.rules == ["W03"]
