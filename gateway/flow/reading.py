@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -202,7 +203,9 @@ class _Reader:
         if author is Author.OUTSIDER and writer is not None:
             author = writer
         is_kept = path in tool.kept
-        if known.integrity is not Integrity.ORGANISATION and author is not Author.SYSTEM:
+        # An amount is the system's as long as no agent has written it.
+        may_be_written = author is not Author.SYSTEM or (isinstance(value, Decimal) and path not in tool.authors)
+        if known.integrity is not Integrity.ORGANISATION and may_be_written:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, known.integrity), False
         # What stands in a customer's record tells of that customer, whoever wrote it: an order no less than a letter.
@@ -212,7 +215,7 @@ class _Reader:
         if author is Author.OUTSIDER and self._is_nobodys(whose):
             whose |= {NOBODY}
         label = Label(_INTEGRITY[author], level, whose)
-        if author is not Author.SYSTEM:
+        if may_be_written:
             label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
         return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), record)
 
