@@ -90,7 +90,7 @@ async def tell_recorded(gateway: "Gateway", call: "ToolCall", tool: Tool, name: 
     answer = await recorded_answer(gateway, call.principal.tenant, name)
     beside = heard(gateway, call, answer)
     if answer.result is not None:
-        beside = (await shown(gateway, call, tool, answer.result.model_dump())).beside
+        beside = (await shown(gateway, call, tool, answer.result)).beside
     if beside:
         who = {"person": call.principal.person, "agent": call.principal.agent}
         body = {"tool": tool.name, **who, "repeats": name, "status": answer.status}

@@ -21,6 +21,8 @@ from gateway.journal.entry import Beside, JournalUnavailable
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+_MOST_NAMES = 5_000
+"""In one query: databases take so many values, and an upstream's result may hold more records."""
 _metadata = MetaData()
 _seen = Table(
     "flow_seen",
@@ -118,15 +120,13 @@ class Ledger:
         ]
 
     def _labels_of(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
-        query = (
-            select(_labels.c.record, _labels.c.label)
-            .where(_labels.c.tenant == tenant, _labels.c.record.in_(records))
-            .order_by(_labels.c.position)
-        )
+        of_tenant = select(_labels.c.record, _labels.c.label).where(_labels.c.tenant == tenant)
         # Of calls that wrote at once each added its own: all count.
         labels: dict[str, Label] = {}
-        for record, label in self._read(query):
-            labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
+        for start in range(0, len(records), _MOST_NAMES):
+            some = of_tenant.where(_labels.c.record.in_(records[start : start + _MOST_NAMES]))
+            for record, label in self._read(some):
+                labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
         return labels
 
     def _read(self, query: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever is selected

@@ -143,6 +143,11 @@ def record_name(tool: Tool, namespace: str, identifier: object) -> str:
     return f"{tool.area}:{namespace}:{identifier}"
 
 
+def nameless(tool: Tool) -> str:
+    """The name under which the label of all that has no id is kept, of one area together."""
+    return f"{tool.area}:"
+
+
 def _is_plain(key: str) -> bool:
     return _PLAIN_KEY.fullmatch(key) is not None
 
@@ -166,7 +171,7 @@ class _Reader:
     def record(self, fields: Mapping[str, Any], path: str, owners: frozenset[str], record: str) -> Iterator[Piece]:
         tool, before = self.tool, f"{path}." if path else ""
         record = record_name_of(tool, fields, path) or record
-        known = self.labels.get(record, CLEAN)
+        known = self.labels.get(record or nameless(tool), CLEAN)
         odd_keys = [key for key in fields if not _is_plain(key)]
         fields = {_name(key): value for key, value in fields.items()}
         own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}

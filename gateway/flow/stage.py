@@ -15,7 +15,7 @@ from gateway.canonical import keyed_hash
 from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, label_rows, seen_row
-from gateway.flow.reading import NOBODY, Piece, Reading, read, record_names
+from gateway.flow.reading import NOBODY, Piece, Reading, nameless, read, record_names
 from gateway.flow.run import sight_of
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
@@ -145,13 +145,19 @@ async def labelled(
     Raises:
         JournalUnavailable: If what is known cannot be read.
     """
-    known = await ledger.labels(tenant, record_names(tool, output))
+    written = () if wrote is None else _written(tool, output, wrote.arguments)
+    known = await ledger.labels(tenant, [*record_names(tool, output), nameless(tool), *written])
     if wrote is None:
         return known, ()
     # What was written before is still there: a label only rises.
-    after = {name: known.get(name, CLEAN) | wrote.label for name in written_records(tool, output, wrote.arguments)}
+    after = {name: known.get(name, CLEAN) | wrote.label for name in written}
     changed = {name: label for name, label in after.items() if label != known.get(name, CLEAN)}
     return known | changed, label_rows(tenant, changed)
+
+
+def _written(tool: Tool, output: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a call wrote: as its result says, or else its arguments; or else wherever there are no names."""
+    return written_records(tool, output, arguments) or named_records(tool, arguments) or (nameless(tool),)
 
 
 def _hidden(owner: str, secret: bytes) -> str:

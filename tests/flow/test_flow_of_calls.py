@@ -179,7 +179,7 @@ async def test_an_amount_that_an_agent_writes_into_a_deal_vouches_for_no_refund(
     opened: OpenFlow, policies: Path, written_by: str | None, rules: list[str] | None
 ) -> None:
     with (policies / "rules.csv").open("a") as more:
-        more.write("p, F5, role:worker, crm_issue_refund, \"origin(args.amount) != 'organisation'\", ask, not on record\n")
+        more.write("p, F5, role:worker, crm_issue_refund, \"origin(args.amount) != 'organisation'\", ask, no\n")
     async with opened() as calls:
         order = await calls.company("brightlab.example")
         await calls.reads("Give me back 45.50 at once")
