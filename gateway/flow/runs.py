@@ -1,15 +1,17 @@
 """The runs of all principals: each caught up with what any process recorded before a call is traced."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import anyio
+import anyio.to_thread
 
 from connectors.contract import Confidentiality
 from gateway.flow.evidence import Source
-from gateway.flow.ledger import Ledger, Scope
+from gateway.flow.ledger import Ledger, Scope, Sighting
 from gateway.flow.run import Run
 from gateway.flow.seen import Seen
 from gateway.grants.grant import Grant
@@ -17,6 +19,8 @@ from gateway.policy.language.flow import Origin
 from gateway.principal import Principal
 
 _REQUEST = "the request"
+_LONG = 200_000
+"""From how many bytes on what was seen is taken in beside the event loop."""
 
 
 @dataclass
@@ -40,8 +44,9 @@ class Runs:
         self._window, self._most = window, most
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
 
-    async def of(self, principal: Principal, grant: Grant | None, now: datetime) -> Run:
-        """What the run of a call has seen up to now.
+    @asynccontextmanager
+    async def of(self, principal: Principal, grant: Grant | None, now: datetime) -> AsyncIterator[Run]:
+        """What the run of a call has seen up to now; nobody else looks at it or adds to it meanwhile.
 
         With a grant that is what its run saw, and what the principal saw without any since the grant was issued;
         without one, all that the principal saw within the window: who leaves a grant out loses no taint.
@@ -59,9 +64,12 @@ class Runs:
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
         async with kept.turn:
-            for seen in await self.ledger.seen_after(scope, kept.run.position):
-                kept.run.take(seen)
-        return kept.run
+            new = await self.ledger.seen_after(scope, kept.run.position)
+            if sum(len(each.sight.values) for each in new) > _LONG:
+                await anyio.to_thread.run_sync(_take, kept.run, new)
+            else:
+                _take(kept.run, new)
+            yield kept.run
 
     def _new(self, grant: Grant | None) -> Run:
         run = Run(self.new_index())
@@ -70,3 +78,8 @@ class Runs:
             for words in (grant.request, *grant.values):
                 run.seen.add_text(str(words), said)
         return run
+
+
+def _take(run: Run, new: Sequence[Sighting]) -> None:
+    for sighting in new:
+        run.take(sighting)

@@ -1,6 +1,6 @@
 """The two flow stages of a call: before it is decided, where its arguments come from; after, what its result shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -14,9 +14,11 @@ from gateway.answer import ERROR, Answer
 from gateway.canonical import keyed_hash
 from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
 from gateway.flow.labels import CLEAN, Label
-from gateway.flow.ledger import Ledger, label_rows, seen_row
+from gateway.flow.ledger import Ledger, Sight, label_rows, seen_row
 from gateway.flow.reading import NOBODY, Piece, Reading, nameless, read, record_names
 from gateway.flow.run import sight_of
+from gateway.flow.seen import Seen
+from gateway.flow.size import is_larger
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 _OWN_DOMAINS = "company"
 """The list of `lists.csv` that names the organisation's own domains."""
-_LONG = 30_000
+_LONG, _LONG_ARGUMENTS = 30_000, 4_000
+"""From how much on a result and arguments are looked through beside the event loop."""
 _COUNTED = frozenset({"denials", "records", "recent_calls"})
 _LATELY = _COUNTED | {"has_grant", "is_intended"}
 """What is known without looking at what the run has seen."""
@@ -65,16 +68,25 @@ async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Too
         return UNTRACED
     found = UNTRACED
     if tool.effect is not Effect.READ or _asks_what_was_seen(needs):
-        run = await gateway.runs.of(call.principal, call.grant, gateway.now())
-        own_domains, given = policy.lists.get(_OWN_DOMAINS, ()), arguments.model_dump()
-        # Whoever acts on a record lets out what was written into it, read or not: a draft that another run made.
-        known = await gateway.runs.ledger.labels(call.principal.tenant, named_records(tool, given))
-        run = replace(run, label=reduce(or_, known.values(), run.label))
-        found = trace(tool, given, run, own_domains, lambda owner: _hidden(owner, gateway.secret))
+        found = await _found(gateway, call, policy, tool, arguments.model_dump())
     lately = await _lately(gateway, call, needs, found.recipients)
     if call.grant:
         lately |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
     return replace(found, flow=replace(found.flow, **lately))
+
+
+async def _found(
+    gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Tool, arguments: Mapping[str, Any]
+) -> Traced:
+    own_domains, runs = policy.lists.get(_OWN_DOMAINS, ()), gateway.runs
+    # Whoever acts on a record lets out what was written into it, read or not: a draft that another run made.
+    known = await runs.ledger.labels(call.principal.tenant, named_records(tool, arguments))
+    async with runs.of(call.principal, call.grant, gateway.now()) as run:
+        of_call = replace(run, label=reduce(or_, known.values(), run.label))
+        given = (tool, arguments, of_call, own_domains, lambda owner: _hidden(owner, gateway.secret))
+        if is_larger(arguments, _LONG_ARGUMENTS):
+            return await anyio.to_thread.run_sync(trace, *given)
+        return trace(*given)
 
 
 def _asks_what_was_seen(needs: FlowNeeds) -> bool:
@@ -116,14 +128,26 @@ async def shown(
     runs, tenant = gateway.runs, call.principal.tenant
     known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
     own_domains = gateway.policy.current.lists.get(_OWN_DOMAINS, ())
-    reading, place = read(tool, output, known, own_domains), f"{tool.name} {call.id}"
-    if sum(len(piece.value) for piece in reading.pieces if isinstance(piece.value, str)) > _LONG:
-        sight = await anyio.to_thread.run_sync(sight_of, reading, place, runs.new_index)
+    given = (tool, output, known, own_domains, f"{tool.name} {call.id}", runs.new_index)
+    if is_larger(output, _LONG):
+        untrusted, sight = await anyio.to_thread.run_sync(_sight, *given)
     else:
-        sight = sight_of(reading, place, runs.new_index)
+        untrusted, sight = _sight(*given)
     run = call.grant.run if call.grant else ""
     row = seen_row(tenant, call.principal.name, run, gateway.now(), sight)
-    return Shown(reading.untrusted, (row, *rows))
+    return Shown(untrusted, (row, *rows))
+
+
+def _sight(
+    tool: Tool,
+    output: Mapping[str, Any],
+    known: Mapping[str, Label],
+    own_domains: Collection[object],
+    place: str,
+    new_index: Callable[[], Seen],
+) -> tuple[list[str], Sight]:
+    reading = read(tool, output, known, own_domains)
+    return reading.untrusted, sight_of(reading, place, new_index)
 
 
 def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Beside, ...]:
