@@ -7,12 +7,14 @@ class ConnectorError(Exception):
     Args:
         message: One lower-case line, the offending input in backticks, without secrets.
         field: The input field at fault, such as `cursor`, or "" when none is.
+        is_untrusted: Whether the message quotes what an outsider may have written.
     """
 
-    def __init__(self, message: str, field: str = "") -> None:
+    def __init__(self, message: str, field: str = "", *, is_untrusted: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.is_untrusted = is_untrusted
 
 
 class NotFound(ConnectorError):

@@ -4,7 +4,7 @@ from typing import Any
 
 from connectors.contract import Output
 from connectors.errors import Conflict, ConnectorError, InDoubt, InvalidInput, NotFound, Unavailable
-from gateway.answer import Answer, ApprovalNeeded, Changed, ErrorKind, Failure
+from gateway.answer import ERROR, Answer, ApprovalNeeded, Changed, ErrorKind, Failure
 from gateway.approvals import Approval
 from gateway.approvals.approval import Edit
 from gateway.policy.decision import Decision
@@ -133,6 +133,8 @@ def refused_by_back_end(call_id: str, error: ConnectorError, *, settled: bool = 
     """The back end said no, in words meant for the caller; settled, the call stays refused when it is repeated."""
     kind = next((kind for cls, kind in _KINDS if isinstance(error, cls)), ErrorKind.INTERNAL)
     refused = failed(call_id, kind, error.message, error.field)
+    if error.is_untrusted:
+        refused = refused.model_copy(update={"untrusted": [ERROR]})
     if settled and kind is ErrorKind.UNAVAILABLE:
         return refused.model_copy(update={"next": _NEXT[ErrorKind.NOT_DONE]})
     return refused

@@ -14,12 +14,12 @@ from gateway.answer import Answer, ErrorKind
 from gateway.canonical import effect_key, keyed_name, names_of_key
 from gateway.earlier import Begun, Earlier, answer_of, begun_by, read_earlier
 from gateway.flow.shown import seen_ids
-from gateway.flow.stage import Wrote, shown, told_by_a_refusal
+from gateway.flow.stage import Wrote, heard, shown
 from gateway.flow.unfinished import writing_rows
 from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
-from gateway.recovery import find_out, put_in_doubt, recorded_answer
+from gateway.recovery import find_out, put_in_doubt, tell_recorded
 from gateway.resilience import OutOfService
 from gateway.results.stage import account_of, present
 from gateway.stopping.refusing import refused_as_stopped
@@ -56,9 +56,11 @@ async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
 async def tell_again(gateway: Gateway, decided: Decided, kept: Answer[Any], facts: dict[str, Any]) -> Answer[Any]:
     """Give a kept answer again, on the record, as policy says now; the run that repeats the call sees it as well."""
     call, answer = decided.call, await present(gateway, decided, kept)
-    seen = await shown(gateway, call, decided.tool, kept.result) if kept.result is not None else None
+    beside = heard(gateway, call, kept)
+    if kept.result is not None:
+        beside = (await shown(gateway, call, decided.tool, kept.result)).beside
     told = account_of(answer, decided.decision.obligations)
-    await record(gateway, call, Kind.REPEATED, beside=seen.beside if seen else (), **facts, **told)
+    await record(gateway, call, Kind.REPEATED, beside=beside, **facts, **told)
     return answer
 
 
@@ -137,7 +139,7 @@ async def _repeat(
         return await _do(gateway, decided, named, context, again=True)
     if earlier.doubted:
         return answers.in_doubt(earlier.name, "nobody has settled it yet", keyed=True)
-    return await find_out(gateway, begun)
+    return await find_out(gateway, begun, call)
 
 
 def _may_be_tried_again(gateway: Gateway, tool: Tool) -> bool:
@@ -160,19 +162,19 @@ async def _do(
             )
             return await _done(gateway, decided, call, output)
         except InDoubt:
-            return await _broke_off(gateway, call, tool, context)
+            return await _broke_off(gateway, decided, call, context)
         except ConnectorError as error:
-            return await _refused(gateway, call, tool, error, again=again)
+            return await _refused(gateway, decided, call, error, again=again)
         except JournalUnavailable:
             raise
         except TimeoutError:
-            return await _no_answer_in_time(gateway, call, tool, context)
+            return await _no_answer_in_time(gateway, decided, call, context)
         except anyio.get_cancelled_exc_class():
             await record(gateway, call, Kind.OUTCOME, status="cancelled")
             raise
         except Exception:
             log.exception("call_failed", call=call.id, tool=call.tool)
-            return await _broke_off(gateway, call, tool, context)
+            return await _broke_off(gateway, decided, call, context)
 
 
 async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Output) -> Answer[Any]:
@@ -197,14 +199,17 @@ async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Outp
     return ready if settled is answer else settled
 
 
-async def _refused(gateway: Gateway, call: ToolCall, tool: Tool, error: ConnectorError, *, again: bool) -> Answer[Any]:
+async def _refused(
+    gateway: Gateway, decided: Decided, call: ToolCall, error: ConnectorError, *, again: bool
+) -> Answer[Any]:
     if again:
         # It says nothing of the first time.
-        await put_in_doubt(gateway, _begun(gateway, call, tool, ""), f"asked again, the back end says: {error.message}")
+        why = f"asked again, the back end says: {error.message}"
+        await put_in_doubt(gateway, _begun(gateway, decided, call, ""), why)
         return answers.in_doubt(call.id, "asked again, the back end refuses it", keyed=True)
     refused = answers.refused_by_back_end(call.id, error, settled=bool(call.key))
-    told = told_by_a_refusal(gateway, call, tool, error.message)
-    return await _settle(gateway, call, tool, refused, told, error=error.message)
+    beside = heard(gateway, call, refused)
+    return await _settle(gateway, call, decided.tool, refused, beside, error=error.message)
 
 
 async def _settle(
@@ -232,37 +237,47 @@ async def _settle(
         if answer.status == "ok" and earlier and earlier.end and earlier.end.body["status"] == "failed":
             # They were wrong: it did happen.
             await record(gateway, call, Kind.OUTCOME, beside=beside, status="ok", late=True, **facts)
-        return await recorded_answer(gateway, call.principal.tenant, call.id)
+        return await tell_recorded(gateway, call, tool, call.id)
     return answer
 
 
-async def _no_answer_in_time(gateway: Gateway, call: ToolCall, tool: Tool, context: CallContext) -> Answer[Any]:
-    if tool.effect is Effect.READ:
+async def _no_answer_in_time(gateway: Gateway, decided: Decided, call: ToolCall, context: CallContext) -> Answer[Any]:
+    if decided.tool.effect is Effect.READ:
         await record(gateway, call, Kind.OUTCOME, status="timeout")
         return answers.failed(call.id, ErrorKind.TIMEOUT, f"no answer within {gateway.timeout:g} s")
-    return await _look_into(gateway, call, tool, context)
+    return await _look_into(gateway, decided, call, context)
 
 
-async def _broke_off(gateway: Gateway, call: ToolCall, tool: Tool, context: CallContext) -> Answer[Any]:
-    if tool.effect is Effect.READ:
+async def _broke_off(gateway: Gateway, decided: Decided, call: ToolCall, context: CallContext) -> Answer[Any]:
+    if decided.tool.effect is Effect.READ:
         return await failed_within(gateway, call)
-    return await _look_into(gateway, call, tool, context)
+    return await _look_into(gateway, decided, call, context)
 
 
-async def _look_into(gateway: Gateway, call: ToolCall, tool: Tool, context: CallContext) -> Answer[Any]:
+async def _look_into(gateway: Gateway, decided: Decided, call: ToolCall, context: CallContext) -> Answer[Any]:
     """Find out what became of a write that did not end as it should; if that fails too, recovery goes on with it."""
     try:
-        return await find_out(gateway, _begun(gateway, call, tool, context.key))
+        return await find_out(gateway, _begun(gateway, decided, call, context.key), call)
     except Exception:
         log.exception("not_found_out", call=call.id, tool=call.tool)
         gateway.running.lose(call.principal.tenant, call.id)
         return answers.in_doubt(call.id, "it was begun and has no recorded outcome yet", keyed=bool(call.key))
 
 
-def _begun(gateway: Gateway, call: ToolCall, tool: Tool, key: str) -> Begun:
+def _begun(gateway: Gateway, decided: Decided, call: ToolCall, key: str) -> Begun:
     who = call.principal
     return Begun(
-        call.id, who.tenant, who.name, who.person, who.agent, tool.name, key, keyed=bool(call.key), at=gateway.now()
+        call.id,
+        who.tenant,
+        who.name,
+        who.person,
+        who.agent,
+        decided.tool.name,
+        key,
+        keyed=bool(call.key),
+        at=gateway.now(),
+        arguments=decided.facts["arguments"],
+        written=decided.traced.written,
     )
 
 

@@ -18,12 +18,12 @@ from gateway.answer import Answer, ErrorKind
 from gateway.earlier import Begun, answer_of, begun_by, read_earlier
 from gateway.flow.reading import read
 from gateway.flow.shown import seen_ids
-from gateway.flow.stage import Wrote, labelled
+from gateway.flow.stage import Wrote, heard, labelled, shown
 from gateway.journal import AlreadyRecorded, Entry, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
 
 if TYPE_CHECKING:
-    from gateway.gateway import Gateway
+    from gateway.gateway import Gateway, ToolCall
 
 log = get_logger("remit.recovery")
 
@@ -41,8 +41,13 @@ class _CannotSay(Exception):
         self.now = now
 
 
-async def find_out(gateway: "Gateway", begun: Begun) -> Answer[Any]:
+async def find_out(gateway: "Gateway", begun: Begun, call: "ToolCall | None" = None) -> Answer[Any]:
     """Find out what became of a call that nobody carries out any more, and record it.
+
+    Args:
+        gateway: Whose journal and back ends.
+        begun: What is known of it.
+        call: The call whose caller is told; its run then sees the result. None if nobody is.
 
     Returns:
         Its answer; `in_doubt` where nobody can say, which is recorded unless the back end is worth asking again.
@@ -63,7 +68,7 @@ async def find_out(gateway: "Gateway", begun: Begun) -> Answer[Any]:
             await put_in_doubt(gateway, begun, error.why)
         return answers.in_doubt(begun.id, error.why, keyed=begun.keyed)
     assert tool  # noqa: S101 - or nothing could have been found out
-    return await _end(gateway, begun, tool, answer)
+    return await _end(gateway, begun, tool, answer, call)
 
 
 async def put_in_doubt(gateway: "Gateway", begun: Begun, why: str) -> None:
@@ -78,6 +83,20 @@ async def recorded_answer(gateway: "Gateway", tenant: str, name: str) -> Answer[
     if earlier is None or earlier.end is None:
         return answers.in_doubt(name, "its end cannot be read", keyed=True)
     return answer_of(earlier.end, await gateway.settled.find(name))
+
+
+async def tell_recorded(gateway: "Gateway", call: "ToolCall", tool: Tool, name: str) -> Answer[Any]:
+    """The answer of a call whose end is recorded, given to another caller: on the record, and its run sees it."""
+    answer = await recorded_answer(gateway, call.principal.tenant, name)
+    beside = heard(gateway, call, answer)
+    if answer.result is not None:
+        beside = (await shown(gateway, call, tool, answer.result)).beside
+    if beside:
+        who = {"person": call.principal.person, "agent": call.principal.agent}
+        body = {"tool": tool.name, **who, "repeats": name, "status": answer.status}
+        tenant, caller = call.principal.tenant, call.principal.name
+        await gateway.journal.append(Entry(call.id, tenant, caller, gateway.now(), Kind.REPEATED, body, beside=beside))
+    return answer
 
 
 async def _what_happened(gateway: "Gateway", begun: Begun, tool: Tool | None) -> Answer[Any]:
@@ -102,21 +121,32 @@ async def _what_happened(gateway: "Gateway", begun: Begun, tool: Tool | None) ->
     return answers.ok(begun.id, output, read(gateway.policy.current.labelled(tool), output.model_dump()).untrusted)
 
 
-async def _end(gateway: "Gateway", begun: Begun, tool: Tool, answer: Answer[Any]) -> Answer[Any]:
+async def _end(
+    gateway: "Gateway", begun: Begun, tool: Tool, answer: Answer[Any], call: "ToolCall | None"
+) -> Answer[Any]:
     facts: dict[str, Any] = {"status": answer.status, "recovered": True}
     rows: tuple[Beside, ...] = ()
     if answer.result is not None:
         facts |= {"untrusted": answer.untrusted, "saw": seen_ids(answer.result)}
         # What it wrote is labelled like what any call writes.
-        wrote, ledger = Wrote(begun.arguments, begun.written), gateway.runs.ledger
-        _known, rows = await labelled(ledger, begun.tenant, tool, answer.result.model_dump(), wrote)
+        wrote, result = Wrote(begun.arguments, begun.written), answer.result.model_dump()
+        if call:
+            rows = (await shown(gateway, call, tool, result, wrote)).beside
+        else:
+            rows = (await labelled(gateway.runs.ledger, begun.tenant, tool, result, wrote))[1]
+    elif call:
+        rows = heard(gateway, call, answer)
     if answer.error is not None:
         facts |= {"error": answer.error.message}
     if begun.keyed:
         await gateway.settled.keep(begun.id, answer.model_dump_json())
     recorded = await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", rows, **facts)
     gateway.running.found(begun.id)
-    return answer if recorded else await recorded_answer(gateway, begun.tenant, begun.id)
+    if recorded:
+        return answer
+    if call:
+        return await tell_recorded(gateway, call, tool, begun.id)
+    return await recorded_answer(gateway, begun.tenant, begun.id)
 
 
 async def _record(

@@ -41,7 +41,9 @@ def test_every_link_and_path_in_the_documents_exists(page: Path) -> None:
 
 
 def test_the_architecture_names_every_module_of_data_flow_and_no_other() -> None:
-    [paragraph] = re.findall(r"^In `gateway/flow/`.*?\n\n", (ROOT / "ARCHITECTURE.md").read_text(), re.M | re.S)
+    [paragraph] = re.findall(
+        r"^In `gateway/flow/`.*?\n\n", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     modules = {path.name for path in (ROOT / "gateway/flow").glob("*.py")} - {"__init__.py"}
     assert set(re.findall(r"`(\w+\.py)`", paragraph)) == modules
 

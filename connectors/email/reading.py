@@ -112,6 +112,7 @@ def read_attachment(connection: Connection, tenant: str, args: ReadAttachment) -
     part = content[args.offset : end]
     return AttachmentContent(
         id=row["id"],
+        sender_email=parsed.sender_email,
         name=row["name"],
         media_type=row["media_type"],
         size=len(content),

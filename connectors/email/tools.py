@@ -90,6 +90,7 @@ class AttachmentContent(Output):
     """Part of an attachment as text, or as base64 when it is not text."""
 
     id: AttachmentId
+    sender_email: OwnerAddress
     name: OutsiderText
     media_type: SystemText
     size: int

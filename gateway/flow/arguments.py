@@ -164,7 +164,18 @@ class _Tracer:
         for text in _texts(arguments):
             # Nobody has to vouch for the mailbox that is written from: what names a thing tells no reader anything.
             label |= self.run.label if text in named else self._content(text)[0]
+        for path in (path for path, sink in self.tool.sinks.items() if sink is Sink.AMOUNT):
+            for value in _values(arguments, path):
+                label |= self._amount(value)
         return label
+
+    def _amount(self, value: Any) -> Label:  # noqa: ANN401 - an argument
+        """The label of an amount, which would stand on record like any other from then on."""
+        found = trace_value(self.run.seen, value, Kind.NUMBER)
+        if found.origin in POSITIVE:
+            return found.label
+        label = found.label | self.run.label
+        return label | Label(Integrity.ANYONE) if found.origin is Origin.OUTSIDER else label
 
     def _content(self, text: str) -> tuple[Label, Origin, tuple[str, ...]]:
         """The label and origin of a text. What the model worded itself may tell whatever the run has seen."""

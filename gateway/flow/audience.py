@@ -7,6 +7,15 @@ from connectors.contract import Confidentiality
 HIDDEN = "#"
 """With what the hidden name of an owner begins."""
 
+_FREE = """
+163.com aol.com bluewin.ch free.fr freenet.de gmail.com gmx.at gmx.ch gmx.com gmx.de gmx.net googlemail.com hotmail.com
+hotmail.co.uk hotmail.de hotmail.fr icloud.com interia.pl laposte.net libero.it live.com mac.com mail.com mail.ru me.com
+mailbox.org msn.com o2.pl onet.pl orange.fr outlook.com outlook.de posteo.de proton.me protonmail.com qq.com t-online.de
+telia.com wanadoo.fr web.de wp.pl yahoo.co.uk yahoo.com yahoo.de yahoo.fr yahoo.it yandex.ru ymail.com ziggo.nl
+"""
+FREE_MAIL = frozenset(_FREE.split())
+"""Domains at which anybody gets an address: they make nobody one customer, even if an account has one on record."""
+
 
 def audience(
     recipients: Iterable[str],
@@ -31,8 +40,10 @@ def audience(
     others = {owner for owner in owners if not is_own(owner, own_domains)}
     if not outside:
         return Confidentiality.CUSTOMER
-    if others and all(others <= _one_customer(address, links, hidden) for address in outside):
-        return Confidentiality.CUSTOMER
+    if others:
+        known = _Links(links)
+        if all(others <= _with_hidden(known.one_customer(address), hidden) for address in outside):
+            return Confidentiality.CUSTOMER
     return Confidentiality.PUBLIC
 
 
@@ -43,17 +54,6 @@ def is_own(owner: str, own_domains: Collection[object]) -> bool:
 
 def _domain(address: str) -> str:
     return address.rpartition("@")[2].lower()
-
-
-def _one_customer(address: str, links: Collection[Collection[str]], hidden: Callable[[str], str]) -> set[str]:
-    """Everything that is known as one customer with an address, directly or by way of others."""
-    domain = _domain(address)
-    known = {address, domain} if any(domain in link for link in links) else {address}
-    grown = True
-    while grown:
-        linked = known.union(*(link for link in links if not known.isdisjoint(link)))
-        grown, known = len(linked) > len(known), linked
-    return known.union(map(hidden, known))
 
 
 def customers(
@@ -70,10 +70,40 @@ def customers(
         own_domains: The organisation's own domains.
         hidden: The name under which an owner is kept with a record.
     """
-    left, count = {owner for owner in owners if not is_own(owner, own_domains)}, 0
-    while left:
-        # A plain name tells its hidden ones, and not the other way round.
-        plain_first = min(left, key=lambda owner: owner.startswith(HIDDEN))
-        left -= _one_customer(plain_first, links, hidden)
-        count += 1
+    known = _Links(links)
+    found, count = set[str](), 0
+    # A hidden name tells nobody whose it is: whoever is named openly comes first.
+    for owner in sorted(owners, key=lambda owner: owner.startswith("#")):
+        if owner not in found and not is_own(owner, own_domains):
+            found |= _with_hidden(known.one_customer(owner), hidden)
+            count += 1
     return count
+
+
+class _Links:
+    """Who is one customer with whom, looked up without going through all links: outsiders can make owners by thousands.
+
+    Args:
+        links: Sets of owners that are one customer's.
+    """
+
+    def __init__(self, links: Collection[Collection[str]]) -> None:
+        self._of: dict[str, list[Collection[str]]] = {}
+        for link in links:
+            for owner in link:
+                self._of.setdefault(owner, []).append(link)
+
+    def one_customer(self, address: str) -> set[str]:
+        """Everything that is known as one customer with an address, directly or by way of others."""
+        domain = _domain(address)
+        known = {address, domain} if domain in self._of and domain not in FREE_MAIL else {address}
+        left = list(known)
+        while left:
+            for link in self._of.get(left.pop(), ()):
+                left += (new := set(link) - known)
+                known |= new
+        return known
+
+
+def _with_hidden(owners: set[str], hidden: Callable[[str], str]) -> set[str]:
+    return owners.union(map(hidden, owners))

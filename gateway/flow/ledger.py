@@ -33,6 +33,8 @@ from gateway.journal.entry import Beside, JournalUnavailable
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+_MOST_NAMES = 5_000
+"""In one query: databases take so many values, and an upstream's result may hold more records."""
 _metadata = MetaData()
 _seen = Table(
     "flow_seen",
@@ -133,8 +135,10 @@ class Ledger:
     def _labels_of(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
         # Of calls that wrote at once each added its own: all count.
         labels: dict[str, Label] = {}
-        for record, label in self._read(_LABELS, {"tenant": tenant, "records": list(records)}):
-            labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
+        for start in range(0, len(records), _MOST_NAMES):
+            asked = {"tenant": tenant, "records": list(records[start : start + _MOST_NAMES])}
+            for record, label in self._read(_LABELS, asked):
+                labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
         return labels
 
     def _read(self, query: TextClause, asked: dict[str, Any]) -> Sequence[Any]:

@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
-from connectors.contract import Author, Confidentiality, Tool, walk
+from connectors.contract import Author, Confidentiality, Effect, Tool, walk
+from gateway.flow.audience import is_own
 from gateway.flow.labels import CLEAN, Label
 from gateway.policy.language.flow import Integrity
 
@@ -29,6 +31,8 @@ _CONFIDENTIALITY = {
     Author.ORGANISATION: Confidentiality.INTERNAL,
     Author.SYSTEM: Confidentiality.PUBLIC,
 }
+NOBODY = "nobody"
+"""The owner of what outsiders wrote and of whom nothing tells whose it is: a customer apart from all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ def read(
     labels: Mapping[str, Label] | None = None,
     writing: Mapping[str, Label] | None = None,
     anywhere: Label = CLEAN,
+    own_domains: Collection[object] = (),
 ) -> Reading:
     """Read a result.
 
@@ -98,8 +103,9 @@ def read(
         labels: What is known of single records beyond that, by the name that `record_names` gives them.
         writing: What is being written into records, and into whatever stands in them, at this moment.
         anywhere: What is being written into records that have no name yet.
+        own_domains: The organisation's own domains: whoever writes from there may be anybody who says so.
     """
-    reader = _Reader(tool, labels or {}, writing or {})
+    reader = _Reader(tool, labels or {}, writing or {}, own_domains)
     pieces = list(reader.record(output, "", _Within(over=anywhere)))
     return Reading(pieces, reader.links)
 
@@ -136,9 +142,14 @@ def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
     return ""
 
 
-def record_name(tool: Tool, namespace: str, id_: object) -> str:
-    """The name under which labels of the record with this id are kept."""
-    return f"{tool.area}:{namespace}:{id_}"
+def record_name(tool: Tool, namespace: str, identifier: object) -> str:
+    """The name under which labels of a record with an id are kept."""
+    return f"{tool.area}:{namespace}:{identifier}"
+
+
+def nameless(tool: Tool) -> str:
+    """The name under which the label of all that has no id is kept, of one area together."""
+    return f"{tool.area}:"
 
 
 def _is_plain(key: str) -> bool:
@@ -175,8 +186,14 @@ class _Within:
 
 
 class _Reader:
-    def __init__(self, tool: Tool, labels: Mapping[str, Label], writing: Mapping[str, Label]) -> None:
-        self.tool, self.labels, self.writing = tool, labels, writing
+    def __init__(
+        self,
+        tool: Tool,
+        labels: Mapping[str, Label],
+        writing: Mapping[str, Label],
+        own_domains: Collection[object],
+    ) -> None:
+        self.tool, self.labels, self.writing, self.own_domains = tool, labels, writing, own_domains
         self.declared = _declared(tool.output)
         self.links: list[frozenset[str]] = []
 
@@ -184,7 +201,7 @@ class _Reader:
         tool, before = self.tool, f"{path}." if path else ""
         record = record_name_of(tool, fields, path) or outer.record
         over = outer.over | self.writing.get(record, CLEAN)
-        known = self.labels.get(record, CLEAN) | over
+        known = self.labels.get(record or nameless(tool), CLEAN) | over
         odd_keys = [key for key in fields if not _is_plain(key)]
         fields = {_name(key): value for key, value in fields.items()}
         own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
@@ -210,17 +227,25 @@ class _Reader:
         if author is Author.OUTSIDER and within.writer is not None:
             author = within.writer
         is_kept = path in tool.kept
-        if known.integrity is not Integrity.ORGANISATION and author is not Author.SYSTEM:
+        # An amount is the system's as long as no agent has written it.
+        may_be_written = author is not Author.SYSTEM or (isinstance(value, Decimal) and path not in tool.authors)
+        if known.integrity is not Integrity.ORGANISATION and may_be_written:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, known.integrity), False
         # What stands in a customer's record tells of that customer, whoever wrote it: an order no less than a letter.
         usual = Confidentiality.CUSTOMER if within.owners else _CONFIDENTIALITY[author]
         level = tool.confidentiality.get(path, usual)
         whose = within.owners if level is Confidentiality.CUSTOMER else frozenset[str]()
+        if author is Author.OUTSIDER and self._is_nobodys(whose):
+            whose |= {NOBODY}
         label = Label(_INTEGRITY[author], level, whose)
-        if author is not Author.SYSTEM:
+        if may_be_written:
             label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
         return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), within.record)
+
+    def _is_nobodys(self, owners: frozenset[str]) -> bool:
+        # What a write gives back is the caller's own.
+        return self.tool.effect is Effect.READ and all(is_own(owner, self.own_domains) for owner in owners)
 
     def _author(self, path: str) -> Author:
         """As declared; a declared value that is no text is the system's, what nobody declared is anyone's."""
@@ -241,7 +266,8 @@ class _Reader:
         return frozenset({str(value).lower()}) if is_key else frozenset()
 
     def _link(self, own: Mapping[str, frozenset[str]], before: str, known: Label) -> None:
-        if known.integrity is not Integrity.ORGANISATION:
+        # What a write gives back stands beside each other because its caller said so.
+        if known.integrity is not Integrity.ORGANISATION or self.tool.effect is not Effect.READ:
             return
         vouched = [keys for name, keys in own.items() if keys and self._is_vouched(before + name)]
         if len(vouched) > 1:

@@ -1,15 +1,17 @@
 """The runs of all principals: each caught up with what any process recorded before a call is traced."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import anyio
+import anyio.to_thread
 
 from connectors.contract import Confidentiality
 from gateway.flow.evidence import Source
-from gateway.flow.ledger import Ledger, Scope
+from gateway.flow.ledger import Ledger, Scope, Sighting
 from gateway.flow.run import Run
 from gateway.flow.seen import Seen
 from gateway.flow.unfinished import Writing
@@ -19,6 +21,8 @@ from gateway.principal import Principal
 
 _REQUEST = "the request"
 _MOST_RUNS = 200
+_LONG = 200_000
+"""From how many bytes on what was seen is taken in beside the event loop."""
 _SKEW = timedelta(seconds=5)
 """How far the clocks of gateways may lie apart: what was seen without a grant must not fall behind its beginning."""
 
@@ -47,8 +51,9 @@ class Runs:
         self._window, self._most = window, most
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
 
-    async def of(self, principal: Principal, grant: Grant | None, now: datetime) -> Run:
-        """What the run of a call has seen up to now.
+    @asynccontextmanager
+    async def of(self, principal: Principal, grant: Grant | None, now: datetime) -> AsyncIterator[Run]:
+        """What the run of a call has seen up to now; nobody else looks at it or adds to it meanwhile.
 
         With a grant that is what its run saw, and what the principal saw without any since the grant was issued;
         without one, all that the principal saw within the window: who leaves a grant out loses no taint.
@@ -64,10 +69,13 @@ class Runs:
             kept = self._kept[key] = _Kept(self._new(grant))
         self._kept.move_to_end(key)
         async with kept.turn:
-            for seen in await self.ledger.seen_after(scope, kept.run.position):
-                kept.run.take(seen)
-        self._make_room()
-        return kept.run
+            new = await self.ledger.seen_after(scope, kept.run.position)
+            if sum(len(each.sight.values) for each in new) > _LONG:
+                await anyio.to_thread.run_sync(_take, kept.run, new)
+            else:
+                _take(kept.run, new)
+            self._make_room()
+            yield kept.run
 
     def _make_room(self) -> None:
         """Forget the runs that were asked for longest ago; the ledger still has them."""
@@ -83,3 +91,8 @@ class Runs:
             for words in (grant.request, *grant.values):
                 run.seen.add_text(str(words), said)
         return run
+
+
+def _take(run: Run, new: Sequence[Sighting]) -> None:
+    for sighting in new:
+        run.take(sighting)

@@ -1,6 +1,6 @@
 """The two flow stages of a call: before it is decided, where its arguments come from; after, what its result shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -10,13 +10,17 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from connectors.contract import Author, Confidentiality, Effect, Tool
+from gateway.answer import ERROR, Answer
 from gateway.canonical import keyed_hash
 from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
 from gateway.flow.audience import HIDDEN
 from gateway.flow.labels import CLEAN, Label
-from gateway.flow.ledger import Ledger, label_rows, seen_row
-from gateway.flow.reading import Piece, Reading, read, record_names
-from gateway.flow.run import Run, sight_of
+from gateway.flow.ledger import Ledger, Sight, label_rows, seen_row
+from gateway.flow.reading import NOBODY, Piece, Reading, nameless, read, record_names
+from gateway.flow.run import sight_of
+from gateway.flow.seen import Seen
+from gateway.flow.size import is_larger
+from gateway.flow.unfinished import Unfinished
 from gateway.flow.written import written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
 
 _OWN_DOMAINS = "company"
 """The list of `lists.csv` that names the organisation's own domains."""
-_LONG = 30_000
+_LONG, _LONG_ARGUMENTS = 30_000, 4_000
+"""From how much on a result and arguments are looked through beside the event loop."""
 _COUNTED = frozenset({"denials", "records", "recent_calls"})
 _LATELY = _COUNTED | {"has_grant", "is_intended"}
 """What is known without looking at what the run has seen."""
@@ -65,21 +70,25 @@ async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Too
         return UNTRACED
     found = UNTRACED
     if tool.effect is not Effect.READ or _asks_what_was_seen(needs):
-        given = arguments.model_dump()
-        run = await gateway.runs.of(call.principal, call.grant, gateway.now())
-        run = await _acting_on(named_records(tool, given), run, gateway.runs.ledger, call.principal.tenant)
-        own_domains = policy.lists.get(_OWN_DOMAINS, ())
-        found = trace(tool, given, run, own_domains, lambda owner: _hidden(owner, gateway.secret))
-    known = await _lately(gateway, call, needs, found.recipients)
+        found = await _found(gateway, call, policy, tool, arguments.model_dump())
+    lately = await _lately(gateway, call, needs, found.recipients)
     if call.grant:
-        known |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
-    return replace(found, flow=replace(found.flow, **known))
+        lately |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
+    return replace(found, flow=replace(found.flow, **lately))
 
 
-async def _acting_on(names: Sequence[str], run: Run, ledger: Ledger, tenant: str) -> Run:
-    """A run as a call that names records sees it: what they hold flows into what it does, read or not."""
-    known = await ledger.labels(tenant, names)
-    return replace(run, label=reduce(or_, known.values(), run.label)) if known else run
+async def _found(
+    gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Tool, arguments: Mapping[str, Any]
+) -> Traced:
+    own_domains, runs = policy.lists.get(_OWN_DOMAINS, ()), gateway.runs
+    # Whoever acts on a record lets out what was written into it, read or not: a draft that another run made.
+    known = await runs.ledger.labels(call.principal.tenant, named_records(tool, arguments))
+    async with runs.of(call.principal, call.grant, gateway.now()) as run:
+        of_call = replace(run, label=reduce(or_, known.values(), run.label))
+        given = (tool, arguments, of_call, own_domains, lambda owner: _hidden(owner, gateway.secret))
+        if is_larger(arguments, _LONG_ARGUMENTS):
+            return await anyio.to_thread.run_sync(trace, *given)
+        return trace(*given)
 
 
 def _asks_what_was_seen(needs: FlowNeeds) -> bool:
@@ -122,15 +131,39 @@ async def shown(
     # First what is being written, then what is known: a write that ends in between is found by one of the two.
     writing = await runs.writing.unfinished(tenant, tool.area, call.id)
     known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
-    reading = read(tool, output, known, writing.records, writing.anywhere)
-    place = f"{tool.name} {call.id}"
-    if sum(len(piece.value) for piece in reading.pieces if isinstance(piece.value, str)) > _LONG:
-        sight = await anyio.to_thread.run_sync(sight_of, reading, place, runs.new_index)
+    own_domains = gateway.policy.current.lists.get(_OWN_DOMAINS, ())
+    given = (tool, output, known, writing, own_domains, f"{tool.name} {call.id}", runs.new_index)
+    if is_larger(output, _LONG):
+        untrusted, sight = await anyio.to_thread.run_sync(_sight, *given)
     else:
-        sight = sight_of(reading, place, runs.new_index)
+        untrusted, sight = _sight(*given)
     run = call.grant.run if call.grant else ""
     row = seen_row(tenant, call.principal.name, run, gateway.now(), sight)
-    return Shown(reading.untrusted, (row, *rows))
+    return Shown(untrusted, (row, *rows))
+
+
+def _sight(
+    tool: Tool,
+    output: Mapping[str, Any],
+    known: Mapping[str, Label],
+    writing: Unfinished,
+    own_domains: Collection[object],
+    place: str,
+    new_index: Callable[[], Seen],
+) -> tuple[list[str], Sight]:
+    reading = read(tool, output, known, writing.records, writing.anywhere, own_domains)
+    return reading.untrusted, sight_of(reading, place, new_index)
+
+
+def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Beside, ...]:
+    """What is to be committed with the entry that a caller was refused in words of an outsider; mostly nothing."""
+    if answer.error is None or ERROR not in (answer.untrusted or ()):
+        return ()
+    label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER, frozenset((NOBODY,)))
+    piece = Piece(ERROR, answer.error.message, Author.OUTSIDER, False, label, "", "")
+    sight = sight_of(Reading((piece,), ()), f"{call.tool} {call.id}", gateway.runs.new_index)
+    run = call.grant.run if call.grant else ""
+    return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)
 
 
 def told_by_a_refusal(gateway: "Gateway", call: "ToolCall", tool: Tool, message: str) -> tuple[Beside, ...]:
@@ -152,13 +185,19 @@ async def labelled(
     Raises:
         JournalUnavailable: If what is known cannot be read.
     """
-    known = await ledger.labels(tenant, record_names(tool, output))
+    written = () if wrote is None else _written(tool, output, wrote.arguments)
+    known = await ledger.labels(tenant, [*record_names(tool, output), nameless(tool), *written])
     if wrote is None:
         return known, ()
     # What was written before is still there: a label only rises.
-    after = {name: known.get(name, CLEAN) | wrote.label for name in written_records(tool, output, wrote.arguments)}
+    after = {name: known.get(name, CLEAN) | wrote.label for name in written}
     changed = {name: label for name, label in after.items() if label != known.get(name, CLEAN)}
     return known | changed, label_rows(tenant, changed)
+
+
+def _written(tool: Tool, output: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a call wrote: as its result says, or else its arguments; or else wherever there are no names."""
+    return written_records(tool, output, arguments) or named_records(tool, arguments) or (nameless(tool),)
 
 
 def _hidden(owner: str, secret: bytes) -> str:

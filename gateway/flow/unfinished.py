@@ -12,8 +12,9 @@ from typing import Any
 import anyio.to_thread
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
 
-from connectors.contract import Sink, Tool
+from connectors.contract import Tool
 from gateway.database import Database
+from gateway.flow.arguments import named_records
 from gateway.flow.labels import CLEAN, Label, label_from
 from gateway.journal.entry import Beside
 from gateway.journal.reading import readable
@@ -107,14 +108,13 @@ def writing_rows(
     """What is to be committed with a write's intent; nothing where it writes nothing that needs a label."""
     if label == CLEAN:
         return ()
-    values = (tenant, tool.area, call_id, json.dumps(named_records(tool, arguments)), json.dumps(label.told()))
+    values = (tenant, tool.area, call_id, json.dumps(_records(tool, arguments)), json.dumps(label.told()))
     return (Beside("flow_writing", ("tenant", "area", "call_id", "records", "label"), values),)
 
 
-def named_records(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
-    """The names of the records that a call's arguments identify."""
-    paths = [
-        path for path, sink in tool.sinks.items() if sink is Sink.IDENTIFIER and "." not in path and "[" not in path
-    ]
-    values = [(arguments.get(path), tool.namespaces.get(path, "")) for path in paths]
-    return [f"{tool.area}:{space}:{value}" for value, space in values if value is not None and "@" not in str(value)]
+def _records(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+    """The names of the records that a call writes into; none where it may write into records without a name yet."""
+    if "structured" in tool.output.model_fields:
+        return []  # nobody knows what somebody else's server does with an id
+    # A mailbox is named by what is written from it, and is no record.
+    return [name for name in named_records(tool, arguments) if "@" not in name]

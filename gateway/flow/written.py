@@ -8,7 +8,7 @@ from gateway.flow.reading import record_name_of, record_names
 
 
 def written_records(tool: Tool, output: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the records of a write's result that hold a text of its arguments; all of them if none does.
+    """The names of the records of a write's result that hold a text of its arguments; all of them if one is not found.
 
     Args:
         tool: What wrote.
@@ -16,21 +16,27 @@ def written_records(tool: Tool, output: Mapping[str, Any], arguments: Mapping[st
         arguments: What it was called with.
     """
     texts = {_plain(text) for text in _texts(arguments)} - {""}
-    holding = tuple(dict.fromkeys(_holding(tool, output, "", "", texts)))
-    return holding or record_names(tool, output)
+    found = dict.fromkeys(_holding(tool, output, "", "", texts))
+    holding = tuple(dict.fromkeys(record for record, _ in found if record))
+    # A text that a back end put another way may stand anywhere, whatever else stands where.
+    is_whole = texts <= {text for _, text in found}
+    return holding if holding and is_whole else record_names(tool, output)
 
 
-def _holding(tool: Tool, value: Any, path: str, record: str, texts: set[str]) -> Iterator[str]:  # noqa: ANN401 - JSON data
+def _holding(tool: Tool, value: Any, path: str, record: str, texts: set[str]) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON data
+    """Each text of the arguments with the record that holds it; with none if it is the record's own id."""
     if isinstance(value, Mapping):
         record = record_name_of(tool, value, path) or record
         for key, part in value.items():
-            if not (isinstance(part, str) and record_name_of(tool, {key: part}, path)):
+            if isinstance(part, str) and record_name_of(tool, {key: part}, path):
+                yield "", _plain(part)
+            else:
                 yield from _holding(tool, part, f"{path}.{key}" if path else key, record, texts)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _holding(tool, item, f"{path}[]", record, texts)
     elif isinstance(value, str) and record and _plain(value) in texts:
-        yield record
+        yield record, _plain(value)
 
 
 def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - arguments

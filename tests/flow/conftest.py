@@ -2,15 +2,28 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from secrets import token_hex
+from shutil import copytree
 from typing import Any
 
 import pytest
 
 from connectors.contract import CallContext
-from connectors.crm.tools import SearchContacts
-from connectors.records import CommentRecord, ContactRecord, MessageRecord, TicketRecord
+from connectors.crm.tools import GetOrders, SearchAccounts, SearchContacts
+from connectors.email.loading import message_row_id
+from connectors.records import (
+    AccountRecord,
+    CommentRecord,
+    ContactRecord,
+    DealRecord,
+    DocumentRecord,
+    MessageRecord,
+    OrderLineRecord,
+    OrderRecord,
+    TicketRecord,
+)
 from connectors.registry import EmbeddedBackEnds
 from connectors.ticketing.tools import SearchTickets
 from gateway.answer import Answer
@@ -83,6 +96,42 @@ class Calls:
         found = await self._back_ends.ticket.ticket_search_tickets(self._staff(), SearchTickets(query=body))
         return found.tickets[0].id
 
+    async def company(self, domain: str) -> str:
+        """A customer with an account, a contact `lena@…`, a deal and an order, whose id this gives."""
+        now, crm, address = self.gateway.now(), self._back_ends.crm, f"lena@{domain}"
+        times = {"created_at": now, "updated_at": now}
+        await crm.load("larkspur", [AccountRecord(source_id=domain, name=domain, domain=domain, **times)])
+        await crm.load(
+            "larkspur", [ContactRecord(source_id=address, name="Lena", email=address, account=domain, **times)]
+        )
+        deal = {"title": "Scales", "stage": "lead", "amount": Decimal(90), "currency": "EUR", **times}
+        await crm.load("larkspur", [DealRecord(source_id=domain, account=domain, **deal)])
+        lines = [OrderLineRecord(sku="S1", name="Scale", quantity=2, unit_price=Decimal(45))]
+        order = {"number": "LI-20417", "status": "placed", "currency": "EUR", "lines": lines, "placed_at": now}
+        await crm.load("larkspur", [OrderRecord(source_id=domain, account=domain, contact=address, **order)])
+        account = await crm.crm_search_accounts(self._staff(), SearchAccounts(query=domain))
+        orders = await crm.crm_get_orders(self._staff(), GetOrders(account_id=account.accounts[0].id))
+        return orders.orders[0].id
+
+    async def mail_from(self, sender: str, body: str, mailbox: str = SUPPORT) -> str:
+        """A message that came in, by its id."""
+        name = f"{token_hex(8)}@{sender.rpartition('@')[2]}"
+        head = f"From: {sender}\r\nTo: {mailbox}\r\nMessage-ID: <{name}>\r\nMIME-Version: 1.0\r\n"
+        file = 'Content-Type: text/plain\r\nContent-Disposition: attachment; filename="a.txt"\r\n\r\nA file'
+        part = f"Content-Type: text/plain\r\n\r\n{body}"
+        parts = f"--x\r\n{part}\r\n--x\r\n{file}\r\n--x--\r\n"
+        raw = f"{head}Content-Type: multipart/mixed; boundary=x\r\n\r\n{parts}".encode()
+        record = MessageRecord(source_id=name, mailbox=mailbox, raw=raw)
+        await self._back_ends.email.load("larkspur", [record])
+        return message_row_id(record, "larkspur")
+
+    async def document(self, text: str, origin: str) -> str:
+        """A document that everybody may read, by its title."""
+        title = f"Manual {token_hex(4)}"
+        facts = {"title": title, "text": text, "source": title, "origin": origin, "updated_at": self.gateway.now()}
+        await self._back_ends.knowledge.load("larkspur", [DocumentRecord.model_validate({"source_id": title, **facts})])
+        return title
+
     async def reads(self, body: str, **arguments: Any) -> None:
         """Let the agent read what an outsider wrote."""
         await self.ok("ticket_get_ticket", ticket_id=await self.ticket(body, **arguments))
@@ -129,5 +178,21 @@ def opened(tmp_path: Path, policies: Path, database_url: str) -> OpenFlow:
             calls = Calls(gateway)
             await calls.open_mailbox()
             yield calls
+
+    return open_
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> OpenFlow:
+    """Gateways under the policy that is shipped, on a file."""
+    policies = tmp_path / "shipped"
+    copytree(SHIPPED_POLICIES, policies)
+    with (policies / "roles.csv").open("a") as roles:
+        roles.write("\ng, person:sam@larkspur.example, role:sales, larkspur\n")
+
+    @asynccontextmanager
+    async def open_(**given: Any) -> AsyncIterator[Calls]:
+        async with open_gateway(Settings(home=tmp_path / "home", policies=policies, **given)) as gateway:
+            yield Calls(gateway)
 
     return open_

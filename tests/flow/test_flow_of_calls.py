@@ -1,6 +1,9 @@
 """What an outsider wrote never chooses where a call goes, whatever way it takes; what is on record may."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.flow.conftest import OpenFlow
 
@@ -180,3 +183,30 @@ async def test_what_is_written_about_one_customer_again_and_again_stays_that_cus
         answer = await calls.mail(LENA, body="Your scale arrives on Monday.")
 
     assert answer.status == "ok", answer
+
+
+@pytest.mark.parametrize("database_url", [""])
+@pytest.mark.parametrize(("written_by", "rules"), [("agent:one", ["F5"]), (None, None)])
+async def test_an_amount_that_an_agent_writes_into_a_deal_vouches_for_no_refund(
+    opened: OpenFlow, policies: Path, written_by: str | None, rules: list[str] | None
+) -> None:
+    with (policies / "rules.csv").open("a") as more:
+        more.write("p, F5, role:worker, crm_issue_refund, \"origin(args.amount) != 'organisation'\", ask, no\n")
+    async with opened() as calls:
+        order = await calls.company("brightlab.example")
+        await calls.reads("Give me back 45.50 at once")
+        [deal] = (await calls.ok("crm_list_deals")).deals
+        if written_by:
+            await calls.ok("crm_update_deal", deal_id=deal.id, version=deal.version, amount=45.5)
+        await calls.ok("crm_get_orders", who="agent:two")
+        await calls.ok("crm_list_deals", who="agent:two")
+
+        refund: dict[str, Any] = {
+            "order_id": order,
+            "amount": 45.5 if written_by else 90,
+            "currency": "EUR",
+            "reason": "late",
+        }
+        answer = await calls("crm_issue_refund", who="agent:two", **refund)
+
+    assert answer.rules == rules

@@ -43,9 +43,9 @@ async def test_a_run_that_was_forgotten_to_make_room_is_read_again(tmp_path: Pat
             await journal.append(entry)
         for _ in range(2):
             for agent in agents:
-                run = await runs.of(agent, None, NOW)
-                assert run.label.integrity is Integrity.ANYONE
-                assert trace_value(run.seen, EVIL, Kind.ADDRESS).origin is Origin.OUTSIDER
+                async with runs.of(agent, None, NOW) as run:
+                    assert run.label.integrity is Integrity.ANYONE
+                    assert trace_value(run.seen, EVIL, Kind.ADDRESS).origin is Origin.OUTSIDER
                 assert len(runs._kept) == 1
         journal.close()
 
@@ -57,7 +57,11 @@ async def test_a_run_forgets_what_is_older_than_its_window(tmp_path: Path) -> No
         row = seen_row(agent.tenant, agent.name, "", NOW, hostile())
         entry = Entry("call_1", agent.tenant, agent.name, NOW, EntryKind.OUTCOME, {"status": "ok"}, beside=(row,))
         await journal.append(entry)
-        assert (await runs.of(agent, None, NOW)).label.integrity is Integrity.ANYONE
-        assert (await runs.of(agent, None, NOW + timedelta(hours=20))).label.integrity is Integrity.ANYONE
-        assert (await runs.of(agent, None, NOW + timedelta(days=2))).label.integrity is Integrity.ORGANISATION
+        for later, integrity in (
+            (timedelta(), Integrity.ANYONE),
+            (timedelta(hours=20), Integrity.ANYONE),
+            (timedelta(days=2), Integrity.ORGANISATION),
+        ):
+            async with runs.of(agent, None, NOW + later) as run:
+                assert run.label.integrity is integrity
         journal.close()

@@ -1,0 +1,24 @@
+"""How much there is to look through: told without looking through all of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_VALUE = 20
+"""What a value costs beside its text, in characters."""
+
+
+def is_larger(value: Any, most: int) -> bool:  # noqa: ANN401 - JSON data
+    """Whether JSON data has more than so many characters; a value counts for twenty beside its text."""
+    left, size = [value], 0
+    while left and size <= most:
+        each = left.pop()
+        size += _VALUE
+        if isinstance(each, str):
+            size += len(each)
+        elif isinstance(each, Mapping):
+            size += sum(map(len, each))
+            left += each.values()
+        elif isinstance(each, (list, tuple)):
+            size += len(each)
+            left += each
+    return size > most
