@@ -172,7 +172,8 @@ class _Within:
 
     Args:
         record: Its name; "" if it has none.
-        owners: Whose it is.
+        owners: Whose it and all that stands in it is.
+        whose: Whose its own values are.
         known: What is known of it beyond the tool's declaration.
         over: The part of that which holds for the records in it as well.
         writer: Who wrote its texts, if the record says so.
@@ -180,6 +181,7 @@ class _Within:
 
     record: str = ""
     owners: frozenset[str] = frozenset()
+    whose: frozenset[str] = frozenset()
     known: Label = CLEAN
     over: Label = CLEAN
     writer: Author | None = None
@@ -206,7 +208,10 @@ class _Reader:
         fields = {_name(key): value for key, value in fields.items()}
         own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
         self._link(own, before, known)
-        within = _Within(record, outer.owners.union(*own.values()), known, over, self._writer(fields, before))
+        owners = outer.owners.union(*own.values())
+        # A conversation that says nothing of itself is that of whoever takes part in it.
+        whose = owners or self._within(fields, before)
+        within = _Within(record, owners, whose, known, over, self._writer(fields, before))
         for key in odd_keys:
             yield self._piece(key, before + _name(key), within)
         for key, value in fields.items():
@@ -233,9 +238,9 @@ class _Reader:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, known.integrity), False
         # What stands in a customer's record tells of that customer, whoever wrote it: an order no less than a letter.
-        usual = Confidentiality.CUSTOMER if within.owners else _CONFIDENTIALITY[author]
+        usual = Confidentiality.CUSTOMER if within.whose else _CONFIDENTIALITY[author]
         level = tool.confidentiality.get(path, usual)
-        whose = within.owners if level is Confidentiality.CUSTOMER else frozenset[str]()
+        whose = within.whose if level is Confidentiality.CUSTOMER else frozenset[str]()
         if author is Author.OUTSIDER and self._is_nobodys(whose):
             whose |= {NOBODY}
         label = Label(_INTEGRITY[author], level, whose)
@@ -259,6 +264,17 @@ class _Reader:
                 return dict(by.authors).get(value)
         return None
 
+    def _within(self, fields: Mapping[str, Any], before: str) -> frozenset[str]:
+        """The owners that the records within a record name."""
+        found: set[str] = set()
+        for key, value in fields.items() if self.tool.owners else ():
+            for item, path in _items(value, before + key):
+                if isinstance(item, Mapping):
+                    found |= self._within(item, f"{path}.")
+                else:
+                    found |= self._keys(item, path)
+        return frozenset(found)
+
     def _keys(self, value: Any, path: str) -> frozenset[str]:  # noqa: ANN401 - JSON data
         if isinstance(value, (list, tuple)):
             return frozenset().union(*(self._keys(item, f"{path}[]") for item in value))
@@ -275,6 +291,14 @@ class _Reader:
 
     def _is_vouched(self, path: str) -> bool:
         return path in self.tool.kept or self._author(path) in {Author.SYSTEM, Author.ORGANISATION}
+
+
+def _items(value: object, path: str) -> Iterator[tuple[object, str]]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _items(item, f"{path}[]")
+    else:
+        yield value, path
 
 
 def _worse(author: Author, integrity: Integrity) -> Author:

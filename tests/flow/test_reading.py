@@ -8,11 +8,12 @@ import pytest
 
 from connectors.contract import Author, Confidentiality, Output
 from connectors.crm.tools import Contact, ContactPage
+from connectors.email.tools import Message, Thread
 from connectors.knowledge.tools import Document
 from connectors.registry import TOOLS
 from connectors.ticketing.tools import Comment, Ticket
 from gateway.flow.labels import CLEAN, Label
-from gateway.flow.reading import Piece, Reading, read, record_names
+from gateway.flow.reading import NOBODY, Piece, Reading, read, record_names
 from gateway.policy.language.flow import Integrity
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -174,3 +175,28 @@ def test_of_very_many_keys_only_what_they_lie_in_is_named() -> None:
     found = read(tool, {"structured": {f"k{number}": "x" for number in range(500)}})
 
     assert found.untrusted == ["structured"]
+
+
+def test_a_conversation_is_that_of_whoever_takes_part_in_it() -> None:
+    message = Message(
+        id="msg_0001", thread_id="thr_0001", folder="inbox", sender_name="Lena", sender_email="lena@brightlab.example",
+        to=["support@larkspur.example"], cc=[], subject="Scale", snippet="", unread=True, attachment_count=0, at=NOW,
+        body="It broke", truncated=False, attachments=[],
+    )  # fmt: skip
+    thread = Thread(id="thr_0001", mailbox="support@larkspur.example", subject="Scale", messages=[message])
+
+    found = read(BY_NAME["email_get_thread"], thread.model_dump(), own_domains=("larkspur.example",))
+
+    assert piece(found, "subject").label.owners == {"lena@brightlab.example", "support@larkspur.example"}
+    assert NOBODY not in found.label.owners
+
+
+def test_each_of_several_records_is_its_own_customers() -> None:
+    lena, otto = (
+        page().contacts[0],
+        page().contacts[0].model_copy(update={"id": "con_0002", "email": "otto@other.example", "account_id": None}),
+    )
+    found = reading("crm_search_contacts", ContactPage(contacts=[lena, otto]))
+
+    assert piece(found, "contacts[].name", 0).label.owners == {"con_0001", "acc_0001", "lena@brightlab.example"}
+    assert piece(found, "contacts[].name", 1).label.owners == {"con_0002", "otto@other.example"}
