@@ -44,7 +44,6 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
         tasks.start_soon(_forget_grants, gateway)
         tasks.start_soon(_forget_what_was_seen, gateway, settings.seen_needed)
         tasks.start_soon(_forget_recipients, gateway, timedelta(seconds=settings.recipients_kept))
-        tasks.start_soon(_forget_what_was_seen, gateway, timedelta(seconds=_longest_run(settings)))
         if channels := await _channels(gateway, settings, stack):
             notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url))
             gateway.approvals.listeners.append(notices.hear)
@@ -126,19 +125,6 @@ async def _forget_recipients(gateway: Gateway, after: timedelta) -> None:
         except JournalUnavailable as error:
             log.error("recipients_not_forgotten", error=str(error))
         await anyio.sleep(EVERY_SECONDS)
-
-
-def _longest_run(settings: Settings) -> float:
-    return max(settings.run_window, settings.grant_longest)
-
-
-async def _forget_what_was_seen(gateway: Gateway, after: timedelta) -> None:
-    while True:
-        try:
-            await anyio.to_thread.run_sync(gateway.runs.ledger.forget, gateway.now() - after)
-        except JournalUnavailable as error:
-            log.error("what_was_seen_not_forgotten", error=str(error))
-        await anyio.sleep(_HOUR)
 
 
 async def _channels(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> list[Channel]:
