@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from anyio import Event, fail_after, from_thread
 from pydantic import SecretStr
 
 from connectors.contract import Confidentiality
+from gateway.app import open_gateway
+from gateway.background import background
 from gateway.database import Database
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, Scope, Sight, label_rows, seen_row
@@ -119,3 +122,24 @@ async def test_what_was_seen_is_forgotten_and_what_is_known_of_records_stays(dat
     everything = replace(TRIAGE, since=NOW - timedelta(days=9))
     assert await indexes(ledger, everything) == [b"new"]
     assert await ledger.labels("larkspur", ["crm::con_1"]) == {"crm::con_1": HOSTILE}
+
+
+async def test_a_running_gateway_forgets_what_no_run_reaches_back_to(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    everything = replace(TRIAGE, since=NOW - timedelta(days=9_999))
+    async with open_gateway(settings) as gateway:
+        ledger = gateway.runs.ledger
+        await gateway.journal.append(outcome(seen(b"old", at=gateway.now() - timedelta(days=9))))
+        await gateway.journal.append(outcome(seen(b"new", at=gateway.now())))
+        forgotten = Event()
+
+        def forget(before: datetime) -> int:
+            count = Ledger.forget(ledger, before)
+            from_thread.run_sync(forgotten.set)
+            return count
+
+        ledger.forget = forget  # type: ignore[method-assign]
+        async with background(gateway, settings):
+            with fail_after(20):
+                await forgotten.wait()
+        assert await indexes(ledger, everything) == [b"new"]

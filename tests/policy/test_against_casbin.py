@@ -13,10 +13,11 @@ import pytest
 
 from gateway.policy.casbin_judge import CasbinJudge
 from gateway.policy.decision import Verdict
-from gateway.policy.language.history import History
+from gateway.policy.language.history import EMPTY, History
+from gateway.policy.testing.cases import Case
 from tests.policy.generated import ROLES, generated
 from tests.policy.making import MODEL, NOW, SHIPPED, policy
-from tests.policy.test_shipped_policy import DECISIONS, LATER_DECISIONS, principal, shipped
+from tests.policy.test_shipped_policy import DECISIONS, FLOWS, LATER_DECISIONS, NOTHING_SEEN, principal, shipped
 
 REQUESTS = 8
 POLICIES = int(os.environ.get("REMIT_DIFFERENTIAL", "480")) // REQUESTS
@@ -50,7 +51,8 @@ def test_both_judges_decide_alike_over_generated_policies() -> None:
 def test_both_judges_decide_alike_over_the_shipped_policy(part: int) -> None:
     judge = CasbinJudge((SHIPPED / "model.conf").read_text(encoding="utf-8"), shipped())
     for who, tool, args, verdict, rules in DECISIONS[part::16]:
-        assert judge.decide(principal(who), tool, args, NOW) == (Verdict(verdict), tuple(rules.split())), (who, tool)
+        decided = judge.decide(principal(who), tool, args, NOW, EMPTY, NOTHING_SEEN)
+        assert decided == (Verdict(verdict), tuple(rules.split())), (who, tool)
 
 
 @pytest.mark.parametrize(("who", "tool", "args", "now", "history", "verdict", "rules"), LATER_DECISIONS[::3])
@@ -58,7 +60,8 @@ def test_both_judges_decide_alike_by_time_and_history(
     who: str, tool: str, args: Mapping[str, object], now: datetime, history: History | None, verdict: str, rules: str
 ) -> None:
     judge = CasbinJudge((SHIPPED / "model.conf").read_text(encoding="utf-8"), shipped())
-    assert judge.decide(principal(who), tool, args, now, history) == (Verdict(verdict), tuple(rules.split()))
+    decided = judge.decide(principal(who), tool, args, now, history, NOTHING_SEEN)
+    assert decided == (Verdict(verdict), tuple(rules.split()))
 
 
 def test_casbin_is_imported_by_one_module_only() -> None:
@@ -67,3 +70,11 @@ def test_casbin_is_imported_by_one_module_only() -> None:
         path.name for path in sources if re.search(r"^\s*(import|from) casbin", path.read_text(), re.MULTILINE)
     ]
     assert importing == ["casbin_judge.py"]
+
+
+@pytest.mark.parametrize("case", FLOWS[::5], ids=lambda case: f"{case.line}")
+def test_both_judges_decide_alike_by_data_flow(case: Case) -> None:
+    judge = CasbinJudge((SHIPPED / "model.conf").read_text(encoding="utf-8"), shipped())
+    fast = shipped().decide(case.principal, case.tool, case.args, case.now, case.history, case.flow)
+    slow = judge.decide(case.principal, case.tool, case.args, case.now, case.history, case.flow)
+    assert (fast.verdict, fast.rules) == slow
