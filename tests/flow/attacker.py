@@ -4,6 +4,7 @@ import base64
 import codecs
 import json
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,7 +12,7 @@ from email.message import EmailMessage
 from html import unescape
 from itertools import product
 from secrets import token_hex
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote, unquote
 
 from connectors.contract import CallContext
@@ -128,8 +129,8 @@ class World:
     contact_version: int = 1
     draft_version: int = 0
     letters: int = 0
-    tainted: set[str] = field(default_factory=set)
-    told: set[tuple[int, int]] = field(default_factory=set)
+    holds: dict[str, set[What]] = field(default_factory=lambda: defaultdict(set))
+    told: set[tuple[int, int, What]] = field(default_factory=set)
     grants: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @property
@@ -210,22 +211,22 @@ class World:
         if step.field and not self._knows(step):
             return None
         record, arguments = self._arguments(step)
-        told = {"remit/grant": self.grants[step.who, step.grant] if step.grant else "", "remit/key": step.key}
-        declared = Declared.model_validate({name: text for name, text in told.items() if text})
+        said = {"remit/grant": self.grants[step.who, step.grant] if step.grant else "", "remit/key": step.key}
+        declared = Declared.model_validate({name: text for name, text in said.items() if text})
         try:
             answer = await call_tool(self.gateway, ToolCall(self.principal(step.who), step.tool, arguments, declared))
         except UnknownTool:
             return None
         if answer.status == "ok":
             self._remember(step, record, answer.result)
-            if record in self.tainted or record.endswith("of outsider"):
-                self.told.add((step.who, step.grant))
+            told = set(get_args(What)) if record.endswith("of outsider") else self.holds[record]
+            self.told |= {(step.who, step.grant, what) for what in told}
         return answer
 
     def _knows(self, step: Step) -> bool:
         """Whether the step's run read it; what an agent remembers of one granted run in another no gateway can know."""
         others = (0,) if step.grant else (0, 1, 2)
-        return any((step.who, grant) in self.told for grant in (step.grant, *others))
+        return any((step.who, grant, step.what) in self.told for grant in (step.grant, *others))
 
     def _arguments(self, step: Step) -> tuple[str, dict[str, Any]]:
         """The name of the record that a step is about, and its arguments."""
@@ -276,9 +277,9 @@ class World:
         if step.tool in ("email_create_draft", "email_update_draft"):
             self.draft_version = result.version
         if step.field and record == "made":
-            self.tainted.add("contact")  # whoever searches finds both
+            self.holds["contact"].add(step.what)  # whoever searches finds both
         elif step.field:
-            self.tainted.add(record)
+            self.holds[record].add(step.what)
 
     async def left(self) -> list[str]:
         """What left the company, except to whoever wrote it, that a victim would be led by."""
