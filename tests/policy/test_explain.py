@@ -372,6 +372,9 @@ person:ana.ruiz@larkspur.example: ask
   F01  allow  does not apply       args.amount <= 50 is false: args.amount is 80.25
   F02  ask    applies              50 < args.amount <= 500 is true: args.amount is 80.25
   F03  deny   does not apply       args.amount > 500 is false: args.amount is 80.25
+  W06  ask    does not apply       args.amount <= 50 is false: args.amount is 80.25; \
+run.saw_untrusted is false: run.saw_untrusted is False
+  V01  deny   does not apply       run.records >= 5000 is false: run.records is 0
 
 What would change that:
   with args.amount at most 50, rule F01 would allow it

@@ -1,5 +1,6 @@
 """What a principal's schema becomes under the shipped policy, and under single rules."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
@@ -33,6 +34,10 @@ ANA_RUIZ, MAYA, TOM = (f"person:{name}@larkspur.example" for name in ("ana.ruiz"
 AT_LARKSPUR = r"@[lL][aA][rR][kK][sS][pP][uU][rR]\.[eE][xX][aA][mM][pP][lL][eE]$"
 
 
+def rules_of(found: Narrowing) -> list[str]:
+    return [rule for word in found.words for rule in re.findall(r"\(rule (\w+)\)", word)]
+
+
 def test_ana_refunds_at_most_500_and_is_told_when_a_person_is_asked() -> None:
     found = shown(ANA_RUIZ, "crm_issue_refund")
     assert prop(found, "amount") == {
@@ -42,18 +47,18 @@ def test_ana_refunds_at_most_500_and_is_told_when_a_person_is_asked() -> None:
         "title": "Amount",
         "type": "number",
     }
-    assert found.words == (
+    assert found.words[0] == (
         "When `amount` is above 50 and at most 500, a person is asked for approval: refunds above 50 need a second "
-        "look (rule F02).",
+        "look (rule F02)."
     )
-    assert found.exact
+    assert rules_of(found) == ["F02", "W06", "V01"]
+    assert not found.exact, "nobody knows beforehand what the run will have seen"
 
 
 def test_the_triage_agent_searches_the_mailbox_of_support_only() -> None:
     found = shown("agent:triage", "email_search_messages")
     assert prop(found, "mailbox")["const"] == "support@larkspur.example"
-    assert found.exact
-    assert not found.words
+    assert rules_of(found) == ["V02"]
 
 
 def test_the_triage_agent_writes_within_the_company_and_only_with_a_person() -> None:
@@ -61,8 +66,8 @@ def test_the_triage_agent_writes_within_the_company_and_only_with_a_person() -> 
     for name in ("to", "cc"):
         assert prop(found, name)["items"]["pattern"] == AT_LARKSPUR
         assert prop(found, name)["description"].endswith("Policy: each must be at `larkspur.example`.")
-    assert found.words == ("A person is asked for approval: a person reads what an agent sends (rule T08).",)
-    assert found.exact
+    assert found.words[0] == "A person is asked for approval: a person reads what an agent sends (rule T08)."
+    assert rules_of(found) == ["T08", "V02"]
 
 
 def test_what_a_run_did_before_is_told_in_words() -> None:
@@ -79,7 +84,7 @@ def test_sales_reads_and_answers_from_its_own_mailbox() -> None:
     for tool in ("email_search_messages", "email_get_thread", "email_create_draft", "email_reply_message"):
         found = shown(TOM, tool)
         assert prop(found, "mailbox")["const"] == "sales@larkspur.example"
-        assert found.exact
+        assert set(rules_of(found)) <= {"V02", "W14"}, "what else is asked depends on what the run will have seen"
 
 
 def test_a_ticket_goes_to_a_colleague_however_the_address_is_spelt() -> None:
@@ -97,20 +102,20 @@ def test_the_assistant_sees_what_the_person_may_do_and_not_more() -> None:
     who = f"agent:assistant+{ANA_RUIZ}"
     assert not shown(who, "crm_issue_refund").possible
     assert prop(shown(who, "email_create_draft"), "mailbox")["const"] == "support@larkspur.example"
-    assert shown(who, "ticket_add_reply").words == (
-        "A person is asked for approval: the person confirms what a customer reads (rule A08).",
-    )
+    answering = shown(who, "ticket_add_reply")
+    assert "A person is asked for approval: the person confirms what a customer reads (rule A08)." in answering.words
+    assert set(rules_of(answering)) == {"A08", "W04"}
     assert not shown("agent:assistant", "ticket_add_note").possible
 
 
 def test_maya_may_do_everything_that_the_plain_schema_shows_and_is_told_when_a_person_is_asked() -> None:
     found = shown(MAYA, "crm_update_contact")
     assert found.schema == BY_NAME["crm_update_contact"].input.model_json_schema()
-    assert found.words == (
+    assert found.words[0] == (
         "When `email` is given, a person is asked for approval: a changed address redirects a customer's mail "
-        "(rule L02).",
+        "(rule L02)."
     )
-    assert found.exact
+    assert rules_of(found) == ["L02", "V01"]
 
 
 # What single conditions become
