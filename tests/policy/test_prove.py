@@ -42,6 +42,10 @@ HOLES = {
     ),
     "a body that is no longer looked at": ([(" or origin(args.body) == 'outsider')", ")")], {"I14"}),
     "only copies' readers are looked at": ([("confidentiality(args.body) > audience(args.to) or ", "")], {"I15"}),
+    "subjects are not looked at": (
+        [("confidentiality(args.subject) > audience(args.to)", "confidentiality(args.subject) > audience(args.cc)")],
+        {"I17"},
+    ),
     "secrets alone are held": (
         [("confidentiality(args.body) > audience(args.to) or", "confidentiality(args.body) >= 'secret' or")],
         {"I15"},

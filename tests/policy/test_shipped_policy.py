@@ -69,7 +69,7 @@ def deal(amount: Decimal | None) -> Mapping[str, object]:
 
 
 NOTHING_SEEN = Flow(
-    confidentiality={"body": Confidentiality.PUBLIC},
+    confidentiality={"subject": Confidentiality.PUBLIC, "body": Confidentiality.PUBLIC},
     audience={"to": Confidentiality.PUBLIC, "cc": Confidentiality.PUBLIC},
 )
 """The flow of a run that has seen nothing, into a call that says something to somebody."""
