@@ -102,7 +102,7 @@ def trace(
         },
         integrity=run.label.integrity,
         seen=run.label.confidentiality,
-        customers=customers(run.label.owners, run.links, own_domains),
+        customers=customers(run.label.owners, run.links, own_domains, hidden),
     )
     written = CLEAN if tool.effect is Effect.READ else _hidden(tracer.written(arguments), own_domains, hidden)
     places = {name: tuple(dict.fromkeys(found))[:_MOST_PLACES] for name, found in tracer.places.items()}

@@ -1,14 +1,51 @@
 """Who may see what: the most that all recipients of a call may be told."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 
 from connectors.contract import Confidentiality
 
 
+class Links:
+    """Sets of owners that are one customer's, each found by any owner in it.
+
+    Args:
+        links: The first of them.
+    """
+
+    def __init__(self, links: Iterable[frozenset[str]] = ()) -> None:
+        self._all: set[frozenset[str]] = set()
+        self._by_owner: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
+        self.add(links)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, links: Iterable[frozenset[str]]) -> None:
+        """Add some."""
+        for link in set(links) - self._all:
+            self._all.add(link)
+            for owner in link:
+                self._by_owner[owner].append(link)
+
+    def linked(self, owners: Iterable[str]) -> set[str]:
+        """Some owners with all that are linked with them, directly or by way of others."""
+        known: set[str] = set()
+        new = set(owners)
+        while new:
+            known |= new
+            new = {other for owner in new for link in self._by_owner.get(owner, ()) for other in link} - known
+        return known
+
+    def is_known(self, owner: str) -> bool:
+        """Whether any set has this owner."""
+        return owner in self._by_owner
+
+
 def audience(
     recipients: Iterable[str],
     owners: Collection[str],
-    links: Collection[Collection[str]],
+    links: Links,
     own_domains: Collection[object],
     hidden: Callable[[str], str],
 ) -> Confidentiality:
@@ -42,27 +79,28 @@ def _domain(address: str) -> str:
     return address.rpartition("@")[2].lower()
 
 
-def _one_customer(address: str, links: Collection[Collection[str]], hidden: Callable[[str], str]) -> set[str]:
+def _one_customer(address: str, links: Links, hidden: Callable[[str], str]) -> set[str]:
     """Everything that is known as one customer with an address, directly or by way of others."""
     domain = _domain(address)
-    known = {address, domain} if any(domain in link for link in links) else {address}
-    grown = True
-    while grown:
-        linked = known.union(*(link for link in links if not known.isdisjoint(link)))
-        grown, known = len(linked) > len(known), linked
+    known = links.linked((address, domain) if links.is_known(domain) else (address,))
     return known.union(map(hidden, known))
 
 
-def customers(owners: Collection[str], links: Collection[Collection[str]], own_domains: Collection[object]) -> int:
+def customers(
+    owners: Collection[str], links: Links, own_domains: Collection[object], hidden: Callable[[str], str]
+) -> int:
     """How many different customers some owners are; those that are not known as one count as several.
 
     Args:
-        owners: Whose data the run has seen.
+        owners: Whose data the run has seen; some by their hidden names.
         links: Sets of owners that are one customer's.
         own_domains: The organisation's own domains.
+        hidden: The name under which an owner is kept with a record.
     """
     left, count = {owner for owner in owners if not is_own(owner, own_domains)}, 0
-    while left:
-        left -= _one_customer(left.pop(), links, str)
-        count += 1
+    # A hidden name tells nothing of whose it is: whoever is named comes first and takes it along.
+    for owner in sorted(left, key=lambda owner: (hidden(owner) == owner, owner)):
+        if owner in left:
+            left -= _one_customer(owner, links, hidden)
+            count += 1
     return count

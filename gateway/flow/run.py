@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from connectors.contract import Author
+from gateway.flow.audience import Links
 from gateway.flow.copied import LONGEST_LINE
 from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
@@ -45,7 +46,7 @@ class Run:
 
     seen: Seen
     label: Label = CLEAN
-    links: set[frozenset[str]] = field(default_factory=set)
+    links: Links = field(default_factory=Links)
     position: int = 0
     oldest: datetime | None = None
 
@@ -54,7 +55,7 @@ class Run:
         self.seen.load(sighting.sight.values)
         self.label |= sighting.sight.label
         # A customer who is not recognised gets a question more.
-        self.links.update(sighting.sight.links[: max(0, _MOST_LINKS - len(self.links))])
+        self.links.add(sighting.sight.links[: max(0, _MOST_LINKS - len(self.links))])
         self.position, self.oldest = sighting.position, self.oldest or sighting.at
 
 

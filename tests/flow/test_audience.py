@@ -3,15 +3,19 @@
 import pytest
 
 from connectors.contract import Confidentiality
-from gateway.flow.audience import audience, customers
+from gateway.flow.audience import Links, audience, customers
 
 OWN = ("larkspur.example",)
 LENA, ACCOUNT = "lena@brightlab.example", "acc_0001"
-LINKS = [frozenset({LENA, "con_0001", ACCOUNT}), frozenset({ACCOUNT, "brightlab.example"})]
+LINKS = Links([frozenset({LENA, "con_0001", ACCOUNT}), frozenset({ACCOUNT, "brightlab.example"})])
+
+
+def hidden(owner: str) -> str:
+    return f"#{owner.lstrip('#')}"
 
 
 def told(to: list[str], owners: set[str]) -> Confidentiality:
-    return audience(to, owners, LINKS, OWN, lambda owner: f"#{owner}")
+    return audience(to, owners, LINKS, OWN, hidden)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,7 @@ def test_the_most_that_all_recipients_may_see(to: list[str], owners: set[str], m
 
 
 def test_a_domain_that_no_account_has_vouches_for_nobody_else_there() -> None:
-    assert audience(["bo@mail.example"], {"lena@mail.example"}, [], OWN, str) is Confidentiality.PUBLIC
+    assert audience(["bo@mail.example"], {"lena@mail.example"}, Links(), OWN, str) is Confidentiality.PUBLIC
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,10 @@ def test_a_domain_that_no_account_has_vouches_for_nobody_else_there() -> None:
         ({LENA}, 1),
         ({LENA, "con_0001", ACCOUNT, "brightlab.example", "ana@larkspur.example"}, 1),
         ({LENA, "otto@other.example"}, 2),
+        ({LENA, f"#{LENA}", "#con_0001"}, 1),
+        ({LENA, "#otto@other.example"}, 2),
+        ({"#otto@other.example"}, 1),
     ],
 )
 def test_how_many_customers_some_owners_are(owners: set[str], count: int) -> None:
-    assert customers(owners, LINKS, OWN) == count
+    assert customers(owners, LINKS, OWN, hidden) == count
