@@ -35,6 +35,7 @@ from gateway.app import open_gateway
 from gateway.flow.evidence import Source
 from gateway.flow.labels import Label
 from gateway.flow.ledger import Sight, seen_row
+from gateway.flow.prints import Gathered
 from gateway.flow.seen import Seen
 from gateway.flow.stage import Wrote, shown, traced
 from gateway.flow.tracing import trace_text, trace_value
@@ -248,10 +249,10 @@ async def stage(megabytes: float, rounds: int) -> None:
 
 def saw(gateway: Gateway, text: str, number: int) -> tuple[Beside]:
     """The row of a call that showed a text."""
-    seen = gateway.runs.new_index()
+    seen = Gathered(gateway.runs.key)
     source = Source(ORIGINS[number % 3], Confidentiality.INTERNAL, place=f"email_get_thread call_{number} body")
     seen.add_text(text, source)
-    sight = Sight(Label(Integrity.ANYONE, Confidentiality.CUSTOMER), [], seen.take_new())
+    sight = Sight(Label(Integrity.ANYONE, Confidentiality.CUSTOMER), [], seen.take())
     return (seen_row(AGENT.tenant, AGENT.name, "", gateway.now(), sight),)
 
 

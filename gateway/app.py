@@ -19,7 +19,6 @@ from gateway.database import Database
 from gateway.doubts import Doubts
 from gateway.flow.ledger import Ledger
 from gateway.flow.runs import Runs
-from gateway.flow.seen import Seen
 from gateway.gateway import Gateway
 from gateway.grants.book import Durations, GrantBook
 from gateway.grants.table import GrantTable
@@ -133,7 +132,7 @@ def _run_history(settings: Settings, database: Database) -> RunHistory:
 
 def _runs(settings: Settings, database: Database, secret: bytes) -> Runs:
     key = keyed_hash("what runs have seen", secret)[:32].encode()
-    return Runs(Ledger(database), lambda: Seen(key), timedelta(seconds=settings.run_window), _MOST_RUNS)
+    return Runs(Ledger(database), key, timedelta(seconds=settings.run_window), _MOST_RUNS)
 
 
 def _approval_book(

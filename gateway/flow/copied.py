@@ -12,7 +12,6 @@ run's own label for that. In scripts that put no blanks between words each chara
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -115,12 +114,6 @@ def _remember(known: dict[str, _T], chunk: str, value: _T) -> None:
     if len(known) >= _MOST_WORDS:
         known.clear()
     known[chunk] = value
-
-
-@lru_cache(maxsize=2)
-def words_of(key: bytes) -> Words:
-    """The numbers of words under a key, shared by all runs of a process."""
-    return Words(key)
 
 
 def kept_runs(words: Sequence[int]) -> list[int]:

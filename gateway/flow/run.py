@@ -1,7 +1,6 @@
 """What one run has seen so far, put together from what its calls showed."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +11,7 @@ from gateway.flow.copied import LONGEST_LINE
 from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Sight, Sighting
+from gateway.flow.prints import Gathered
 from gateway.flow.reading import Piece, Reading
 from gateway.flow.seen import Seen
 from gateway.flow.values import Kind
@@ -59,18 +59,18 @@ class Run:
         self.position, self.oldest = sighting.position, self.oldest or sighting.at
 
 
-def sight_of(reading: Reading, place: str, new_index: Callable[[], Seen]) -> Sight:
+def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
     """What a result shows, as it is kept.
 
     Args:
         reading: The result.
         place: Which call showed it, for people who ask where a value was seen.
-        new_index: Makes an empty index.
+        key: The secret of fingerprints.
     """
-    seen = new_index()
+    shown = Gathered(key)
     for piece in reading.pieces:
-        _add(seen, piece, f"{place} {piece.path}")
-    return Sight(reading.label, reading.links, seen.take_new())
+        _add(shown, piece, f"{place} {piece.path}")
+    return Sight(reading.label, reading.links, shown.take())
 
 
 def kind_of(value: object) -> Kind:
@@ -79,25 +79,25 @@ def kind_of(value: object) -> Kind:
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(text)), Kind.TEXT)
 
 
-def _add(seen: Seen, piece: Piece, place: str) -> None:
+def _add(shown: Gathered, piece: Piece, place: str) -> None:
     value, label, author = piece.value, piece.label, piece.author
     source = Source(_ORIGINS[author], label.confidentiality, label.owners, place)
     if isinstance(value, str):
         if author is Author.SYSTEM or piece.namespace:
             kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
-            seen.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
+            shown.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
         elif piece.is_kept and len(value.split()) <= LONGEST_LINE:  # a longer one is no name
             on_record = Source(Origin.ORGANISATION, label.confidentiality, label.owners, place)
-            seen.add_value(value, kind_of(value), "", on_record)
+            shown.add_value(value, kind_of(value), "", on_record)
         if author is not Author.SYSTEM:
-            seen.add_text(value, source)
+            shown.add_text(value, source)
     elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        _add_number(seen, value, piece, source)
+        _add_number(shown, value, piece, source)
 
 
-def _add_number(seen: Seen, value: float | Decimal, piece: Piece, source: Source) -> None:
+def _add_number(shown: Gathered, value: float | Decimal, piece: Piece, source: Source) -> None:
     if piece.namespace:
-        seen.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
+        shown.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
     # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
     elif isinstance(value, Decimal) or piece.author is not Author.SYSTEM:
-        seen.add_value(value, Kind.NUMBER, "", source)
+        shown.add_value(value, Kind.NUMBER, "", source)

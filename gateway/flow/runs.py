@@ -1,7 +1,6 @@
 """The runs of all principals: each caught up with what any process recorded before a call is traced."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,13 +29,13 @@ class Runs:
 
     Args:
         ledger: Where it is kept.
-        new_index: Makes an empty index.
+        key: The secret of fingerprints, 16 to 64 bytes.
         window: How far a run without a grant reaches back.
         most: How many runs are remembered.
     """
 
-    def __init__(self, ledger: Ledger, new_index: Callable[[], Seen], window: timedelta, most: int) -> None:
-        self.ledger, self.new_index = ledger, new_index
+    def __init__(self, ledger: Ledger, key: bytes, window: timedelta, most: int) -> None:
+        self.ledger, self.key = ledger, key
         self._window, self._most = window, most
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
 
@@ -64,7 +63,7 @@ class Runs:
         return kept.run
 
     def _new(self, grant: Grant | None) -> Run:
-        run = Run(self.new_index())
+        run = Run(Seen(self.key))
         if grant:
             said = Source(Origin.REQUEST, Confidentiality.PUBLIC, frozenset(), _REQUEST)
             for words in (grant.request, *grant.values):

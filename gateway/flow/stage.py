@@ -114,9 +114,9 @@ async def shown(
     known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
     reading, place = read(tool, output, known), f"{tool.name} {call.id}"
     if sum(len(piece.value) for piece in reading.pieces if isinstance(piece.value, str)) > _LONG:
-        sight = await anyio.to_thread.run_sync(sight_of, reading, place, runs.new_index)
+        sight = await anyio.to_thread.run_sync(sight_of, reading, place, runs.key)
     else:
-        sight = sight_of(reading, place, runs.new_index)
+        sight = sight_of(reading, place, runs.key)
     run = call.grant.run if call.grant else ""
     row = seen_row(tenant, call.principal.name, run, gateway.now(), sight)
     return Shown(reading.untrusted, (row, *rows))
@@ -128,7 +128,7 @@ def told_by_a_refusal(gateway: "Gateway", call: "ToolCall", tool: Tool, message:
         return ()
     label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER)
     said = Piece("error", message, Author.OUTSIDER, is_kept=False, label=label, namespace="", record="")
-    sight = sight_of(Reading((said,), ()), f"{tool.name} {call.id}", gateway.runs.new_index)
+    sight = sight_of(Reading((said,), ()), f"{tool.name} {call.id}", gateway.runs.key)
     run = call.grant.run if call.grant else ""
     return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)
 
