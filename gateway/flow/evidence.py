@@ -53,8 +53,9 @@ class Standing:
 
     def __or__(self, other: "Standing") -> "Standing":
         """What is known of it if it stands in both; the order does not matter."""
-        best = min(self.origin, other.origin, key=lambda each: each.rank)
-        least = min(self.confidentiality, other.confidentiality, key=lambda each: each.rank)
+        best = self.origin if self.origin.rank <= other.origin.rank else other.origin
+        mine, theirs = self.confidentiality, other.confidentiality
+        least = mine if mine.rank <= theirs.rank else theirs
         sides = (self, other)
         places = {place for side in sides if side.origin is best for place in side.places}
         owners = (side.owners for side in sides if side.confidentiality is least)
@@ -95,7 +96,9 @@ class Evidence:
 
     def add(self, fingerprints: Collection[int], source: Source) -> None:
         """Remember that these stand in a source."""
-        number = self._standings.number(standing_of(source))
+        if not fingerprints:
+            return
+        number = self._standings.number_of(source)
         if number is None:
             self._drop(source)
             return
@@ -153,9 +156,17 @@ class Standings:
         self._numbers: dict[Standing, int] = {}
         self._all: list[Standing] = []
         self._joined: dict[tuple[int, int], int] = {}
+        self._latest: tuple[Source, int | None] | None = None
 
     def __getitem__(self, number: int) -> Standing:
         return self._all[number]
+
+    def number_of(self, source: Source) -> int | None:
+        """The number of what is known of something seen in one place."""
+        # What one place shows comes in several goes.
+        if self._latest is None or self._latest[0] is not source:
+            self._latest = (source, self.number(standing_of(source)))
+        return self._latest[1]
 
     def number(self, standing: Standing) -> int | None:
         """The number of a standing, a new one if need be, in need without its places; None if there are too many."""

@@ -1,12 +1,13 @@
 """What one run has seen so far, put together from what its calls showed."""
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from connectors.contract import Author
-from gateway.flow.audience import Links
+from gateway.flow.audience import Links, customers
 from gateway.flow.copied import LONGEST_LINE
 from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
@@ -49,6 +50,7 @@ class Run:
     links: Links = field(default_factory=Links)
     position: int = 0
     oldest: datetime | None = None
+    _counted: tuple[object, int] = (None, 0)
 
     def take(self, sighting: Sighting) -> None:
         """Add what a call showed."""
@@ -57,6 +59,13 @@ class Run:
         # A customer who is not recognised gets a question more.
         self.links.add(sighting.sight.links[: max(0, _MOST_LINKS - len(self.links))])
         self.position, self.oldest = sighting.position, self.oldest or sighting.at
+
+    def customers(self, own_domains: Collection[object], hidden: Callable[[str], str]) -> int:
+        """How many different customers' own data it has seen, as `audience.customers` counts them."""
+        of = (self.label.owners, len(self.links), tuple(own_domains))
+        if self._counted[0] != of:
+            self._counted = (of, customers(self.label.owners, self.links, own_domains, hidden))
+        return self._counted[1]
 
 
 def sight_of(reading: Reading, place: str, key: bytes) -> Sight:

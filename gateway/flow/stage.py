@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -67,7 +67,7 @@ async def traced(gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Too
     if tool.effect is not Effect.READ or _asks_what_was_seen(needs):
         run = await gateway.runs.of(call.principal, call.grant, gateway.now())
         own_domains = policy.lists.get(_OWN_DOMAINS, ())
-        found = trace(tool, arguments.model_dump(), run, own_domains, lambda owner: _hidden(owner, gateway.secret))
+        found = trace(tool, arguments.model_dump(), run, own_domains, partial(_hidden, gateway.secret))
     known = await _lately(gateway, call, needs, found.recipients)
     if call.grant:
         known |= {"has_grant": True, "is_intended": policy.intends(tool.name, call.grant.request)}
@@ -151,6 +151,6 @@ async def labelled(
 
 
 @lru_cache(maxsize=20_000)
-def _hidden(owner: str, secret: bytes) -> str:
+def _hidden(secret: bytes, owner: str) -> str:
     # What was read back with a record bears its hidden name already.
     return owner if _HIDDEN.fullmatch(owner) else f"#{keyed_hash(owner, secret)[:24]}"
