@@ -67,6 +67,17 @@ def label_of(standing: Standing) -> Label:
     return Label(_INTEGRITY.get(standing.origin, Integrity.ANYONE), standing.confidentiality, standing.owners)
 
 
+def _adds_nothing(other: Standing, known: Standing) -> bool:
+    """Whether what is known stays the same if it stands in another place as well."""
+    if known.origin.rank > other.origin.rank or known.confidentiality.rank > other.confidentiality.rank:
+        return False
+    if known.confidentiality is other.confidentiality and not other.owners <= known.owners:
+        return False
+    if known.origin is not other.origin or set(other.places) <= set(known.places):
+        return True
+    return len(known.places) == _MOST_PLACES and min(other.places) > known.places[-1]
+
+
 def standing_of(source: Source) -> Standing:
     """What is known of something seen in one place."""
     places = (source.place,) if source.place else ()
@@ -183,6 +194,8 @@ class Standings:
         """The number of what is known if both are so; None if there are too many."""
         pair = (one, other)
         number = self._joined.get(pair)
+        if number is None and _adds_nothing(self._all[other], self._all[one]):
+            return one
         if number is None:
             number = self.number(self._all[one] | self._all[other])
             if number is not None and len(self._joined) < self._limit:

@@ -55,6 +55,7 @@ _AMERICAN = re.compile(r"\d{3}[-. ]\d{3}[-. ]\d{4}")
 _PHONE_START = re.compile(r"(?:tel:)?\W*(?:[+(0]|\d{3})")
 _PHONE_PART = re.compile(r"[+(]{0,2}\d[\d()./-]{0,30}")
 _ACCOUNT_PART = re.compile(r"[A-Za-z0-9-]{1,34}")
+_IBAN_START = re.compile("[a-z]{0,2}$|[a-z]{2}[0-9]{1,2}$|[a-z]{2}[0-9]{2}")
 _MOST_PARTS = 10
 _LONGEST = 256
 _LONGEST_LINK = 8192
@@ -184,7 +185,7 @@ def _account(chunks: Sequence[str], at: int) -> tuple[Found, int] | None:
         if not _ACCOUNT_PART.fullmatch(part):
             break
         joined += account(part)
-        if len(joined) > 34:
+        if len(joined) > 34 or not (joined.isdigit() or _IBAN_START.match(joined)):
             break
         if len(joined) >= 13 and is_account(joined):
             best = (Found(Kind.ACCOUNT, (Value(Kind.ACCOUNT, "", joined),), is_active=True), last)

@@ -81,7 +81,7 @@ class Printer:
 
     def _kept(self, text: str, words: list[int]) -> Iterable[int]:
         runs = kept_runs(words)
-        for line in short_lines(spaced(text)):
+        for line in short_lines(spaced(text)) if "\n" in text else ():
             of_line = self.words.take_apart(line.split()).words
             if len(of_line) <= LONGEST_LINE:
                 runs += kept_runs(of_line)
