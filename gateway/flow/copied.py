@@ -32,6 +32,7 @@ _LINE_SIZE = 80
 _SIXTY_BITS = ((1 << 60) - 1).__and__
 _MOST_WORDS = 100_000
 _LONGEST_WORD = 24
+_LONGEST_MARKED = 80
 _APOSTROPHE = re.compile("(?<=[^\\W_])['’](?=[^\\W_])")
 _CHARACTERS = re.compile(r"[぀-ヿ㐀-鿿가-힯豈-﫿]|[^\W_぀-ヿ㐀-鿿가-힯豈-﫿]+")
 _MAY_HOLD_VALUE = re.compile(r"[\d@%]|[.:/＠．․。][^\s.]")
@@ -60,6 +61,7 @@ class Words:
         self._plain: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._split: dict[str, tuple[int, ...]] = {}
+        self._marked: dict[str, tuple[int, ...]] = {}
         self.common = frozenset(map(self._number, COMMON))
 
     def read(self, text: str) -> Parts:
@@ -91,9 +93,14 @@ class Words:
         """The words of a chunk that is not known as one plain word."""
         if (known := self._split.get(chunk)) is not None:
             return known
+        if (known := self._marked.get(chunk)) is not None:
+            marked.append(at)
+            return known
         parts = tuple(map(self._number, _CHARACTERS.findall(_APOSTROPHE.sub("", word(chunk)))))
         if len(chunk) > _LONGEST_WORD or _MAY_HOLD_VALUE.search(chunk):
             marked.append(at)
+            if len(chunk) <= _LONGEST_MARKED:
+                _remember(self._marked, chunk, parts)
         elif len(parts) == 1:
             _remember(self._plain, chunk, parts[0])
         else:

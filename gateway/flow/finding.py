@@ -7,6 +7,7 @@ proportion to its length, whoever wrote it.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.flow.dates import read_moment
@@ -91,7 +92,7 @@ def find(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]:
             # Nobody writes such a link; whatever it is, it is only known to who has all of it.
             yield Found(Kind.URL, (Value(Kind.URL, "", chunk),), is_active=True)
             continue
-        web = list(_web_values(compatible(chunk))) if _SIGN_OF_WEB.search(chunk) else []
+        web = _in_one(chunk) if len(chunk) <= _LONGEST else tuple(_web_values(chunk))
         if web:
             yield from web
         elif len(chunk) <= _LONGEST and _DIGIT.search(chunk):
@@ -119,9 +120,17 @@ def find_named(chunks: Sequence[str]) -> Iterator[Found]:
         before = before if bare in _FILLERS or not bare else bare
 
 
+@lru_cache(maxsize=5_000)
+def _in_one(chunk: str) -> tuple[Found, ...]:
+    """What `_web_values` gives: the same people and links stand in many texts of a run."""
+    return tuple(_web_values(chunk))
+
+
 def _web_values(chunk: str) -> Iterator[Found]:
+    if not _SIGN_OF_WEB.search(chunk):
+        return
     # In Markdown `[text](link)` is two things.
-    for found in _WEB.finditer(chunk.replace("](", " ")):
+    for found in _WEB.finditer(compatible(chunk).replace("](", " ")):
         text = found[0]
         match found.lastgroup:
             case "address":

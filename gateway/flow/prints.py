@@ -121,8 +121,9 @@ class Gathered:
 
     def add(self, prints: Prints, source: Source) -> None:
         """Gather fingerprints."""
-        if source in self._new:
-            values, runs = self._new[source]
+        known = self._new.get(source)
+        if known is not None:
+            values, runs = known
             values |= prints.values
             runs |= prints.runs
         elif prints.values or prints.runs:

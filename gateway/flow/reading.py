@@ -4,8 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -31,8 +31,7 @@ _CONFIDENTIALITY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One value that a result shows.
 
     Args:
@@ -121,6 +120,8 @@ def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
         fields: The record.
         path: Where it stands in the result.
     """
+    if "id" not in fields and "id_" not in fields:
+        return ""
     for key, value in fields.items():
         if key in _ID_FIELDS and isinstance(value, (str, int)):
             namespace = tool.namespaces.get(f"{path}.{key}" if path else key, "")
@@ -128,13 +129,10 @@ def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
     return ""
 
 
-def _is_plain(key: str) -> bool:
-    return _PLAIN_KEY.fullmatch(key) is not None
-
-
+@lru_cache(maxsize=10_000)
 def _name(key: str) -> str:
     """A key as paths have it: what could be taken for a path stands in quotes, and no declaration names it."""
-    return key if _is_plain(key) else json.dumps(key[:64])
+    return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key[:64])
 
 
 @cache
@@ -147,14 +145,16 @@ class _Reader:
         self.tool, self.labels = tool, labels
         self.declared = _declared(tool.output)
         self.links: list[frozenset[str]] = []
+        self._owning = {path.rstrip("[]") for path in tool.owners}
+        self._facts: dict[tuple[str, Author | None, frozenset[str], Label], tuple[Author, bool, Label]] = {}
 
     def record(self, fields: Mapping[str, Any], path: str, owners: frozenset[str], record: str) -> Iterator[Piece]:
         tool, before = self.tool, f"{path}." if path else ""
         record = record_name_of(tool, fields, path) or record
         known = self.labels.get(record, CLEAN)
-        odd_keys = [key for key in fields if not _is_plain(key)]
-        fields = {_name(key): value for key, value in fields.items()}
-        own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
+        odd_keys = [key for key in fields if _name(key) != key]
+        fields = {_name(key): value for key, value in fields.items()} if odd_keys else fields
+        own = {key: self._keys(fields[key], before + key) for key in fields if before + key in self._owning}
         owners = owners.union(*own.values())
         self._link(own, before, known)
         writer = self._writer(fields, before)
@@ -183,20 +183,29 @@ class _Reader:
     def _piece(
         self, value: object, path: str, writer: Author | None, owners: frozenset[str], record: str, known: Label
     ) -> Piece:
-        tool = self.tool
+        shape = (path, writer, owners, known)
+        if (found := self._facts.get(shape)) is None:
+            found = self._facts[shape] = self._facts_of(path, writer, owners, known)
+        author, is_kept, label = found
+        return Piece(path, value, author, is_kept, label, self.tool.namespaces.get(path, ""), record)
+
+    def _facts_of(
+        self, path: str, writer: Author | None, owners: frozenset[str], known: Label
+    ) -> tuple[Author, bool, Label]:
+        """The author of a value, whether it is on record, and its label."""
         author = self._author(path)
         if author is Author.OUTSIDER and writer is not None:
             author = writer
-        is_kept = path in tool.kept
+        is_kept = path in self.tool.kept
         if known.integrity is not Integrity.ORGANISATION and author is not Author.SYSTEM:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, known.integrity), False
-        level = tool.confidentiality.get(path, _CONFIDENTIALITY[author])
+        level = self.tool.confidentiality.get(path, _CONFIDENTIALITY[author])
         whose = owners if level is Confidentiality.CUSTOMER else frozenset[str]()
         label = Label(_INTEGRITY[author], level, whose)
-        if author is not Author.SYSTEM:
+        if author is not Author.SYSTEM and known is not CLEAN:
             label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
-        return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), record)
+        return author, is_kept, label
 
     def _author(self, path: str) -> Author:
         """As declared; a declared value that is no text is the system's, what nobody declared is anyone's."""
@@ -205,9 +214,10 @@ class _Reader:
 
     def _writer(self, fields: Mapping[str, Any], before: str) -> Author | None:
         """Who wrote the record's own texts, if one of its fields says so."""
-        for key, value in fields.items():
-            if by := self.tool.written_by.get(before + key):
-                return dict(by.authors).get(value)
+        if self.tool.written_by:
+            for key, value in fields.items():
+                if by := self.tool.written_by.get(before + key):
+                    return dict(by.authors).get(value)
         return None
 
     def _keys(self, value: Any, path: str) -> frozenset[str]:  # noqa: ANN401 - JSON data

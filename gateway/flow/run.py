@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from connectors.contract import Author
 from gateway.flow.audience import Links, customers
@@ -25,6 +26,7 @@ _ORIGINS = {
     Author.SYSTEM: Origin.ORGANISATION,
 }
 _MOST_LINKS = 10_000
+_SHORT = 200
 _SHAPES = (
     (re.compile(r"[^@\s]+@[^@\s]+"), Kind.ADDRESS),
     (re.compile(r"https?://\S+", re.IGNORECASE), Kind.URL),
@@ -85,6 +87,15 @@ def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
 def kind_of(value: object) -> Kind:
     """What a value of a field that may hold several kinds is, by its shape."""
     text = str(value)
+    return _kind_of_short(text) if len(text) <= _SHORT else _kind_of(text)
+
+
+@lru_cache(maxsize=5_000)
+def _kind_of_short(text: str) -> Kind:
+    return _kind_of(text)
+
+
+def _kind_of(text: str) -> Kind:
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(text)), Kind.TEXT)
 
 
