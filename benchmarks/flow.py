@@ -2,7 +2,7 @@
 
     python benchmarks/flow.py
 
-`label` is remembering what a call showed and sealing it for the database; `load` is another process reading that;
+`label` is finding what a call showed and sealing it for the database; `load` is putting that to what the run has seen;
 `trace` is finding the origins of a typical write: two recipients, a subject, a body of 600 characters, one URL. The
 plain search looks for the same five values and for each sentence of the body in all that was seen, as it stands. One
 thread. Memory is what Python allocates for the run.
@@ -129,13 +129,14 @@ def filled(megabytes: float, writer: Writer) -> tuple[Seen, list[str], list[int]
     return seen, texts, durations
 
 
-def label(seen: Seen, texts: Sequence[str], sealed: list[bytes]) -> list[int]:
-    """Remember each text as one call's result."""
+def label(texts: Sequence[str], sealed: list[bytes]) -> list[int]:
+    """Label and seal each text as one call's result."""
     durations = []
     for number, text in enumerate(texts):
         source = Source(Origin.OUTSIDER, Confidentiality.CUSTOMER, frozenset({"a"}), f"email_get_thread r{number} body")
-        durations.append(timed(lambda text=text, source=source: seen.add_text(text, source)))
-        durations[-1] += timed(lambda: sealed.append(seen.take_new()))
+        shown = Gathered(KEY)
+        durations.append(timed(lambda text=text, source=source, shown=shown: shown.add_text(text, source)))
+        durations[-1] += timed(lambda shown=shown: sealed.append(shown.take()))
     return durations
 
 
@@ -289,14 +290,13 @@ def main() -> None:
 
     seen, texts, durations = filled(options.megabytes, Writer(2))
     told("while filling: label 20 KB", durations)
-    other = Seen(KEY)
     for size in (500, 2_000, 20_000):
         count = options.calls if size < 20_000 else options.calls // 10
         sealed: list[bytes] = []
-        told(f"label a result of {size:,} characters", label(seen, [writer.text(size) for _ in range(count)], sealed))
+        told(f"label a result of {size:,} characters", label([writer.text(size) for _ in range(count)], sealed))
         told(
             f"load it ({sum(map(len, sealed)) // count:,} bytes)",
-            [timed(lambda row=row: other.load(row)) for row in sealed],
+            [timed(lambda row=row: seen.load(row)) for row in sealed],
         )
     writes = [write(writer, texts, number) for number in range(options.calls)]
     told("trace a write", [timed(lambda each=each: trace(seen, *each)) for each in writes])

@@ -138,4 +138,6 @@ def _is_telling(known: Words, stretch: Sequence[int], *, short: bool) -> bool:
     """Whether words are more than courtesies, so that whoever has the same has copied them."""
     if short:
         return len(stretch) > 1 and any(word not in known.common for word in stretch)
-    return len(stretch) >= _TELLING_ANYWAY or sum(word not in known.common for word in stretch) >= _TELLING
+    if len(stretch) >= _TELLING_ANYWAY:
+        return True
+    return len(stretch) - sum(map(known.common.__contains__, stretch)) >= _TELLING
