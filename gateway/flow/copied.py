@@ -32,6 +32,7 @@ _LINE_SIZE = 80
 _SIXTY_BITS = ((1 << 60) - 1).__and__
 _MOST_WORDS = 100_000
 _LONGEST_WORD = 24
+_MOST_MARKED = 1_000
 _LONGEST_MARKED = 80
 _APOSTROPHE = re.compile("(?<=[^\\W_])['’](?=[^\\W_])")
 _CHARACTERS = re.compile(r"[぀-ヿ㐀-鿿가-힯豈-﫿]|[^\W_぀-ヿ㐀-鿿가-힯豈-﫿]+")
@@ -100,7 +101,7 @@ class Words:
         if len(chunk) > _LONGEST_WORD or _MAY_HOLD_VALUE.search(chunk):
             marked.append(at)
             if len(chunk) <= _LONGEST_MARKED:
-                _remember(self._marked, chunk, parts)
+                _remember(self._marked, chunk, parts, _MOST_MARKED)
         elif len(parts) == 1:
             _remember(self._plain, chunk, parts[0])
         else:
@@ -117,8 +118,8 @@ class Words:
         return number
 
 
-def _remember(known: dict[str, _T], chunk: str, value: _T) -> None:
-    if len(known) >= _MOST_WORDS:
+def _remember(known: dict[str, _T], chunk: str, value: _T, most: int = _MOST_WORDS) -> None:
+    if len(known) >= most:
         known.clear()
     known[chunk] = value
 

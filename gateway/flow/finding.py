@@ -120,7 +120,7 @@ def find_named(chunks: Sequence[str]) -> Iterator[Found]:
         before = before if bare in _FILLERS or not bare else bare
 
 
-@lru_cache(maxsize=5_000)
+@lru_cache(maxsize=1_000)
 def _in_one(chunk: str) -> tuple[Found, ...]:
     """What `_web_values` gives: the same people and links stand in many texts of a run."""
     return tuple(_web_values(chunk))
