@@ -105,6 +105,7 @@ class Gathered:
         self._key = key
         self._printer = printer_of(key)
         self._texts: dict[tuple[str, Origin], Prints] = {}
+        self._values: dict[tuple[str, Kind, str, Origin], Prints] = {}
         self._new: dict[Source, tuple[set[int], set[int]]] = {}
 
     def add_text(self, text: str, source: Source) -> None:
@@ -117,7 +118,14 @@ class Gathered:
 
     def add_value(self, value: Given, kind: Kind, namespace: str, source: Source) -> None:
         """Gather what a field that holds one value makes known."""
-        self.add(self._printer.of_value(value, kind, namespace, source.origin), source)
+        if not isinstance(value, str):
+            self.add(self._printer.of_value(value, kind, namespace, source.origin), source)
+            return
+        which = (value, kind, namespace, source.origin)
+        known = self._values.get(which)
+        if known is None:
+            known = self._values[which] = self._printer.of_value(value, kind, namespace, source.origin)
+        self.add(known, source)
 
     def add(self, prints: Prints, source: Source) -> None:
         """Gather fingerprints."""
@@ -132,7 +140,7 @@ class Gathered:
     def take(self) -> bytes:
         """What was gathered since the last time, sealed; empty if it was nothing."""
         rows = [Row(source, array("q", values), array("q", runs)) for source, (values, runs) in self._new.items()]
-        self._new, self._texts = {}, {}
+        self._new, self._texts, self._values = {}, {}, {}
         return seal(rows, self._key) if rows else b""
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -25,6 +25,7 @@ _ORIGINS = {
     Author.ORGANISATION: Origin.ORGANISATION,
     Author.SYSTEM: Origin.ORGANISATION,
 }
+_KNOWABLE = (str, int, float, Decimal)
 _MOST_LINKS = 10_000
 _SHORT = 200
 _SHAPES = (
@@ -79,8 +80,16 @@ def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
         key: The secret of fingerprints.
     """
     shown = Gathered(key)
+    sources: dict[tuple[str, Author, int], Source] = {}
     for piece in reading.pieces:
-        _add(shown, piece, f"{place} {piece.path}")
+        if not isinstance(piece.value, _KNOWABLE) or isinstance(piece.value, bool):
+            continue
+        where = (piece.path, piece.author, id(piece.label))
+        if where not in sources:
+            label = piece.label
+            origin = _ORIGINS[piece.author]
+            sources[where] = Source(origin, label.confidentiality, label.owners, f"{place} {piece.path}")
+        _add(shown, piece, sources[where])
     return Sight(reading.label, reading.links, shown.take())
 
 
@@ -99,19 +108,17 @@ def _kind_of(text: str) -> Kind:
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(text)), Kind.TEXT)
 
 
-def _add(shown: Gathered, piece: Piece, place: str) -> None:
-    value, label, author = piece.value, piece.label, piece.author
-    source = Source(_ORIGINS[author], label.confidentiality, label.owners, place)
+def _add(shown: Gathered, piece: Piece, source: Source) -> None:
+    value, author = piece.value, piece.author
     if isinstance(value, str):
         if author is Author.SYSTEM or piece.namespace:
             kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
             shown.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
         elif piece.is_kept and len(value.split()) <= LONGEST_LINE:  # a longer one is no name
-            on_record = Source(Origin.ORGANISATION, label.confidentiality, label.owners, place)
-            shown.add_value(value, kind_of(value), "", on_record)
+            shown.add_value(value, kind_of(value), "", replace(source, origin=Origin.ORGANISATION))
         if author is not Author.SYSTEM:
             shown.add_text(value, source)
-    elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float, Decimal)):
         _add_number(shown, value, piece, source)
 
 
