@@ -76,13 +76,12 @@ class Confidentiality(StrEnum):
     """A customer's own: for that customer and for colleagues."""
     SECRET = "secret"  # noqa: S105 - a level, no secret
 
-    @property
-    def rank(self) -> int:
-        """0 for public to 3 for secret."""
-        return _RANKS[self]
+    rank: int
+    """0 for public to 3 for secret."""
 
 
-_RANKS = {level: rank for rank, level in enumerate(Confidentiality)}
+for _rank, _level in enumerate(Confidentiality):
+    _level.rank = _rank
 
 
 class OnRecord(StrEnum):

@@ -19,7 +19,6 @@ from gateway.database import Database
 from gateway.doubts import Doubts
 from gateway.flow.ledger import Ledger
 from gateway.flow.runs import Runs
-from gateway.flow.seen import Seen
 from gateway.flow.unfinished import Writing
 from gateway.gateway import Gateway
 from gateway.grants.book import Durations, GrantBook
@@ -135,7 +134,7 @@ def _run_history(settings: Settings, database: Database) -> RunHistory:
 def _runs(settings: Settings, database: Database, secret: bytes) -> Runs:
     key = keyed_hash("what runs have seen", secret)[:32].encode()
     window = timedelta(seconds=settings.run_window)
-    return Runs(Ledger(database), Writing(database), lambda: Seen(key), window, _MOST_FINGERPRINTS)
+    return Runs(Ledger(database), Writing(database), key, window, _MOST_FINGERPRINTS)
 
 
 def _approval_book(

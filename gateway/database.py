@@ -1,18 +1,24 @@
 """The database that holds what the gateway keeps: one SQLite file or one PostgreSQL database, by one URL."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import URL, Connection, MetaData, event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy import URL, Connection, MetaData, TextClause, event, text
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from connectors.embedded.engine import BUSY_SECONDS, create_tables, database_url, make_engine
 
 _ROWS_AT_ONCE = 1_000
+
+
+@lru_cache(maxsize=100)
+def _statement(query: str) -> TextClause:
+    return text(query)
 
 
 class Database:
@@ -90,6 +96,27 @@ class Database:
         with self._to_read.connect() as connection:
             alone = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {"alone": True}
             yield connection.execution_options(**alone)
+
+    def look(self, query: str, asked: Mapping[str, Any]) -> Sequence[Any]:
+        """All rows that one statement finds, in the shortest way: for what every call looks up.
+
+        Args:
+            query: SQL for SQLite and PostgreSQL, with `:name` for what is asked.
+            asked: Plain values by name.
+
+        Raises:
+            SQLAlchemyError: If there is no database to read, or it cannot be read.
+        """
+        if self.is_postgresql:
+            with self.looking() as connection:
+                return connection.execute(_statement(query), asked).all()
+        try:
+            # What SQLAlchemy does around a statement takes ten times as long as SQLite.
+            with closing(self._to_read.raw_connection()) as connection:
+                rows: list[tuple[Any, ...]] = connection.cursor().execute(query, asked).fetchall()
+                return rows
+        except sqlite3.Error as error:
+            raise OperationalError(query, None, error) from error
 
     @contextmanager
     def at_one_moment(self) -> Iterator[Connection]:

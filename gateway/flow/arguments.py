@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.contract import Confidentiality, Effect, Sink, Tool
-from gateway.flow.audience import audience, customers, is_own
+from gateway.flow.audience import audience, is_own
 from gateway.flow.evidence import POSITIVE
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.reading import record_name
@@ -103,7 +103,7 @@ def trace(
         },
         integrity=run.label.integrity,
         seen=run.label.confidentiality,
-        customers=customers(run.label.owners, run.links, own_domains, hidden),
+        customers=run.customers(own_domains, hidden),
     )
     written = CLEAN if tool.effect is Effect.READ else _hidden(tracer.written(arguments), own_domains, hidden)
     places = {name: tuple(dict.fromkeys(found))[:_MOST_PLACES] for name, found in tracer.places.items()}
@@ -140,6 +140,7 @@ class _Tracer:
         self.recipients: dict[str, list[str]] = {}
         self.places: dict[str, list[str]] = {}
         self.told = CLEAN
+        self._contents: dict[str, tuple[Label, Origin, tuple[str, ...]]] = {}
 
     def sink(self, name: str, path: str, sink: Sink, value: Any) -> None:  # noqa: ANN401 - an argument
         if sink is Sink.CONTENT:
@@ -179,6 +180,12 @@ class _Tracer:
 
     def _content(self, text: str) -> tuple[Label, Origin, tuple[str, ...]]:
         """The label and origin of a text. What the model worded itself may tell whatever the run has seen."""
+        known = self._contents.get(text)
+        if known is None:
+            known = self._contents[text] = self._traced(text)
+        return known
+
+    def _traced(self, text: str) -> tuple[Label, Origin, tuple[str, ...]]:
         found = trace_text(self.run.seen, text)
         if found.origin in POSITIVE:
             return found.label, found.origin, found.places

@@ -1,5 +1,6 @@
 """Who may see what: the most that all recipients of a call may be told."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 
 from connectors.contract import Confidentiality
@@ -17,10 +18,46 @@ FREE_MAIL = frozenset(_FREE.split())
 """Domains at which anybody gets an address: they make nobody one customer, even if an account has one on record."""
 
 
+class Links:
+    """Sets of owners that are one customer's, each found by any owner in it.
+
+    Args:
+        links: The first of them.
+    """
+
+    def __init__(self, links: Iterable[frozenset[str]] = ()) -> None:
+        self._all: set[frozenset[str]] = set()
+        self._by_owner: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
+        self.add(links)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, links: Iterable[frozenset[str]]) -> None:
+        """Add some."""
+        for link in set(links) - self._all:
+            self._all.add(link)
+            for owner in link:
+                self._by_owner[owner].append(link)
+
+    def linked(self, owners: Iterable[str]) -> set[str]:
+        """Some owners with all that are linked with them, directly or by way of others."""
+        known: set[str] = set()
+        new = set(owners)
+        while new:
+            known |= new
+            new = {other for owner in new for link in self._by_owner.get(owner, ()) for other in link} - known
+        return known
+
+    def is_known(self, owner: str) -> bool:
+        """Whether any set has this owner."""
+        return owner in self._by_owner
+
+
 def audience(
     recipients: Iterable[str],
     owners: Collection[str],
-    links: Collection[Collection[str]],
+    links: Links,
     own_domains: Collection[object],
     hidden: Callable[[str], str],
 ) -> Confidentiality:
@@ -40,10 +77,8 @@ def audience(
     others = {owner for owner in owners if not is_own(owner, own_domains)}
     if not outside:
         return Confidentiality.CUSTOMER
-    if others:
-        known = _Links(links)
-        if all(others <= _with_hidden(known.one_customer(address), hidden) for address in outside):
-            return Confidentiality.CUSTOMER
+    if others and all(others <= _one_customer(address, links, hidden) for address in outside):
+        return Confidentiality.CUSTOMER
     return Confidentiality.PUBLIC
 
 
@@ -56,11 +91,16 @@ def _domain(address: str) -> str:
     return address.rpartition("@")[2].lower()
 
 
+def _one_customer(address: str, links: Links, hidden: Callable[[str], str]) -> set[str]:
+    """Everything that is known as one customer with an address, directly or by way of others."""
+    domain = _domain(address)
+    stands_for_all = links.is_known(domain) and domain not in FREE_MAIL
+    known = links.linked((address, domain) if stands_for_all else (address,))
+    return known.union(map(hidden, known))
+
+
 def customers(
-    owners: Collection[str],
-    links: Collection[Collection[str]],
-    own_domains: Collection[object],
-    hidden: Callable[[str], str],
+    owners: Collection[str], links: Links, own_domains: Collection[object], hidden: Callable[[str], str]
 ) -> int:
     """How many different customers some owners are; those that are not known as one count as several.
 
@@ -70,40 +110,10 @@ def customers(
         own_domains: The organisation's own domains.
         hidden: The name under which an owner is kept with a record.
     """
-    known = _Links(links)
-    found, count = set[str](), 0
-    # A hidden name tells nobody whose it is: whoever is named openly comes first.
-    for owner in sorted(owners, key=lambda owner: owner.startswith("#")):
-        if owner not in found and not is_own(owner, own_domains):
-            found |= _with_hidden(known.one_customer(owner), hidden)
+    left, count = {owner for owner in owners if not is_own(owner, own_domains)}, 0
+    # A hidden name tells nobody whose it is: whoever is named openly comes first and takes it along.
+    for owner in sorted(left, key=lambda owner: (owner.startswith(HIDDEN), owner)):
+        if owner in left:
+            left -= _one_customer(owner, links, hidden)
             count += 1
     return count
-
-
-class _Links:
-    """Who is one customer with whom, looked up without going through all links: outsiders can make owners by thousands.
-
-    Args:
-        links: Sets of owners that are one customer's.
-    """
-
-    def __init__(self, links: Collection[Collection[str]]) -> None:
-        self._of: dict[str, list[Collection[str]]] = {}
-        for link in links:
-            for owner in link:
-                self._of.setdefault(owner, []).append(link)
-
-    def one_customer(self, address: str) -> set[str]:
-        """Everything that is known as one customer with an address, directly or by way of others."""
-        domain = _domain(address)
-        known = {address, domain} if domain in self._of and domain not in FREE_MAIL else {address}
-        left = list(known)
-        while left:
-            for link in self._of.get(left.pop(), ()):
-                left += (new := set(link) - known)
-                known |= new
-        return known
-
-
-def _with_hidden(owners: set[str], hidden: Callable[[str], str]) -> set[str]:
-    return owners.union(map(hidden, owners))

@@ -12,7 +12,6 @@ run's own label for that. In scripts that put no blanks between words each chara
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -33,6 +32,8 @@ _LINE_SIZE = 80
 _SIXTY_BITS = ((1 << 60) - 1).__and__
 _MOST_WORDS = 100_000
 _LONGEST_WORD = 24
+_MOST_MARKED = 1_000
+_LONGEST_MARKED = 80
 _APOSTROPHE = re.compile("(?<=[^\\W_])['’](?=[^\\W_])")
 _CHARACTERS = re.compile(r"[぀-ヿ㐀-鿿가-힯豈-﫿]|[^\W_぀-ヿ㐀-鿿가-힯豈-﫿]+")
 _MAY_HOLD_VALUE = re.compile(r"[\d@%]|[.:/＠．․。][^\s.]")
@@ -61,6 +62,7 @@ class Words:
         self._plain: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._split: dict[str, tuple[int, ...]] = {}
+        self._marked: dict[str, tuple[int, ...]] = {}
         self.common = frozenset(map(self._number, COMMON))
 
     def read(self, text: str) -> Parts:
@@ -92,9 +94,14 @@ class Words:
         """The words of a chunk that is not known as one plain word."""
         if (known := self._split.get(chunk)) is not None:
             return known
+        if (known := self._marked.get(chunk)) is not None:
+            marked.append(at)
+            return known
         parts = tuple(map(self._number, _CHARACTERS.findall(_APOSTROPHE.sub("", word(chunk)))))
         if len(chunk) > _LONGEST_WORD or _MAY_HOLD_VALUE.search(chunk):
             marked.append(at)
+            if len(chunk) <= _LONGEST_MARKED:
+                _remember(self._marked, chunk, parts, _MOST_MARKED)
         elif len(parts) == 1:
             _remember(self._plain, chunk, parts[0])
         else:
@@ -111,16 +118,10 @@ class Words:
         return number
 
 
-def _remember(known: dict[str, _T], chunk: str, value: _T) -> None:
-    if len(known) >= _MOST_WORDS:
+def _remember(known: dict[str, _T], chunk: str, value: _T, most: int = _MOST_WORDS) -> None:
+    if len(known) >= most:
         known.clear()
     known[chunk] = value
-
-
-@lru_cache(maxsize=2)
-def words_of(key: bytes) -> Words:
-    """The numbers of words under a key, shared by all runs of a process."""
-    return Words(key)
 
 
 def kept_runs(words: Sequence[int]) -> list[int]:

@@ -48,6 +48,8 @@ def trace_words(seen: Seen, text: str, words: Sequence[int]) -> Copy:
     """
     hits = list(_hits(seen, words))
     lines = [hit for line in short_lines(text) for hit in _whole_line(seen, seen.words.read(line).words)]
+    if not hits and not lines:
+        return _of_nowhere(seen, words)
     best = _best(hits, len(words))
     known = [each is not None for each in best]
     telling = _telling(seen.words, words, known)
@@ -59,6 +61,16 @@ def trace_words(seen: Seen, text: str, words: Sequence[int]) -> Copy:
         tuple(dict.fromkeys(hit.standing for hit in (*told, *lines))),
         seen.runs.dropped if unsure else CLEAN,
     )
+
+
+def _of_nowhere(seen: Seen, words: Sequence[int]) -> Copy:
+    """What of a text was copied if nothing of it is known."""
+    if not words:
+        return Copy(Origin.REQUEST, 0.0, ())
+    if not seen.runs.has_dropped:
+        return Copy(Origin.NOWHERE, 0.0, ())
+    theirs = seen.runs.dropped.integrity is Integrity.ANYONE
+    return Copy(Origin.OUTSIDER if theirs else Origin.NOWHERE, 0.0, (), seen.runs.dropped)
 
 
 def worst(origins: Iterable[Origin]) -> Origin:
@@ -126,4 +138,6 @@ def _is_telling(known: Words, stretch: Sequence[int], *, short: bool) -> bool:
     """Whether words are more than courtesies, so that whoever has the same has copied them."""
     if short:
         return len(stretch) > 1 and any(word not in known.common for word in stretch)
-    return len(stretch) >= _TELLING_ANYWAY or sum(word not in known.common for word in stretch) >= _TELLING
+    if len(stretch) >= _TELLING_ANYWAY:
+        return True
+    return len(stretch) - sum(map(known.common.__contains__, stretch)) >= _TELLING

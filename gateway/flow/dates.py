@@ -54,7 +54,7 @@ def read_moment(chunks: Sequence[str], at: int) -> Moment | None:
         at: The position of a chunk with a digit.
     """
     core = folded(_bare(chunks, at))
-    if not core or len(core) > 40:
+    if not core[:1].isdecimal() or len(core) > 40:
         return None
     return _in_one(core, at) or _with_month(chunks, at, core) or _time(chunks, at, core)
 

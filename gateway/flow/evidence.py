@@ -53,8 +53,9 @@ class Standing:
 
     def __or__(self, other: "Standing") -> "Standing":
         """What is known of it if it stands in both; the order does not matter."""
-        best = min(self.origin, other.origin, key=lambda each: each.rank)
-        least = min(self.confidentiality, other.confidentiality, key=lambda each: each.rank)
+        best = self.origin if self.origin.rank <= other.origin.rank else other.origin
+        mine, theirs = self.confidentiality, other.confidentiality
+        least = mine if mine.rank <= theirs.rank else theirs
         sides = (self, other)
         places = {place for side in sides if side.origin is best for place in side.places}
         owners = (side.owners for side in sides if side.confidentiality is least)
@@ -64,6 +65,17 @@ class Standing:
 def label_of(standing: Standing) -> Label:
     """The label of what is so known."""
     return Label(_INTEGRITY.get(standing.origin, Integrity.ANYONE), standing.confidentiality, standing.owners)
+
+
+def _adds_nothing(other: Standing, known: Standing) -> bool:
+    """Whether what is known stays the same if it stands in another place as well."""
+    if known.origin.rank > other.origin.rank or known.confidentiality.rank > other.confidentiality.rank:
+        return False
+    if known.confidentiality is other.confidentiality and not other.owners <= known.owners:
+        return False
+    if known.origin is not other.origin or set(other.places) <= set(known.places):
+        return True
+    return len(known.places) == _MOST_PLACES and min(other.places) > known.places[-1]
 
 
 def standing_of(source: Source) -> Standing:
@@ -95,7 +107,9 @@ class Evidence:
 
     def add(self, fingerprints: Collection[int], source: Source) -> None:
         """Remember that these stand in a source."""
-        number = self._standings.number(standing_of(source))
+        if not fingerprints:
+            return
+        number = self._standings.number_of(source)
         if number is None:
             self._drop(source)
             return
@@ -153,9 +167,17 @@ class Standings:
         self._numbers: dict[Standing, int] = {}
         self._all: list[Standing] = []
         self._joined: dict[tuple[int, int], int] = {}
+        self._latest: tuple[Source, int | None] | None = None
 
     def __getitem__(self, number: int) -> Standing:
         return self._all[number]
+
+    def number_of(self, source: Source) -> int | None:
+        """The number of what is known of something seen in one place."""
+        # What one place shows comes in several goes.
+        if self._latest is None or self._latest[0] is not source:
+            self._latest = (source, self.number(standing_of(source)))
+        return self._latest[1]
 
     def number(self, standing: Standing) -> int | None:
         """The number of a standing, a new one if need be, in need without its places; None if there are too many."""
@@ -172,6 +194,8 @@ class Standings:
         """The number of what is known if both are so; None if there are too many."""
         pair = (one, other)
         number = self._joined.get(pair)
+        if number is None and _adds_nothing(self._all[other], self._all[one]):
+            return one
         if number is None:
             number = self.number(self._all[one] | self._all[other])
             if number is not None and len(self._joined) < self._limit:

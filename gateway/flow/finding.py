@@ -7,6 +7,7 @@ proportion to its length, whoever wrote it.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.flow.dates import read_moment
@@ -56,6 +57,7 @@ _AMERICAN = re.compile(r"\d{3}[-. ]\d{3}[-. ]\d{4}")
 _PHONE_START = re.compile(r"(?:tel:)?\W*(?:[+(0]|\d{3})")
 _PHONE_PART = re.compile(r"[+(]{0,2}\d[\d()./-]{0,30}")
 _ACCOUNT_PART = re.compile(r"[A-Za-z0-9-]{1,34}")
+_IBAN_START = re.compile("[a-z]{0,2}$|[a-z]{2}[0-9]{1,2}$|[a-z]{2}[0-9]{2}")
 _MOST_PARTS = 10
 _LONGEST = 256
 _LONGEST_LINK = 8192
@@ -91,7 +93,7 @@ def find(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]:
             # Nobody writes such a link; whatever it is, it is only known to who has all of it.
             yield Found(Kind.URL, (Value(Kind.URL, "", chunk),), is_active=True)
             continue
-        web = list(_web_values(compatible(chunk))) if _SIGN_OF_WEB.search(chunk) else []
+        web = _in_one(chunk) if len(chunk) <= _LONGEST else tuple(_web_values(chunk))
         if web:
             yield from web
         elif len(chunk) <= _LONGEST and _DIGIT.search(chunk):
@@ -131,9 +133,17 @@ def find_named(chunks: Sequence[str]) -> Iterator[Found]:
         before = before if bare in _FILLERS or not bare else bare
 
 
+@lru_cache(maxsize=1_000)
+def _in_one(chunk: str) -> tuple[Found, ...]:
+    """What `_web_values` gives: the same people and links stand in many texts of a run."""
+    return tuple(_web_values(chunk))
+
+
 def _web_values(chunk: str) -> Iterator[Found]:
+    if not _SIGN_OF_WEB.search(chunk):
+        return
     # In Markdown `[text](link)` is two things.
-    for found in _WEB.finditer(chunk.replace("](", " ")):
+    for found in _WEB.finditer(compatible(chunk).replace("](", " ")):
         text = found[0]
         match found.lastgroup:
             case "address":
@@ -197,7 +207,7 @@ def _account(chunks: Sequence[str], at: int) -> tuple[Found, int] | None:
         if not _ACCOUNT_PART.fullmatch(part):
             break
         joined += account(part)
-        if len(joined) > 34:
+        if len(joined) > 34 or not (joined.isdigit() or _IBAN_START.match(joined)):
             break
         if len(joined) >= 13 and is_account(joined):
             best = (Found(Kind.ACCOUNT, (Value(Kind.ACCOUNT, "", joined),), is_active=True), last)

@@ -24,10 +24,12 @@ class Label:
 
     def __or__(self, other: "Label") -> "Label":
         """The label of data made of both: less trusted, more confidential, everybody's."""
+        if other is self or other is CLEAN:
+            return self
         return Label(
-            max(self.integrity, other.integrity, key=lambda each: each.rank),
-            max(self.confidentiality, other.confidentiality, key=lambda each: each.rank),
-            self.owners | other.owners,
+            self.integrity if self.integrity.rank >= other.integrity.rank else other.integrity,
+            self.confidentiality if self.confidentiality.rank >= other.confidentiality.rank else other.confidentiality,
+            self.owners if other.owners <= self.owners else self.owners | other.owners,
         )
 
     def told(self) -> list[Any]:

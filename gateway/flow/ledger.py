@@ -11,19 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    TextClause,
-    bindparam,
-    text,
-)
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
@@ -52,14 +40,12 @@ _labels = Table(
     Column("position", _NUMBER, primary_key=True, autoincrement=False),
     Column("label", _TEXT, nullable=False),
 )
-# As text: putting the statements together would cost more than running them.
 _READ = "SELECT position, at, label, links, values_seen FROM flow_seen"
 _WHOSE = "WHERE tenant = :tenant AND principal = :principal AND position > :position"
-_OF_PRINCIPAL = text(f"{_READ} {_WHOSE} AND at >= :since ORDER BY position")
-_OF_RUN = text(f"{_READ} {_WHOSE} AND (run = :run OR (run = '' AND at >= :since)) ORDER BY position")
-_LABELS = text("SELECT record, label FROM flow_labels WHERE tenant = :tenant AND record IN :records").bindparams(
-    bindparam("records", expanding=True)
-)
+_OF_PRINCIPAL = f"{_READ} {_WHOSE} AND at >= :since ORDER BY position"
+_OF_RUN = f"{_READ} {_WHOSE} AND (run = :run OR (run = '' AND at >= :since)) ORDER BY position"
+_LABELS = "SELECT record, label FROM flow_labels WHERE tenant = :tenant AND record IN"
+_RECORDS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +121,16 @@ class Ledger:
     def _labels_of(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
         # Of calls that wrote at once each added its own: all count.
         labels: dict[str, Label] = {}
-        for start in range(0, len(records), _MOST_NAMES):
-            asked = {"tenant": tenant, "records": list(records[start : start + _MOST_NAMES])}
-            for record, label in self._read(_LABELS, asked):
+        for start in range(0, len(records), _RECORDS_AT_ONCE):
+            asked = {f"r{at}": record for at, record in enumerate(records[start : start + _RECORDS_AT_ONCE])}
+            query = f"{_LABELS} (:{', :'.join(asked)})"
+            for record, label in self._read(query, {"tenant": tenant, **asked}):
                 labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
         return labels
 
-    def _read(self, query: TextClause, asked: dict[str, Any]) -> Sequence[Any]:
+    def _read(self, query: str, asked: dict[str, Any]) -> Sequence[Any]:
         try:
-            with self._database.looking() as connection:
-                return connection.execute(query, asked).all()
+            return self._database.look(query, asked)
         except SQLAlchemyError as error:
             raise JournalUnavailable(f"what runs have seen cannot be read: {reason(error)}") from error
 

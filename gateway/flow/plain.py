@@ -31,7 +31,8 @@ _ENTITY = re.compile(r"&(?:#[xX]?[0-9a-fA-F]{1,7}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 _LONGEST_DECODED = 4096
 # No value contains these, and markup sets values off by them.
-_SEPARATORS = '"<>|`“”„‟«»‹›「」『』\\'
+_ASCII_SEPARATORS = '"<>|`\\'
+_SEPARATORS = f"{_ASCII_SEPARATORS}“”„‟«»‹›「」『』"
 
 
 def folded(text: str) -> str:
@@ -78,7 +79,7 @@ def spaced(text: str) -> str:
     """A text with quotes and the marks of markup turned into blanks, and HTML's character references resolved."""
     if "&" in text:
         text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
-    for separator in _SEPARATORS:
+    for separator in _ASCII_SEPARATORS if text.isascii() else _SEPARATORS:
         text = text.replace(separator, " ")
     return text
 

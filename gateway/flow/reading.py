@@ -5,8 +5,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -35,8 +35,7 @@ NOBODY = "nobody"
 """The owner of what outsiders wrote and of whom nothing tells whose it is: a customer apart from all others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One value that a result shows.
 
     Args:
@@ -135,6 +134,8 @@ def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
         fields: The record.
         path: Where it stands in the result.
     """
+    if "id" not in fields and "id_" not in fields:
+        return ""
     for key, value in fields.items():
         if key in _ID_FIELDS and isinstance(value, (str, int)):
             namespace = tool.namespaces.get(f"{path}.{key}" if path else key, "")
@@ -152,13 +153,10 @@ def nameless(tool: Tool) -> str:
     return f"{tool.area}:"
 
 
-def _is_plain(key: str) -> bool:
-    return _PLAIN_KEY.fullmatch(key) is not None
-
-
+@lru_cache(maxsize=10_000)
 def _name(key: str) -> str:
     """A key as paths have it: what could be taken for a path stands in quotes, and no declaration names it."""
-    return key if _is_plain(key) else json.dumps(key[:64])
+    return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key[:64])
 
 
 @cache
@@ -198,15 +196,17 @@ class _Reader:
         self.tool, self.labels, self.writing, self.own_domains = tool, labels, writing, own_domains
         self.declared = _declared(tool.output)
         self.links: list[frozenset[str]] = []
+        self._owning = {path.rstrip("[]") for path in tool.owners}
+        self._facts: dict[tuple[str, Author | None, frozenset[str], Label, bool], tuple[Author, bool, Label]] = {}
 
     def record(self, fields: Mapping[str, Any], path: str, outer: _Within) -> Iterator[Piece]:
         tool, before = self.tool, f"{path}." if path else ""
         record = record_name_of(tool, fields, path) or outer.record
-        over = outer.over | self.writing.get(record, CLEAN)
+        over = outer.over | self.writing[record] if record in self.writing else outer.over
         known = self.labels.get(record or nameless(tool), CLEAN) | over
-        odd_keys = [key for key in fields if not _is_plain(key)]
-        fields = {_name(key): value for key, value in fields.items()}
-        own = {key: self._keys(value, before + key) for key, value in fields.items() if tool.owners}
+        odd_keys = [key for key in fields if _name(key) != key]
+        fields = {_name(key): value for key, value in fields.items()} if odd_keys else fields
+        own = {key: self._keys(fields[key], before + key) for key in fields if before + key in self._owning}
         self._link(own, before, known)
         owners = outer.owners.union(*own.values())
         # A conversation that says nothing of itself is that of whoever takes part in it.
@@ -227,13 +227,21 @@ class _Reader:
             yield self._piece(value, path, within)
 
     def _piece(self, value: object, path: str, within: _Within) -> Piece:
-        tool, known = self.tool, within.known
-        author = self._author(path)
+        is_amount = isinstance(value, Decimal)
+        shape = (path, within.writer, within.whose, within.known, is_amount)
+        if (found := self._facts.get(shape)) is None:
+            found = self._facts[shape] = self._facts_of(path, within, is_amount=is_amount)
+        author, is_kept, label = found
+        return Piece(path, value, author, is_kept, label, self.tool.namespaces.get(path, ""), within.record)
+
+    def _facts_of(self, path: str, within: _Within, *, is_amount: bool) -> tuple[Author, bool, Label]:
+        """The author of a value, whether it is on record, and its label."""
+        tool, known, author = self.tool, within.known, self._author(path)
         if author is Author.OUTSIDER and within.writer is not None:
             author = within.writer
         is_kept = path in tool.kept
         # An amount is the system's as long as no agent has written it.
-        may_be_written = author is not Author.SYSTEM or (isinstance(value, Decimal) and path not in tool.authors)
+        may_be_written = author is not Author.SYSTEM or (is_amount and path not in tool.authors)
         if known.integrity is not Integrity.ORGANISATION and may_be_written:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, known.integrity), False
@@ -246,7 +254,7 @@ class _Reader:
         label = Label(_INTEGRITY[author], level, whose)
         if may_be_written:
             label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
-        return Piece(path, value, author, is_kept, label, tool.namespaces.get(path, ""), within.record)
+        return author, is_kept, label
 
     def _is_nobodys(self, owners: frozenset[str]) -> bool:
         # What a write gives back is the caller's own.
@@ -259,9 +267,10 @@ class _Reader:
 
     def _writer(self, fields: Mapping[str, Any], before: str) -> Author | None:
         """Who wrote the record's own texts, if one of its fields says so."""
-        for key, value in fields.items():
-            if by := self.tool.written_by.get(before + key):
-                return dict(by.authors).get(value)
+        if self.tool.written_by:
+            for key, value in fields.items():
+                if by := self.tool.written_by.get(before + key):
+                    return dict(by.authors).get(value)
         return None
 
     def _within(self, fields: Mapping[str, Any], before: str) -> frozenset[str]:

@@ -20,6 +20,9 @@ from gateway.flow.evidence import Source
 from gateway.policy.language.flow import Origin
 
 _FORM = b"\x01"
+_ORIGINS = {origin.value: origin for origin in Origin}
+_LEVELS = {level.value: level for level in Confidentiality}
+_write = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 # A run's fingerprint is a tuple's hash: the same in every process of one Python, perhaps not in the next.
 _PYTHON = hash((1, 2, 3))
 
@@ -60,7 +63,7 @@ def seal(rows: Sequence[Row], key: bytes) -> bytes:
         numbers += row.runs
     if sys.byteorder == "big":
         numbers.byteswap()
-    head = json.dumps([_PYTHON, told], separators=(",", ":")).encode()
+    head = _write([_PYTHON, told]).encode()
     return _FORM + _cipher(key).encrypt(struct.pack("<I", len(head)) + head + numbers.tobytes(), [_FORM])
 
 
@@ -94,7 +97,7 @@ def _rows(told: Iterable[tuple[str, str, list[str], str, int, int]], numbers: "a
     rows, start = [], 0
     for origin, confidentiality, owners, place, values, runs in told:
         middle, end = start + values, start + values + runs
-        source = Source(Origin(origin), Confidentiality(confidentiality), frozenset(owners), place)
+        source = Source(_ORIGINS[origin], _LEVELS[confidentiality], frozenset(owners), place)
         rows.append(Row(source, numbers[start:middle], numbers[middle:end]))
         start = end
     return rows

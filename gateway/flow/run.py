@@ -1,16 +1,19 @@
 """What one run has seen so far, put together from what its calls showed."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from connectors.contract import Author
+from gateway.flow.audience import Links, customers
 from gateway.flow.copied import LONGEST_LINE
 from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Sight, Sighting
+from gateway.flow.prints import Gathered
 from gateway.flow.reading import Piece, Reading
 from gateway.flow.seen import Seen
 from gateway.flow.values import Kind
@@ -22,7 +25,9 @@ _ORIGINS = {
     Author.ORGANISATION: Origin.ORGANISATION,
     Author.SYSTEM: Origin.ORGANISATION,
 }
+_KNOWABLE = (str, int, float, Decimal)
 _MOST_LINKS = 10_000
+_SHORT = 200
 _SHAPES = (
     (re.compile(r"[^@\s]+@[^@\s]+"), Kind.ADDRESS),
     (re.compile(r"https?://\S+", re.IGNORECASE), Kind.URL),
@@ -45,58 +50,81 @@ class Run:
 
     seen: Seen
     label: Label = CLEAN
-    links: set[frozenset[str]] = field(default_factory=set)
+    links: Links = field(default_factory=Links)
     position: int = 0
     oldest: datetime | None = None
+    _counted: tuple[object, int] = (None, 0)
 
     def take(self, sighting: Sighting) -> None:
         """Add what a call showed."""
         self.seen.load(sighting.sight.values)
         self.label |= sighting.sight.label
         # A customer who is not recognised gets a question more.
-        self.links.update(sighting.sight.links[: max(0, _MOST_LINKS - len(self.links))])
+        self.links.add(sighting.sight.links[: max(0, _MOST_LINKS - len(self.links))])
         self.position, self.oldest = sighting.position, self.oldest or sighting.at
 
+    def customers(self, own_domains: Collection[object], hidden: Callable[[str], str]) -> int:
+        """How many different customers' own data it has seen, as `audience.customers` counts them."""
+        of = (self.label.owners, len(self.links), tuple(own_domains))
+        if self._counted[0] != of:
+            self._counted = (of, customers(self.label.owners, self.links, own_domains, hidden))
+        return self._counted[1]
 
-def sight_of(reading: Reading, place: str, new_index: Callable[[], Seen]) -> Sight:
+
+def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
     """What a result shows, as it is kept.
 
     Args:
         reading: The result.
         place: Which call showed it, for people who ask where a value was seen.
-        new_index: Makes an empty index.
+        key: The secret of fingerprints.
     """
-    seen = new_index()
+    shown = Gathered(key)
+    sources: dict[tuple[str, Author, int], Source] = {}
     for piece in reading.pieces:
-        _add(seen, piece, f"{place} {piece.path}")
-    return Sight(reading.label, reading.links, seen.take_new())
+        if not isinstance(piece.value, _KNOWABLE) or isinstance(piece.value, bool):
+            continue
+        where = (piece.path, piece.author, id(piece.label))
+        if where not in sources:
+            label = piece.label
+            origin = _ORIGINS[piece.author]
+            sources[where] = Source(origin, label.confidentiality, label.owners, f"{place} {piece.path}")
+        _add(shown, piece, sources[where])
+    return Sight(reading.label, reading.links, shown.take())
 
 
 def kind_of(value: object) -> Kind:
     """What a value of a field that may hold several kinds is, by its shape."""
     text = str(value)
+    return _kind_of_short(text) if len(text) <= _SHORT else _kind_of(text)
+
+
+@lru_cache(maxsize=5_000)
+def _kind_of_short(text: str) -> Kind:
+    return _kind_of(text)
+
+
+def _kind_of(text: str) -> Kind:
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(text)), Kind.TEXT)
 
 
-def _add(seen: Seen, piece: Piece, place: str) -> None:
-    value, label, author = piece.value, piece.label, piece.author
-    source = Source(_ORIGINS[author], label.confidentiality, label.owners, place)
+def _add(shown: Gathered, piece: Piece, source: Source) -> None:
+    value, author = piece.value, piece.author
     if isinstance(value, str):
         if author is Author.SYSTEM or piece.namespace:
             kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
-            seen.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
+            shown.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
         elif piece.is_kept and len(value.split()) <= LONGEST_LINE:  # a longer one is no name
-            on_record = Source(Origin.ORGANISATION, label.confidentiality, label.owners, place)
-            seen.add_value(value, kind_of(value), "", on_record)
+            shown.add_value(value, kind_of(value), "", replace(source, origin=Origin.ORGANISATION))
         if author is not Author.SYSTEM:
-            seen.add_text(value, source)
-    elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        _add_number(seen, value, piece, source)
+            shown.add_text(value, source)
+    elif isinstance(value, (int, float, Decimal)):
+        _add_number(shown, value, piece, source)
 
 
-def _add_number(seen: Seen, value: float | Decimal, piece: Piece, source: Source) -> None:
+def _add_number(shown: Gathered, value: float | Decimal, piece: Piece, source: Source) -> None:
     if piece.namespace:
-        seen.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
+        shown.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
     # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
     elif isinstance(value, Decimal) or piece.author is not Author.SYSTEM:
-        seen.add_value(value, Kind.NUMBER, "", source)
+        shown.add_value(value, Kind.NUMBER, "", source)

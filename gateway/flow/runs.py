@@ -1,7 +1,7 @@
 """The runs of all principals: each caught up with what any process recorded before a call is traced."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,15 +39,13 @@ class Runs:
     Args:
         ledger: Where it is kept.
         writing: Which writes have not ended.
-        new_index: Makes an empty index.
+        key: The secret of fingerprints, 16 to 64 bytes.
         window: How far a run without a grant reaches back.
         most: How many fingerprints of values and words are remembered, of all runs together.
     """
 
-    def __init__(
-        self, ledger: Ledger, writing: Writing, new_index: Callable[[], Seen], window: timedelta, most: int
-    ) -> None:
-        self.ledger, self.writing, self.new_index = ledger, writing, new_index
+    def __init__(self, ledger: Ledger, writing: Writing, key: bytes, window: timedelta, most: int) -> None:
+        self.ledger, self.writing, self.key = ledger, writing, key
         self._window, self._most = window, most
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
 
@@ -85,7 +83,7 @@ class Runs:
             size -= kept.run.seen.size
 
     def _new(self, grant: Grant | None) -> Run:
-        run = Run(self.new_index())
+        run = Run(Seen(self.key))
         if grant:
             said = Source(Origin.REQUEST, Confidentiality.PUBLIC, frozenset(), _REQUEST)
             for words in (grant.request, *grant.values):

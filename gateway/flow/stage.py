@@ -1,8 +1,9 @@
 """The two flow stages of a call: before it is decided, where its arguments come from; after, what its result shows."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, Sight, label_rows, seen_row
 from gateway.flow.reading import NOBODY, Piece, Reading, nameless, read, record_names
 from gateway.flow.run import sight_of
-from gateway.flow.seen import Seen
 from gateway.flow.size import is_larger
 from gateway.flow.unfinished import Unfinished
 from gateway.flow.written import written_records
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _OWN_DOMAINS = "company"
 """The list of `lists.csv` that names the organisation's own domains."""
+_HIDDEN = re.compile(f"{HIDDEN}[0-9a-f]{{24}}")
 _LONG, _LONG_ARGUMENTS = 30_000, 4_000
 """From how much on a result and arguments are looked through beside the event loop."""
 _COUNTED = frozenset({"denials", "records", "recent_calls"})
@@ -85,7 +86,7 @@ async def _found(
     known = await runs.ledger.labels(call.principal.tenant, named_records(tool, arguments))
     async with runs.of(call.principal, call.grant, gateway.now()) as run:
         of_call = replace(run, label=reduce(or_, known.values(), run.label))
-        given = (tool, arguments, of_call, own_domains, lambda owner: _hidden(owner, gateway.secret))
+        given = (tool, arguments, of_call, own_domains, partial(_hidden, gateway.secret))
         if is_larger(arguments, _LONG_ARGUMENTS):
             return await anyio.to_thread.run_sync(trace, *given)
         return trace(*given)
@@ -132,7 +133,7 @@ async def shown(
     writing = await runs.writing.unfinished(tenant, tool.area, call.id)
     known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
     own_domains = gateway.policy.current.lists.get(_OWN_DOMAINS, ())
-    given = (tool, output, known, writing, own_domains, f"{tool.name} {call.id}", runs.new_index)
+    given = (tool, output, known, writing, own_domains, f"{tool.name} {call.id}", runs.key)
     if is_larger(output, _LONG):
         untrusted, sight = await anyio.to_thread.run_sync(_sight, *given)
     else:
@@ -149,10 +150,10 @@ def _sight(
     writing: Unfinished,
     own_domains: Collection[object],
     place: str,
-    new_index: Callable[[], Seen],
+    key: bytes,
 ) -> tuple[list[str], Sight]:
     reading = read(tool, output, known, writing.records, writing.anywhere, own_domains)
-    return reading.untrusted, sight_of(reading, place, new_index)
+    return reading.untrusted, sight_of(reading, place, key)
 
 
 def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Beside, ...]:
@@ -161,18 +162,7 @@ def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Be
         return ()
     label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER, frozenset((NOBODY,)))
     piece = Piece(ERROR, answer.error.message, Author.OUTSIDER, False, label, "", "")
-    sight = sight_of(Reading((piece,), ()), f"{call.tool} {call.id}", gateway.runs.new_index)
-    run = call.grant.run if call.grant else ""
-    return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)
-
-
-def told_by_a_refusal(gateway: "Gateway", call: "ToolCall", tool: Tool, message: str) -> tuple[Beside, ...]:
-    """What is to be committed with a refusal in the words of somebody else's server: whoever runs it wrote them."""
-    if tool.area not in gateway.upstreams.back_ends:
-        return ()
-    label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER)
-    said = Piece("error", message, Author.OUTSIDER, is_kept=False, label=label, namespace="", record="")
-    sight = sight_of(Reading((said,), ()), f"{tool.name} {call.id}", gateway.runs.new_index)
+    sight = sight_of(Reading((piece,), ()), f"{call.tool} {call.id}", gateway.runs.key)
     run = call.grant.run if call.grant else ""
     return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)
 
@@ -200,6 +190,7 @@ def _written(tool: Tool, output: Mapping[str, Any], arguments: Mapping[str, Any]
     return written_records(tool, output, arguments) or named_records(tool, arguments) or (nameless(tool),)
 
 
-def _hidden(owner: str, secret: bytes) -> str:
-    # What a record was labelled with already is hidden: hidden twice, nobody would know it again.
-    return owner if owner.startswith(HIDDEN) else f"{HIDDEN}{keyed_hash(owner, secret)[:24]}"
+@lru_cache(maxsize=20_000)
+def _hidden(secret: bytes, owner: str) -> str:
+    # What was read back with a record bears its hidden name already: hidden twice, nobody would know it again.
+    return owner if _HIDDEN.fullmatch(owner) else f"{HIDDEN}{keyed_hash(owner, secret)[:24]}"

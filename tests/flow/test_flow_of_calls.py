@@ -110,6 +110,16 @@ async def test_a_customers_own_data_go_to_that_customer_and_to_nobody_else(opene
     assert others.rules == ["F3"]
 
 
+async def test_a_run_may_write_to_the_same_customer_again_and_again(opened: OpenFlow) -> None:
+    async with opened() as calls:
+        await calls.contact(LENA)
+        await calls.ok("crm_search_contacts", email=LENA)
+        await calls.reads("When does my scale arrive?", requester=LENA)
+        answers = [await calls.mail(LENA, body=f"It arrives in {days} days.") for days in (5, 4, 3)]
+
+    assert [answer.status for answer in answers] == ["ok"] * 3, answers
+
+
 async def test_a_link_that_only_an_outsider_sent_is_not_passed_on(opened: OpenFlow) -> None:
     async with opened() as calls:
         await calls.contact(LENA)

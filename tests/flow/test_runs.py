@@ -19,11 +19,12 @@ from gateway.policy.language.flow import Integrity, Origin
 from gateway.principal import Principal
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+KEY = b"k" * 32
 EVIL = "mallory@evil.example"
 
 
 def new_index() -> Seen:
-    return Seen(b"k" * 32)
+    return Seen(KEY)
 
 
 def hostile() -> Sight:
@@ -34,7 +35,7 @@ def hostile() -> Sight:
 
 async def test_a_run_that_was_forgotten_to_make_room_is_read_again(tmp_path: Path) -> None:
     with Database.in_file(tmp_path / "remit.db") as database:
-        runs = Runs(Ledger(database), Writing(database), new_index, timedelta(days=1), most=1)
+        runs = Runs(Ledger(database), Writing(database), KEY, timedelta(days=1), most=1)
         journal = Journal(database, timeout=10)
         agents = [Principal("larkspur", agent=f"agent{number}") for number in range(5)]
         for agent in agents:
@@ -52,7 +53,7 @@ async def test_a_run_that_was_forgotten_to_make_room_is_read_again(tmp_path: Pat
 
 async def test_a_run_forgets_what_is_older_than_its_window(tmp_path: Path) -> None:
     with Database.in_file(tmp_path / "remit.db") as database:
-        runs = Runs(Ledger(database), Writing(database), new_index, timedelta(days=1), most=1_000_000)
+        runs = Runs(Ledger(database), Writing(database), KEY, timedelta(days=1), most=1_000_000)
         journal, agent = Journal(database, timeout=10), Principal("larkspur", agent="triage")
         row = seen_row(agent.tenant, agent.name, "", NOW, hostile())
         entry = Entry("call_1", agent.tenant, agent.name, NOW, EntryKind.OUTCOME, {"status": "ok"}, beside=(row,))

@@ -1,8 +1,7 @@
 """What a hostile or hijacked upstream server tries, and what comes of it."""
 
 import json
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -11,9 +10,8 @@ import pytest
 from connectors.registry import TOOLS
 from gateway.call import call_tool
 from gateway.catalog import UnknownTool
-from gateway.flow.evidence import Standing
+from gateway.flow.prints import Gathered
 from gateway.flow.seen import Seen
-from gateway.flow.values import Value
 from gateway.gateway import ToolCall
 from gateway.journal import Entry
 from gateway.principal import Principal
@@ -353,24 +351,22 @@ async def test_what_was_written_where_nothing_has_an_id_is_untrusted_when_it_com
 
 @pytest.mark.parametrize(("many", "beside"), [(5_000, True), (5, False)])
 async def test_a_flood_is_looked_through_beside_the_event_loop(
-    up: Upstream, settings: Settings, many: int, beside: bool
+    up: Upstream, settings: Settings, monkeypatch: pytest.MonkeyPatch, many: int, beside: bool
 ) -> None:
     looked: list[bool] = []
 
-    class Watched(Seen):
-        def add_value(self, *given: Any) -> None:
+    def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+        def looks(*given: Any) -> Any:
             looked.append(current_thread() is main_thread())
-            super().add_value(*given)
+            return method(*given)
 
-        def known(self, values: Iterable[Value]) -> list[Standing | None]:
-            looked.append(current_thread() is main_thread())
-            return super().known(values)
+        return looks
 
+    monkeypatch.setattr(Gathered, "add_value", watched(Gathered.add_value))
+    monkeypatch.setattr(Seen, "known", watched(Seen.known))
     up.offers(wire_tool("all"), result={"content": [], "structuredContent": {"numbers": list(range(many))}})
     up.offers(wire_tool("say", content=TEXT), "write", result={"content": []})
     async with fronting(settings, up) as front:
-        runs = front.gateway.runs
-        runs.new_index = partial(Watched, b"sixteen secret bytes")
         assert (await front.call("up_all")).status == "ok"
         assert (await front.call("up_say", {"content": "+49 30 5550123 " * many})).status == "ok"
     assert set(looked) == {not beside}

@@ -20,13 +20,12 @@ class Origin(StrEnum):
     NOWHERE = "nowhere"
     OUTSIDER = "outsider"
 
-    @property
-    def rank(self) -> int:
-        """0 for the best to 4 for the worst: of several values, the worst one counts."""
-        return _ORIGIN_RANKS[self]
+    rank: int
+    """0 for the best to 4 for the worst: of several values, the worst one counts."""
 
 
-_ORIGIN_RANKS = {origin: rank for rank, origin in enumerate(Origin)}
+for _rank, _origin in enumerate(Origin):
+    _origin.rank = _rank
 
 
 class Integrity(StrEnum):
@@ -36,13 +35,12 @@ class Integrity(StrEnum):
     CUSTOMER = "customer"
     ANYONE = "anyone"
 
-    @property
-    def rank(self) -> int:
-        """0 for the organisation to 2 for anyone."""
-        return _INTEGRITY_RANKS[self]
+    rank: int
+    """0 for the organisation to 2 for anyone."""
 
 
-_INTEGRITY_RANKS = {integrity: rank for rank, integrity in enumerate(Integrity)}
+for _rank, _integrity in enumerate(Integrity):
+    _integrity.rank = _rank
 
 
 class Level(IntEnum):
