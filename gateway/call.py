@@ -49,7 +49,8 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         raise
     except Busy:
         return answers.failed(call.id, ErrorKind.BUSY, "too many calls at the moment; nothing was done")
-    except JournalUnavailable:
+    except JournalUnavailable as error:
+        gateway.journal.doubt(str(error))
         log.error("refused_without_journal", call=call.id, tool=call.tool)
         return answers.failed(call.id, ErrorKind.JOURNAL_UNAVAILABLE, "the call cannot be recorded, so it was not run")
     except Exception:

@@ -56,8 +56,15 @@ class PostgresStore:
 
     def append(self, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
         """Write what may be written; says for each row why not."""
+        is_kept = self._connection is not None
         try:
             return _append(self._connected(), rows)
+        except _LostBefore:
+            self.close()
+            if not is_kept:
+                raise
+            # The server was started anew since it was used last; nothing was written, so a new one may begin.
+            return self.append(rows)
         except BaseException:
             # A connection that failed half way is not trusted again: closing it rolls back what it held.
             self.close()
@@ -78,9 +85,18 @@ class PostgresStore:
         return self._connection
 
 
+class _LostBefore(psycopg.OperationalError):
+    """The connection was gone before anything was written."""
+
+
 def _append(connection: PatientConnection, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
     with connection.cursor() as cursor:
-        cursor.execute(_BEGIN)
+        try:
+            cursor.execute(_BEGIN)
+        except psycopg.OperationalError as error:
+            if connection.broken:
+                raise _LostBefore(str(error)) from error
+            raise
         while cursor.nextset():
             pass
         head = cursor.fetchone() or (0, GENESIS)

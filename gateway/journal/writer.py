@@ -92,6 +92,10 @@ class Journal:
         """Why no checkpoint could be made of what was written last; empty while all is well."""
         return self._checkpoints.failing if self._checkpoints else ""
 
+    def doubt(self, why: str) -> None:
+        """Say that it cannot be used, as whoever could not read it knows; the next entry that is written says otherwise."""
+        self.failing = self.failing or why
+
     async def append(self, entry: Entry) -> None:
         """Make an entry durable.
 

@@ -90,7 +90,8 @@ def test_while_the_database_is_gone_nothing_runs_and_service_resumes_with_it(
         ready = httpx.get(f"{served.url}/readyz", timeout=30)
         own_server.start()
         again = create_contact(served, 2)
-        assert httpx.get(f"{served.url}/readyz", timeout=30).status_code == 200
+        back = httpx.get(f"{served.url}/readyz", timeout=30)
+    assert back.status_code == 200, (back.text, again)
     assert [answer["error"]["kind"] for answer in refused] == ["journal_unavailable"] * 2
     assert (ready.status_code, ready.json()["journal"]) == (503, "failing")
     assert again["status"] == "ok", "the contact must not exist yet"
