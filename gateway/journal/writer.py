@@ -93,7 +93,7 @@ class Journal:
         return self._checkpoints.failing if self._checkpoints else ""
 
     def doubt(self, why: str) -> None:
-        """Say that it cannot be used, as whoever could not read it knows; the next entry that is written says otherwise."""
+        """Say that it cannot be used, as whoever could not read it knows; the next entry that is written ends it."""
         self.failing = self.failing or why
 
     async def append(self, entry: Entry) -> None:

@@ -160,6 +160,12 @@ class Calls:
 
 
 @pytest.fixture
+def database_url() -> str:
+    """A file: what is asked of a database here is the same on either, and `test_ledger.py` holds it on both."""
+    return ""
+
+
+@pytest.fixture
 def policies(tmp_path: Path) -> Path:
     folder = tmp_path / "policies"
     folder.mkdir()

@@ -24,6 +24,12 @@ ANYONE = Label(Integrity.ANYONE)
 NOTE = BY_NAME["ticket_add_note"]
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    url: str = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return url
+
+
 @pytest.fixture
 def database(tmp_path: Path, database_url: str) -> Iterator[Database]:
     with Settings(home=tmp_path, database_url=SecretStr(database_url)).open_database() as database:
