@@ -18,6 +18,7 @@ from sqlalchemy import text
 from gateway.database import Database
 from gateway.erasing import erasure as erasing
 from gateway.erasing.erasure import Erasure, carry_out, erased_positions, erasures, lost, ranges, record
+from gateway.grants.table import GrantTable
 from gateway.journal import Journal, JournalUnavailable, Kind, read_journal
 from gateway.journal.chain import Key, Stored
 from gateway.journal.findings import Finding
@@ -40,7 +41,7 @@ def erase(kept: Kept, positions: Sequence[int], *, carried_out: bool = True) -> 
         await record(journal, Erasure("larkspur", ranges(sorted(positions)), "ines", "case 1017"), NOW)
         journal.close()
 
-    SettledAnswers(kept.database)
+    SettledAnswers(kept.database), GrantTable(kept.database)
     asyncio.run(run())
     if carried_out:
         carry_out(kept.database, erasures(kept.database))

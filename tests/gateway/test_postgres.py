@@ -16,6 +16,7 @@ from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import embedded
 from gateway.cli import main
 from gateway.database import Database
+from gateway.grants.table import GrantTable
 from gateway.journal import Journal, JournalUnavailable, read_journal
 from gateway.journal.checkpoint import read_published
 from gateway.journal.note import load_or_make_signer
@@ -52,7 +53,7 @@ def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(
         embedded(company)
         company.close()
         with Database(postgres_url) as database:
-            Tokens(database), SettledAnswers(database)
+            Tokens(database), SettledAnswers(database), GrantTable(database)
             journal = Journal(database, timeout=5)
             asyncio.run(journal.append(ENTRY))
             journal.close()
