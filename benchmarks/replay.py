@@ -79,10 +79,16 @@ def _entries(policy: Policy, random: Random) -> Iterator[tuple[Entry, bool]]:
         who = Principal("larkspur", f"{person}@{COMPANY}", random.choice((None, None, "assistant", "triage")))
         at = START + timedelta(seconds=number)
         values = tool.input.model_validate({**args, **_python(args)})
-        decision = policy.decide(who, tool.name, values.model_dump(), at)
+        flow = assumed(UNTOUCHED, tool, values.model_dump())
+        decision = policy.decide(who, tool.name, values.model_dump(), at, flow=flow)
         body: dict[str, Any] = {"tool": tool.name, "person": who.person, "agent": who.agent, "client": "bench"}
         body |= {"arguments": values.model_dump(mode="json"), "verdict": decision.verdict, "rules": [*decision.rules]}
-        body |= {"reason": decision.reason, "policy_version": decision.policy_version, "arguments_hash": "0" * 64}
+        body |= {
+            "flow": flow.told(),
+            "reason": decision.reason,
+            "policy_version": decision.policy_version,
+            "arguments_hash": "0" * 64,
+        }
         entry = Entry(f"call_{number}", who.tenant, who.name, at, KINDS[decision.verdict], body)
         is_planted = (
             tool.name == "crm_issue_refund"

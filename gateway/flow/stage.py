@@ -21,7 +21,7 @@ from gateway.flow.reading import NOBODY, Piece, Reading, nameless, read, record_
 from gateway.flow.run import sight_of
 from gateway.flow.size import is_larger
 from gateway.flow.unfinished import Unfinished
-from gateway.flow.written import written_records
+from gateway.flow.written import plain, texts, written_records
 from gateway.journal.entry import Beside
 from gateway.policy.judge import Policy
 from gateway.policy.language.flow import FlowNeeds, Integrity
@@ -131,9 +131,9 @@ async def shown(
     runs, tenant, tool = gateway.runs, call.principal.tenant, gateway.policy.current.labelled(tool)
     # First what is being written, then what is known: a write that ends in between is found by one of the two.
     writing = await runs.writing.unfinished(tenant, tool.area, call.id)
-    known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
+    before, known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
     own_domains = gateway.policy.current.lists.get(_OWN_DOMAINS, ())
-    given = (tool, output, known, writing, own_domains, f"{tool.name} {call.id}", runs.key)
+    given = (tool, output, before, known, writing, own_domains, wrote, f"{tool.name} {call.id}", runs.key)
     if is_larger(output, _LONG):
         untrusted, sight = await anyio.to_thread.run_sync(_sight, *given)
     else:
@@ -146,14 +146,26 @@ async def shown(
 def _sight(
     tool: Tool,
     output: Mapping[str, Any],
+    before: Mapping[str, Label],
     known: Mapping[str, Label],
     writing: Unfinished,
     own_domains: Collection[object],
+    wrote: Wrote | None,
     place: str,
     key: bytes,
 ) -> tuple[list[str], Sight]:
     reading = read(tool, output, known, writing.records, writing.anywhere, own_domains)
-    return reading.untrusted, sight_of(reading, place, key)
+    if wrote is None:
+        return reading.untrusted, sight_of(reading, place, key)
+    # What a write gives back of its own the run has known before: it vouches for nothing, and taints no more.
+    echoed = frozenset(map(plain, texts(wrote.arguments))) - {""}
+    found = read(tool, output, before, writing.records, writing.anywhere, own_domains)
+    sight = sight_of(_without(echoed, reading), place, key)
+    return reading.untrusted, replace(sight, label=_without(echoed, found).label)
+
+
+def _without(echoed: Collection[str], reading: Reading) -> Reading:
+    return Reading([piece for piece in reading.pieces if plain(piece.value) not in echoed], reading.links)
 
 
 def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Beside, ...]:
@@ -169,8 +181,8 @@ def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Be
 
 async def labelled(
     ledger: Ledger, tenant: str, tool: Tool, output: Mapping[str, Any], wrote: Wrote | None
-) -> tuple[dict[str, Label], tuple[Beside, ...]]:
-    """What is known of a result's records, and the rows that say what has to be known from now on.
+) -> tuple[dict[str, Label], dict[str, Label], tuple[Beside, ...]]:
+    """What was known of a result's records before, what is known now, and the rows that say so from now on.
 
     Raises:
         JournalUnavailable: If what is known cannot be read.
@@ -178,11 +190,11 @@ async def labelled(
     written = () if wrote is None else _written(tool, output, wrote.arguments)
     known = await ledger.labels(tenant, [*record_names(tool, output), nameless(tool), *written])
     if wrote is None:
-        return known, ()
+        return known, known, ()
     # What was written before is still there: a label only rises.
     after = {name: known.get(name, CLEAN) | wrote.label for name in written}
     changed = {name: label for name, label in after.items() if label != known.get(name, CLEAN)}
-    return known | changed, label_rows(tenant, changed)
+    return known, known | changed, label_rows(tenant, changed)
 
 
 def _written(tool: Tool, output: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,11 +15,11 @@ def written_records(tool: Tool, output: Mapping[str, Any], arguments: Mapping[st
         output: Its result.
         arguments: What it was called with.
     """
-    texts = {_plain(text) for text in _texts(arguments)} - {""}
-    found = dict.fromkeys(_holding(tool, output, "", "", texts))
+    wanted = {plain(text) for text in texts(arguments)} - {""}
+    found = dict.fromkeys(_holding(tool, output, "", "", wanted))
     holding = tuple(dict.fromkeys(record for record, _ in found if record))
     # A text that a back end put another way may stand anywhere, whatever else stands where.
-    is_whole = texts <= {text for _, text in found}
+    is_whole = wanted <= {text for _, text in found}
     return holding if holding and is_whole else record_names(tool, output)
 
 
@@ -29,26 +29,28 @@ def _holding(tool: Tool, value: Any, path: str, record: str, texts: set[str]) ->
         record = record_name_of(tool, value, path) or record
         for key, part in value.items():
             if isinstance(part, str) and record_name_of(tool, {key: part}, path):
-                yield "", _plain(part)
+                yield "", plain(part)
             else:
                 yield from _holding(tool, part, f"{path}.{key}" if path else key, record, texts)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _holding(tool, item, f"{path}[]", record, texts)
-    elif isinstance(value, str) and record and _plain(value) in texts:
-        yield record, _plain(value)
+    elif isinstance(value, str) and record and plain(value) in texts:
+        yield record, plain(value)
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - arguments
+def texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - arguments
+    """Every text in a call's arguments."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from _texts(part)
+            yield from texts(part)
     elif isinstance(value, (list, tuple)):
         for part in value:
-            yield from _texts(part)
+            yield from texts(part)
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
+def plain(text: object) -> str:
+    """A text as it is compared: without regard to case and blanks; empty for what is no text."""
+    return " ".join(text.split()).casefold() if isinstance(text, str) else ""

@@ -44,14 +44,20 @@ def ana(home: Path) -> str:
 
 
 @pytest.fixture(scope="module")
+def jonas(home: Path) -> str:
+    """A colleague who reads nothing that outsiders wrote, so that nobody is asked about what he writes."""
+    return make_token(home, "--person", "jonas.weber@larkspur.example")
+
+
+@pytest.fixture(scope="module")
 def pair(home: Path, triage: str, ana: str) -> Iterator[list[Served]]:
     with serving(home) as first, serving(home) as second:
         yield [first, second]
 
 
 @pytest.fixture
-def reply(pair: list[Served], ana: str) -> dict[str, str]:
-    made = call_once(pair[0].mcp, ana, "ticket_create_ticket", TICKET)
+def reply(pair: list[Served], jonas: str) -> dict[str, str]:
+    made = call_once(pair[0].mcp, jonas, "ticket_create_ticket", TICKET)
     return {"ticket_id": made["result"]["id"], "body": "It ships today."}
 
 

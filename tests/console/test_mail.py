@@ -3,7 +3,7 @@
 from typing import Any
 
 from connectors.contract import CallContext
-from connectors.email.tools import OutgoingMail, ReplyEmail
+from connectors.email.tools import GetThread, OutgoingMail, ReplyEmail
 from connectors.records import MessageRecord
 from connectors.registry import EmbeddedBackEnds
 from gateway.journal import Kind
@@ -64,9 +64,8 @@ async def test_what_is_shown_is_what_is_sent(site: OpenSite) -> None:
         args = ReplyEmail.model_validate(arguments)
         shown = await opened.gateway.back_ends.email.preview_mail(context, args)
         sent = await email.email_reply_message(context, args)
-        found = await opened.call(ANA, "email_get_thread", mailbox=MAILBOX, thread_id=sent.thread_id)
-    assert found.result is not None
-    message = next(each for each in found.result.messages if each.id == sent.id)
+        thread = await email.email_get_thread(context, GetThread(mailbox=MAILBOX, thread_id=sent.thread_id))
+    message = next(each for each in thread.messages if each.id == sent.id)
     assert isinstance(shown, OutgoingMail)
     assert (shown.to, shown.cc, shown.subject) == (message.to, message.cc, message.subject)
     assert message.body.strip() == f"{shown.body}\n\n{shown.quoted}".strip()

@@ -146,7 +146,7 @@ async def test_text_that_turns_around_is_shown_by_the_marks_that_turn_it(site: O
         question = await opened.ask(ANA, "ticket_add_reply", ticket_id=ticket, body="Hello")
         page = await maya.see(f"/approvals/{question}")
     assert "\u202e" not in page
-    assert "U+202E changes the direction of the text: right-to-left override" in text_of(page)
+    assert "⟦U+202E: right-to-left override⟧moc.live⟦U+202C: pop directional formatting⟧" in text_of(page)
 
 
 async def test_a_question_is_seen_by_who_may_answer_it_whose_it_is_and_viewers(site: OpenSite) -> None:

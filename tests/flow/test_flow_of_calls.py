@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from gateway.policy.language.flow import Integrity
+from gateway.principal import parse_principal
 from tests.flow.conftest import OpenFlow
 
 EVIL = "mallory@evil.example"
@@ -220,3 +222,13 @@ async def test_an_amount_that_an_agent_writes_into_a_deal_vouches_for_no_refund(
         answer = await calls("crm_issue_refund", who="agent:two", **refund)
 
     assert answer.rules == rules
+
+
+async def test_what_a_write_gives_back_of_its_own_arguments_taints_nothing(opened: OpenFlow) -> None:
+    async with opened() as calls:
+        ticket = {"subject": "Scale", "body": "It broke", "requester_name": "Lena", "requester_email": LENA}
+        await calls.ok("ticket_create_ticket", **ticket)
+        answer = await calls("crm_log_activity", kind="note", subject="Called", contact_id=await calls.contact(LENA))
+        async with calls.gateway.runs.of(parse_principal("agent:one", "larkspur"), None, calls.gateway.now()) as run:
+            assert run.label.integrity is Integrity.ORGANISATION
+    assert answer.status == "ok"

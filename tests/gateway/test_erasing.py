@@ -182,7 +182,7 @@ def test_while_somebody_reads_the_file_it_is_said_that_copies_are_left(
     monkeypatch.setattr(erasing, "_CHECKPOINT_TRIES", 1)
     kept.append([ENTRY, ENTRY])
     [key, _] = all_keys(kept.database).values()
-    with kept.database.looking() as reader:
+    with kept.database.at_one_moment() as reader:
         reader.execute(text("SELECT count(*) FROM journal")).scalar()
         with pytest.raises(JournalUnavailable, match="keeps copies of keys"):
             erase(kept, [1])

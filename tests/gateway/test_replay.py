@@ -20,7 +20,8 @@ from gateway.gateway import ToolCall
 from gateway.journal import Entry, Journal, Kind
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
-from gateway.policy.language.flow import Flow, Integrity, Origin
+from gateway.policy.language.flow import UNTOUCHED, Flow, Integrity, Origin
+from gateway.policy.language.flow_written import assumed
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
 from gateway.replay import Replay, replay
@@ -39,16 +40,20 @@ def recorded(
 ) -> Entry:
     """What the gateway records of a call: decided by a policy, or with a verdict of one's own."""
     at = START + timedelta(minutes=number)
-    model = next(each.input for each in TOOLS if each.name == tool)
-    values = model.model_validate_json(json.dumps(args))
-    verdict = under if isinstance(under, Verdict) else under.decide(who, tool, values.model_dump(), at).verdict
+    called = next(each for each in TOOLS if each.name == tool)
+    values = called.input.model_validate_json(json.dumps(args))
+    given = values.model_dump()
+    flow = assumed(UNTOUCHED, called, given)
+    verdict = under if isinstance(under, Verdict) else under.decide(who, tool, given, at, flow=flow).verdict
     body: dict[str, Any] = {
         "tool": tool,
         "person": who.person,
         "agent": who.agent,
         "arguments": values.model_dump(mode="json"),
     }
-    body |= {"verdict": verdict, "rules": [], **more}
+    known = {"flow": flow.told()} if isinstance(under, Policy) else {}
+    body |= {"verdict": verdict, "rules": [], **known, **more}
+    body = {name: value for name, value in body.items() if name != "flow" or value is not None}
     return Entry(call_id=f"call_{number}", tenant=who.tenant, principal=who.name, at=at, kind=KINDS[verdict], body=body)
 
 
@@ -124,8 +129,10 @@ def test_what_an_older_policy_decided_otherwise_is_no_flip_of_this_change(tmp_pa
     old, new, _ = changed_shipped(tmp_path)
     ana = Principal("larkspur", "ana.ruiz@larkspur.example")
     entries = [
-        recorded(1, ana, "crm_issue_refund", refund("10"), Verdict.DENY),
-        recorded(2, ana, "crm_issue_refund", refund("45"), Verdict.DENY),
+        recorded(
+            number, ana, "crm_issue_refund", refund(amount), Verdict.DENY, flow={"origins": {"order_id": "nowhere"}}
+        )
+        for number, amount in ((1, "10"), (2, "45"))
     ]
     found = replayed(database, entries, old, new)
     assert (found.decisions, found.flipped, found.aged) == (2, 1, 2)
@@ -230,7 +237,7 @@ def test_a_call_whose_data_flow_was_not_recorded_is_decided_again_only_where_tha
         "email_send_message | args.subject == 'no' and origin(args.to) == 'outsider' | ask",
         "email_send_message | args.subject == 'half' and origin(args.to) == 'outsider' | ask",
     )
-    untold = [recorded(n, ANA, "email_send_message", {**MAIL, "subject": each}, old)
+    untold = [recorded(n, ANA, "email_send_message", {**MAIL, "subject": each}, old, flow=None)
               for n, each in enumerate(("s", "x", "no"))]  # fmt: skip
     half = recorded(3, ANA, "email_send_message", {**MAIL, "subject": "half"}, old, flow={"integrity": "anyone"})
     spoilt = recorded(4, ANA, "email_send_message", {**MAIL, "subject": "x"}, old, flow={"integrity": "nobody"})
