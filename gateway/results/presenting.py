@@ -24,6 +24,10 @@ from gateway.results.marking import is_free, marked, without_brackets
 from gateway.results.redacting import redacted
 
 
+_PASSED_AS_IT_IS = frozenset({"content[].passed.resource.uri"})
+"""The address of a resource whose passing an operator has chosen: the protocol wants a URI there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On which terms a caller gets results.
@@ -89,7 +93,7 @@ class _Way:
         return inert(revealed(without_brackets(name))[0])[0] if path else name
 
     def text(self, text: str, path: str) -> str:
-        if not text:
+        if not text or path in _PASSED_AS_IT_IS:
             return text
         looked_at = roughly(text, self.limits.field)
         unseen = len(text) - len(looked_at)

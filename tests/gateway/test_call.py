@@ -258,6 +258,9 @@ class JournalThatFailsFrom:
         self.left = position
         self.failing = ""
 
+    def doubt(self, why: str) -> None:
+        self.inner.doubt(why)
+
     async def append(self, entry: Entry) -> None:
         if self.left == 0:
             raise JournalUnavailable("test")
