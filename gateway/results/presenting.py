@@ -23,7 +23,6 @@ from gateway.results.hidden import mixed_words, revealed
 from gateway.results.marking import is_free, marked, without_brackets
 from gateway.results.redacting import redacted
 
-
 _PASSED_AS_IT_IS = frozenset({"content[].passed.resource.uri"})
 """The address of a resource whose passing an operator has chosen: the protocol wants a URI there."""
 
