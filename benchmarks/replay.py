@@ -26,6 +26,8 @@ from gateway.database import Database
 from gateway.journal import Entry, Journal, Kind
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
+from gateway.policy.language.flow import UNTOUCHED
+from gateway.policy.language.flow_written import assumed
 from gateway.policy.load import policy_from_texts, read_texts
 from gateway.principal import Principal
 from gateway.replay import replay
