@@ -8,7 +8,7 @@ demo: .venv/.ready
 	$(RUN)/remit demo
 
 test: check tests/node/node_modules/.ready
-	$(RUN)/pytest -n 2
+	$(RUN)/pytest -n 3
 
 check: .venv/.ready
 	$(RUN)/ruff format --check .
