@@ -8,8 +8,6 @@ from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, 
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from connectors.embedded.patience import PatientConnection
-
 BUSY_SECONDS = 5
 """How long to wait for another writer, for a free connection and for a new one."""
 
@@ -82,6 +80,8 @@ def _begin(connection: Connection) -> None:
 
 
 def _postgresql(url: URL, patience: float) -> Engine:
+    from connectors.embedded.patience import PatientConnection  # the driver: whoever is on SQLite needs none
+
     engine = create_engine(
         url,
         hide_parameters=True,

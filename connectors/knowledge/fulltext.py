@@ -7,11 +7,10 @@ is found depends neither on the server's locale nor on its dictionaries.
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
-import snowballstemmer
 from sqlalchemy import Connection, MetaData, Select, column, delete, event, insert, table, text
 
 from connectors.embedded.engine import is_postgresql
@@ -19,7 +18,6 @@ from connectors.embedded.engine import is_postgresql
 _MAX_WORD = 200
 _WORD = re.compile(r"[^\W_]+")
 _ASCII_WORD = re.compile(r"[a-z]{3,}")
-_stem = lru_cache(maxsize=50_000)(snowballstemmer.stemmer("porter").stemWord)
 
 index = table("knowledge_index", *map(column, ("rowid", "title", "heading", "text")))
 """One row for each passage; `rowid` is the passage's id."""
@@ -40,6 +38,19 @@ _PUT_ON_POSTGRESQL = text(
     "INSERT INTO knowledge_index (rowid, title, heading, text, words)"
     " VALUES (:rowid, :title, :heading, :text, CAST(:words AS tsvector))"
 )
+
+
+@cache
+def _stemmer() -> Any:  # noqa: ANN401 - it has no types
+    import snowballstemmer  # all its languages at once: most commands need none
+
+    return snowballstemmer.stemmer("porter")
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
+    stem: str = _stemmer().stemWord(word)
+    return stem
 
 
 class Term(NamedTuple):

@@ -8,38 +8,85 @@ from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 _RUN, _POLICY, _RECORD = "Run it", "Write and prove policy", "Answer and audit"
 
 
 class _Place(NamedTuple):
-    """Where a subcommand is: a module of this folder, its function, or its `app` where it has subcommands itself."""
+    """Where a subcommand is, and what help says of it without importing it.
+
+    Args:
+        module: A module of this folder.
+        name: Its function, or its `app` where it has subcommands itself.
+        panel: Under which heading it is listed.
+        told: The first sentence of its own help.
+    """
 
     module: str
     name: str
     panel: str
+    told: str
 
 
 _PLACES = {
-    "serve": _Place("serve", "serve", _RUN),
-    "token": _Place("tokens", "app", _RUN),
-    "sample": _Place("data", "make_sample", _RUN),
-    "import": _Place("data", "import_data", _RUN),
-    "tools": _Place("tools", "show_tools", _POLICY),
-    "decide": _Place("decide", "decide", _POLICY),
-    "upstream": _Place("upstream", "app", _POLICY),
-    "check": _Place("check", "check", _POLICY),
-    "test": _Place("policy_test", "run_tests", _POLICY),
-    "diff": _Place("diff", "diff", _POLICY),
-    "prove": _Place("prove", "prove", _POLICY),
-    "grant": _Place("grants", "app", _RUN),
-    "approvals": _Place("approvals", "app", _RECORD),
-    "doubts": _Place("doubts", "app", _RECORD),
-    "journal": _Place("journal", "app", _RECORD),
-    "stop": _Place("stop", "app", _RECORD),
-    "resume": _Place("stop", "resume", _RECORD),
+    "serve": _Place("serve", "serve", _RUN, "Run the gateway over HTTP or stdio."),
+    "token": _Place("tokens", "app", _RUN, "Make, list and revoke the bearer tokens of HTTP callers."),
+    "sample": _Place(
+        "data",
+        "make_sample",
+        _RUN,
+        "Make the sample company, Larkspur Instruments: accounts, orders, tickets, mail, knowledge, some hostile.",
+    ),
+    "import": _Place("data", "import_data", _RUN, "Bring your own data in: mail, contacts, tickets, knowledge."),
+    "tools": _Place(
+        "tools",
+        "show_tools",
+        _POLICY,
+        "Show the tools that a principal sees under the policy, and what the policy leaves it to do with them.",
+    ),
+    "decide": _Place("decide", "decide", _POLICY, "Say what policy decides about one call, and why."),
+    "upstream": _Place(
+        "upstream", "app", _POLICY, "Look at what upstream MCP servers define, and accept or refuse it."
+    ),
+    "check": _Place("check", "check", _POLICY, "Check a policy folder; exit status 1 if it has errors."),
+    "test": _Place(
+        "policy_test",
+        "run_tests",
+        _POLICY,
+        "Run the policy's tests (`tests/*.yaml` in its folder) and list the rules that none of them reaches.",
+    ),
+    "diff": _Place(
+        "diff",
+        "diff",
+        _POLICY,
+        "Say what changes between two policies: the rules, who may call what, and what was decided so far.",
+    ),
+    "prove": _Place(
+        "prove",
+        "prove",
+        _POLICY,
+        "Prove the statements of `invariants.csv`, or show for each that fails a call that breaks it.",
+    ),
+    "grant": _Place("grants", "app", _RUN, "Grant one task what it needs, and nothing more."),
+    "approvals": _Place("approvals", "app", _RECORD, "See what waits for a person's yes or no, and answer it."),
+    "doubts": _Place(
+        "doubts",
+        "app",
+        _RECORD,
+        "See which calls nobody knows the outcome of, and settle them for whoever repeats them.",
+    ),
+    "journal": _Place("journal", "app", _RECORD, "Read the record of every call."),
+    "stop": _Place(
+        "stop",
+        "app",
+        _RECORD,
+        "Stop a run, an agent, a person, tools, a tenant or everything, in every process within a second.",
+    ),
+    "resume": _Place(
+        "stop", "resume", _RECORD, "Let go on what was stopped; whatever another stop covers too stays stopped."
+    ),
 }
 
 
@@ -50,8 +97,14 @@ class _Commands(TyperGroup):
         return [*_PLACES, *_extensions()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - as typer has it
-        place = _PLACES.get(cmd_name)
-        return _command(cmd_name, place) if place else _extensions().get(cmd_name)
+        if not (place := _PLACES.get(cmd_name)):
+            return _extensions().get(cmd_name)
+        return TyperCommand(cmd_name, help=place.told, rich_help_panel=place.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as typer has it
+        name, command, rest = super().resolve_command(ctx, args)
+        place = _PLACES.get(name or "")
+        return name, _command(args[0], place) if place else command, rest
 
 
 def _command(name: str, place: _Place) -> Any:  # noqa: ANN401 - as typer has it

@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.cli import _PLACES, _command
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
 from gateway.settings import SHIPPED_POLICIES
@@ -170,3 +172,19 @@ def test_help_names_every_command_with_a_sentence() -> None:
     shown = remit("--help").stdout
     for command in ("serve", "tools", "import", "sample", "demo", "token", "journal", "run"):
         assert f" {command} " in shown
+
+
+def test_help_says_of_each_command_what_its_own_help_begins_with() -> None:
+    for name, place in _PLACES.items():
+        assert _command(name, place).help.split("\n\n")[0] == place.told
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["nonsense"]])
+def test_what_runs_no_command_imports_nothing_heavy(arguments: list[str]) -> None:
+    heavy = ["sqlalchemy", "mcp", "z3", "cryptography", "psycopg", "structlog", "gateway.settings"]
+    program = (
+        f"import sys\nsys.argv = ['remit', *{arguments}]\nfrom gateway.cli import main\n"
+        f"try:\n    main()\nfinally:\n    print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, env=clean(), check=False)
+    assert ran.stderr.splitlines()[-1] == "[]"
