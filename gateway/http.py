@@ -7,9 +7,10 @@ from typing import Any
 
 import anyio.to_thread
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -17,7 +18,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway.background import background
 from gateway.console.app import Address, console_routes
@@ -25,6 +27,9 @@ from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.grants.endpoint import grant_routes
 from gateway.metrics import CONTENT_TYPE
+from gateway.sessions.replies import Replies
+from gateway.sessions.sealed_id import Seal
+from gateway.sessions.shared import SharedSessions
 from gateway.settings import Settings, is_loopback
 from gateway.tokens import Tokens
 
@@ -51,12 +56,10 @@ def build_http_app(
             serves neither.
     """
     accepted = _accepted(settings, host, port)
-    inner = server.streamable_http_app(
-        token_verifier=verifier,
-        max_request_body_size=settings.max_body,
-        transport_security=accepted,
-        host=host,
-    )
+    sessions = _sessions(gateway, server, settings, accepted, database)
+    mcp: ASGIApp = StreamableHTTPASGIApp(sessions)
+    if verifier:
+        mcp = RequireAuthMiddleware(mcp, required_scopes=[])
 
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
@@ -73,7 +76,7 @@ def build_http_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with inner.router.lifespan_context(inner), background(gateway, settings):
+        async with sessions.run(), background(gateway, settings):
             yield
 
     middleware = []
@@ -85,10 +88,22 @@ def build_http_app(
     pages = console_routes(gateway, database, settings, address) if settings.console and database else []
     grants = grant_routes(gateway.grants, Tokens(database), gateway.now) if database else []
     return Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, *grants, *pages, Mount("/", app=inner)],
+        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, *grants, *pages, Route("/mcp", mcp)],
         middleware=middleware,
         lifespan=lifespan,
     )
+
+
+def _sessions(
+    gateway: Gateway,
+    server: Server[Any],
+    settings: Settings,
+    accepted: TransportSecuritySettings,
+    database: Database | None,
+) -> SharedSessions:
+    seal = Seal(gateway.patience.state_key, settings.session_ttl)
+    replies = Replies(database, seal, gateway.now) if database else None
+    return SharedSessions(server, seal, replies, accepted, settings.max_body)
 
 
 def _metrics(gateway: Gateway, token: SecretStr) -> Route:

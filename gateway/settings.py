@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     state_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     """The secret that seals what clients bring back; empty means one that follows from the journal's key."""
 
+    session_ttl: Annotated[float, Field(ge=60, le=31 * 86_400)] = 7 * 86_400.0
+    """For how long a client up to MCP 2025-11-25 may use a session; later ones have none."""
+
     run_window: Annotated[float, Field(gt=0, le=31 * 86_400)] = 86_400.0
     """How far back the earlier calls reach that rules count and sum."""
 

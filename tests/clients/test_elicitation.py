@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -83,8 +83,9 @@ class RoundRobin(httpx2.AsyncHTTPTransport):
 class User:
     """Looks at what the client shows, says yes, and has the approver answer once the call is held."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, says: Literal["accept", "decline"] = "accept") -> None:
         self.home = home
+        self.says = says
         self.asked: list[wire.ElicitRequestParams] = []
         self.looking = anyio.Event()
         self.waiting = anyio.Event()
@@ -92,7 +93,7 @@ class User:
     async def say(self, context: Any, params: wire.ElicitRequestParams) -> wire.ElicitResult:
         self.asked.append(params)
         self.looking.set()
-        return wire.ElicitResult(action="accept")
+        return wire.ElicitResult(action=self.says)
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
         if message == "waiting for an approver":
@@ -160,17 +161,60 @@ async def test_replicas_with_homes_of_their_own_share_one_database_and_the_key_t
         assert (answer["status"], replies(second, ana, reply)) == ("ok", [reply["body"]])
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 async def test_a_session_of_an_older_client_is_asked_on_its_open_request(
-    pair: list[Served], home: Path, triage: str, ana: str, reply: dict[str, str]
+    pair: list[Served], home: Path, triage: str, ana: str, reply: dict[str, str], processes: int
 ) -> None:
     user = User(home)
-    async with over_http(pair[:1], triage, "legacy", user) as client:
+    async with over_http(pair[:processes], triage, "legacy", user) as client:
         answer = await user.call(client, reply)
     [asked] = user.asked
     assert isinstance(asked, wire.ElicitRequestURLParams)
     assert asked.elicitation_id
     assert answer["status"] == "ok"
     assert replies(pair[1], ana, reply) == [reply["body"]]
+
+
+async def test_what_an_older_client_replies_reaches_the_process_that_asked(
+    pair: list[Served], home: Path, triage: str, reply: dict[str, str]
+) -> None:
+    user = User(home, says="decline")
+    async with over_http(pair, triage, "legacy", user) as client:
+        with anyio.fail_after(30):  # held, it would be 45
+            answer = await client.call_tool("ticket_add_reply", reply)
+    assert user.asked
+    assert (answer.structured_content or {})["status"] == "pending_approval"
+
+
+async def test_a_session_is_gone_on_with_by_whoever_opened_it_alone(
+    pair: list[Served], home: Path, triage: str, ana: str
+) -> None:
+    opening = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}},
+    }
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    first, second = pair
+
+    async def posted(served: Served, token: str, message: dict[str, Any], **headers: str) -> httpx.Response:
+        own = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream", **headers}
+        return await http.post(served.mcp, json=message, headers=own)
+
+    async with httpx.AsyncClient(timeout=30) as http:
+        opened = await posted(first, triage, opening)
+        session = opened.headers["mcp-session-id"]
+        assert "triage" not in session
+        assert "larkspur" not in session
+        known = {"mcp-session-id": session, "mcp-protocol-version": "2025-11-25"}
+        assert (await posted(second, triage, listing, **known)).status_code == 200
+        for stranger, changed in [(ana, session), (triage, session[:-9] + "AAAAAAAA="), (triage, "0" * 32)]:
+            told = await posted(second, stranger, listing, **known | {"mcp-session-id": changed})
+            assert told.status_code == 404
+        own = {"Authorization": f"Bearer {triage}", **known}
+        await http.delete(second.mcp, headers=own)
+        assert (await posted(second, triage, listing, **known)).status_code == 404
 
 
 @pytest.mark.parametrize("mode", ERAS)
