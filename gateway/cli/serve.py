@@ -3,18 +3,15 @@
 import asyncio
 from typing import Annotated
 
-import structlog
 import typer
 
 from gateway.app import open_gateway
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
-from gateway.gateway import Gateway
+from gateway.cli.serving import Serving, announce, serve_with_workers
 from gateway.home import utc_now
 from gateway.logs import log_to_stderr
 from gateway.settings import Settings, is_loopback, load_settings
 from gateway.tokens import Audience, Token, Tokens
-
-log = structlog.get_logger("remit.serve")
 
 
 def serve(
@@ -27,6 +24,7 @@ def serve(
         str,
         typer.Option(envvar="REMIT_GRANT", help="With --stdio: a token from `remit grant` that every call is under."),
     ] = "",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="With --http: how many processes serve the address.")] = 1,
     as_: As = None,
     home: Home = None,
     policies: Policies = None,
@@ -42,11 +40,14 @@ def serve(
         raise typer.BadParameter("choose one: --http HOST:PORT or --stdio")
     if http and grant:
         raise typer.BadParameter("--grant goes with --stdio; over HTTP a caller sends its grant with each call")
+    if stdio and workers > 1:
+        raise typer.BadParameter("--workers goes with --http; over stdio there is one client")
     log_to_stderr()
     if http:
         host, port = _address(http)
         _refuse_open_door(settings, host, no_auth)
-        asyncio.run(_serve_http(settings.served_at(host, port), host, port, no_auth))
+        serving = Serving(settings.served_at(host, port), host, port, no_auth)
+        asyncio.run(_serve_http(serving)) if workers == 1 else serve_with_workers(serving, workers)
     else:
         asyncio.run(_serve_stdio(settings, grant))
 
@@ -79,21 +80,11 @@ def _lets_call(token: Token) -> bool:
     return token.audience is Audience.MCP and token.good_at(utc_now())
 
 
-async def _serve_http(settings: Settings, host: str, port: int, no_auth: bool) -> None:
+async def _serve_http(serving: Serving) -> None:
     import uvicorn
 
-    from gateway.http import build_http_app
-    from gateway.identity import StaticTokenVerifier
-    from gateway.server import build_server
-
-    with settings.open_database() as database:
-        async with open_gateway(settings) as gateway:
-            named = principal_named(settings, "--no-auth") if no_auth else None
-            verifier = None if no_auth else StaticTokenVerifier(Tokens(database), utc_now)
-            app = build_http_app(gateway, build_server(gateway, named), settings, host, port, verifier, database)
-            config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
-            _announce(gateway, f"http://{host}:{port}/mcp", str(named or "bearer tokens"))
-            await uvicorn.Server(config).serve()
+    async with serving.opened() as app:
+        await uvicorn.Server(uvicorn.Config(app, **serving.server_options)).serve()
 
 
 async def _serve_stdio(settings: Settings, grant: str) -> None:
@@ -104,11 +95,7 @@ async def _serve_stdio(settings: Settings, grant: str) -> None:
 
     named = principal_named(settings, "--stdio")
     async with open_gateway(settings) as gateway, background(gateway, settings):
-        _announce(gateway, "stdio", str(named))
+        announce(gateway, "stdio", str(named))
         server = build_server(gateway, named, grant)
         async with stdio_server() as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
-
-
-def _announce(gateway: Gateway, where: str, who: str) -> None:
-    log.info("serving", at=where, callers=who, policy=gateway.policy.current.version, tools=len(gateway.catalog.tools))

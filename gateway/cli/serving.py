@@ -1,0 +1,146 @@
+"""Serving HTTP, in this process or in several that share one address."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from typing import Any
+
+import anyio
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog import get_logger
+
+from gateway.app import open_gateway
+from gateway.cli.options import principal_named
+from gateway.gateway import Gateway
+from gateway.home import utc_now
+from gateway.logs import log_to_stderr
+from gateway.settings import Settings
+
+log = get_logger("remit.serve")
+
+_BACKLOG = 2_048
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is served where.
+
+    Args:
+        settings: The gateway's.
+        host: The address to listen on.
+        port: The port.
+        no_auth: Whether every caller is the principal that the settings name.
+    """
+
+    settings: Settings
+    host: str
+    port: int
+    no_auth: bool
+
+    @property
+    def server_options(self) -> dict[str, Any]:
+        """What the HTTP server is told."""
+        address = {"host": self.host, "port": self.port}
+        return {**address, "log_config": None, "access_log": False, "server_header": False}
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Starlette]:
+        """The app on an opened gateway.
+
+        Raises:
+            PolicyError: If the policy folder cannot be loaded.
+            BadUpstream: If an upstream server's files cannot be used.
+            JournalUnavailable: If the journal cannot be written.
+        """
+        from gateway.http import build_http_app
+        from gateway.identity import StaticTokenVerifier
+        from gateway.server import build_server
+        from gateway.tokens import Tokens
+
+        named = principal_named(self.settings, "--no-auth") if self.no_auth else None
+        with self.settings.open_database() as database:
+            async with open_gateway(self.settings) as gateway:
+                verifier = None if self.no_auth else StaticTokenVerifier(Tokens(database), utc_now)
+                server = build_server(gateway, named)
+                app = build_http_app(gateway, server, self.settings, self.host, self.port, verifier, database)
+                announce(gateway, f"http://{self.host}:{self.port}/mcp", str(named or "bearer tokens"))
+                yield app
+
+
+class _Worker:
+    """The app of one process among several: it opens its gateway when it starts, and closes it when it ends."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._app: ASGIApp | None = None
+        self._lifespan = Starlette(lifespan=self._open)
+
+    @asynccontextmanager
+    async def _open(self, _app: Starlette) -> AsyncIterator[None]:
+        async with self._serving.opened() as app, app.router.lifespan_context(app), anyio.create_task_group() as tasks:
+            self._app = app
+            tasks.start_soon(_end_with_parent)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._lifespan if scope["type"] == "lifespan" else self._app
+        if app is None:
+            raise RuntimeError("a request came before the gateway was opened")
+        await app(scope, receive, send)
+
+
+async def _end_with_parent() -> None:
+    """End this process in order once its parent is gone: nobody would replace or stop it."""
+    parent = parent_process()
+    while parent is None or parent.is_alive():  # noqa: ASYNC110 - nothing tells
+        await anyio.sleep(_LOOK_SECONDS)
+    log.warning("ending_because_the_parent_process_is_gone")
+    signal.raise_signal(signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class _Workers:
+    """Makes the app in each process."""
+
+    serving: Serving
+
+    def __call__(self) -> ASGIApp:
+        log_to_stderr()
+        return _Worker(self.serving)
+
+
+def serve_with_workers(serving: Serving, workers: int) -> None:
+    """Serve with so many processes until told to end; one that dies is replaced.
+
+    Raises:
+        PolicyError: If the policy folder cannot be loaded.
+        BadUpstream: If an upstream server's files cannot be used.
+        JournalUnavailable: If the journal cannot be written.
+        OSError: If the address cannot be listened on.
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    asyncio.run(_try(serving.settings))
+    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
+    with socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG) as listening:
+        config = uvicorn.Config(_Workers(serving), factory=True, workers=workers, **serving.server_options)
+        Multiprocess(config, [listening]).run()
+
+
+async def _try(settings: Settings) -> None:
+    """Say what is wrong once and here, not from each process."""
+    async with open_gateway(settings):
+        pass
+
+
+def announce(gateway: Gateway, where: str, who: str) -> None:
+    """Log that calls are served."""
+    log.info("serving", at=where, callers=who, policy=gateway.policy.current.version, tools=len(gateway.catalog.tools))
