@@ -1,5 +1,6 @@
 """Who may say what to a question: each function gives the event to record, or says why not."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,16 +58,34 @@ def lines_of(policy: Policy, approver: Principal, question: Question, now: datet
     ]
 
 
-def answered(approval: Approval, approver: Principal, policy: Policy, approve: bool, note: str, now: datetime) -> Entry:
+def answered(
+    approval: Approval,
+    approver: Principal,
+    policy: Policy,
+    approve: bool,
+    note: str,
+    now: datetime,
+    together: Sequence[str] = (),
+) -> Entry:
     """A yes to exactly what stands there, or a no, which ends the question.
+
+    Args:
+        approval: The question.
+        approver: Who answers.
+        policy: The policy in force.
+        approve: Yes or no.
+        note: A line for the record.
+        now: The time.
+        together: The other questions that the person answers with it.
 
     Raises:
         NotAnswerable: Says why this person cannot answer it now.
     """
     authority = _authority(approval, approver, policy, now)
     _check(approval, note)
-    body = {"approved": approve, "authority": authority, "note": note, "binding": approval.binding}
-    return _event(approval, approver, Kind.ANSWERED, now, {**body, "policy_version": policy.version})
+    body: dict[str, Any] = {"approved": approve, "authority": authority, "note": note, "binding": approval.binding}
+    others = {"together": list(together)} if together else {}
+    return _event(approval, approver, Kind.ANSWERED, now, {**body, **others, "policy_version": policy.version})
 
 
 def edited(

@@ -170,6 +170,7 @@ class ApprovalBook:
         *,
         seen: str | None = None,
         terms: Terms | None = None,
+        together: Sequence[str] = (),
     ) -> Approval:
         """Record a person's yes or no.
 
@@ -182,6 +183,7 @@ class ApprovalBook:
             now: The time.
             seen: The `binding` of what the person was shown; None answers whatever stands there.
             terms: What else the yes covers.
+            together: The other questions that the person answers with it.
 
         Raises:
             UnknownApproval: If there is no such question in the approver's tenant.
@@ -195,7 +197,7 @@ class ApprovalBook:
                 self._given(approval, approver, policy, terms, now)
                 if await self.standing.find(standing.standing_id(approval_id)):
                     raise NotAnswerable(f"{approval_id}: a standing approval was given with it before: say yes without")
-            return answering.answered(approval, approver, policy, approve, note, now)
+            return answering.answered(approval, approver, policy, approve, note, now, together)
 
         approval = await self._change(approval_id, approver, policy, now, seen, event)
         if approve and terms:

@@ -1,7 +1,7 @@
 """One question on one page: everything that a person needs to answer it, and the forms to do so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import anyio.to_thread
@@ -12,13 +12,12 @@ from connectors.contract import Tool
 from gateway.approvals import Approval, State
 from gateway.approvals.answering import MAX_TEXT, lines_of, obstacle
 from gateway.approvals.standing import LONGEST, fixed_arguments
-from gateway.console.asked import arguments_of, declared_in, domain_of, earlier_calls, external, letter_of
+from gateway.approvals.together import same_task
+from gateway.console.asked import Earlier, earlier_calls
 from gateway.console.fields import fields_of, texts_of
-from gateway.console.mail import mail_of
-from gateway.console.record import changes, current_record
 from gateway.console.seeing import may_see_question, may_view
+from gateway.console.shown import shown
 from gateway.console.visit import Visit
-from gateway.effect_words import effect_sentence, warning
 from gateway.journal import Entry, read_journal
 from gateway.journal.searching import Search, search_journal
 from gateway.journal.telling import tell
@@ -74,39 +73,22 @@ async def found(visit: Visit) -> tuple[Approval, Tool]:
 
 async def page(visit: Visit, approval: Approval, tool: Tool, typed: Typed) -> Response:
     """Show a question with whatever a person has just written into one of its forms."""
-    gateway, question, arguments = visit.console.gateway, approval.question, approval.arguments
-    record = await current_record(gateway, visit.person, tool, arguments)
+    question, arguments, person = approval.question, approval.arguments, visit.session.person
+    call = await shown(visit, approval, tool)
     entries = await _entries(visit, question.id)
-    before = await _before(visit, approval)
-    home, person = domain_of(visit.session.person), visit.session.person
-    letter = letter_of(tool, arguments, record.values, home)
-    if mail := await mail_of(gateway, visit.policy, visit.person, approval, tool, visit.now):
-        letter = replace(letter or mail, problem=mail.problem) if mail.problem else mail
-    state = approval.state(visit.now)
-    problem = obstacle(approval, visit.person, visit.policy, visit.now)
+    is_open = call.state is State.PENDING
     return visit.page(
         "question.html",
         typed.status,
         typed=typed,
+        call=call,
         approval=approval,
         question=question,
-        ruling=approval.ruling,
-        state=state,
-        is_open=state is State.PENDING,
-        obstacle=problem,
+        is_open=is_open,
         # Whoever has said yes already may still ask, or say yes to something else.
-        may_change=not problem or (any(vote.person == person for vote in approval.votes) and state is State.PENDING),
-        tool=tool,
-        sentence=effect_sentence(tool, arguments),
-        warning=warning(tool),
-        arguments=arguments_of(tool, arguments, question),
-        edits=changes(arguments_before(approval), tool, arguments) if approval.edit else (),
-        letter=letter,
-        external=external(tool, arguments, letter, home),
-        record=record,
-        changes=changes(record.values, tool, arguments),
-        declared=declared_in(question),
-        earlier=earlier_calls(before, question, person, may_view(visit.policy, visit.person, View.JOURNAL)),
+        may_change=not call.obstacle or (any(vote.person == person for vote in approval.votes) and is_open),
+        with_others=[] if call.obstacle else await waiting_with(visit, approval),
+        earlier=await earlier_of(visit, approval),
         events=tell(entries).events,
         fields=fields_of(tool, typed.texts or texts_of(tool, arguments), typed.problems),
         standing=_most_standing(visit, approval),
@@ -116,9 +98,22 @@ async def page(visit: Visit, approval: Approval, tool: Tool, typed: Typed) -> Re
     )
 
 
-def arguments_before(approval: Approval) -> Mapping[str, object]:
-    """What the caller asked for, before anybody changed it."""
-    return approval.question.arguments
+async def waiting_with(visit: Visit, approval: Approval) -> list[Approval]:
+    """The other questions of the same task that wait for this person, oldest first."""
+    pending = await visit.console.gateway.approvals.open(visit.now, visit.person.tenant)
+    return [
+        each
+        for each in same_task(approval, pending)
+        if each.question.id != approval.question.id
+        and each.question.tool in visit.console.gateway.catalog.tools
+        and not obstacle(each, visit.person, visit.policy, visit.now)
+    ]
+
+
+async def earlier_of(visit: Visit, approval: Approval) -> list[Earlier]:
+    """What the caller of a question did before it."""
+    sees_all = may_view(visit.policy, visit.person, View.JOURNAL)
+    return earlier_calls(await _before(visit, approval), approval.question, visit.session.person, sees_all)
 
 
 def _most_standing(visit: Visit, approval: Approval) -> int:

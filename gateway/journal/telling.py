@@ -31,7 +31,7 @@ _TOLD = frozenset(
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
     | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late", "grant", "stops", "subject"}
-    | {"flow", "written", "places", "obligations", "redacted", "altered"}
+    | {"flow", "written", "places", "obligations", "redacted", "altered", "together"}
 )
 _STATUSES = {
     "ok": "done",
@@ -173,7 +173,8 @@ def _answered(body: Body) -> str:
     authority = body.get("authority")
     right = f" (by right of {authority})" if authority not in (None, body.get("approver")) else ""
     said = "refused" if not body.get("approved") else "approved with changes" if "edited" in body else "approved"
-    return f"{said} by {body.get('approver')}{right}{note}"
+    others = f", on one page with {', '.join(body['together'])}" if body.get("together") else ""
+    return f"{said} by {body.get('approver')}{right}{others}{note}"
 
 
 def _begun(body: Body) -> str:
