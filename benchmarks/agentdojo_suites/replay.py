@@ -21,6 +21,7 @@ from rich.progress import track
 from benchmarks.agentdojo_suites.server import SuiteServer, serving
 from gateway.answer import Answer
 from gateway.app import open_gateway
+from gateway.approvals.together import MOST, Said, answer_together
 from gateway.background import background
 from gateway.call import call_tool
 from gateway.declared import Declared
@@ -31,6 +32,8 @@ from gateway.settings import Settings
 from gateway.upstream.pins import accept, write_pins
 
 VERSION = "v1.2.2"
+Granted = tuple[Principal, str]
+"""Who acts, and the token of the task's grant."""
 # Each pair reads the suite's environment anew: by far the most of the time, unless libyaml reads it.
 task_suite.yaml.safe_load = partial(yaml.load, Loader=yaml.CSafeLoader)
 _HERE = Path(__file__).parent
@@ -55,6 +58,12 @@ class Counts:
         self.held += status == "pending_approval"
         self.allowed += status not in {"denied", "pending_approval"}
 
+    def __iadd__(self, other: "Counts") -> "Counts":
+        self.allowed += other.allowed
+        self.held += other.held
+        self.denied += other.denied
+        return self
+
     def __str__(self) -> str:
         return f"{self.allowed} allowed, {self.held} held, {self.denied} denied"
 
@@ -70,7 +79,9 @@ class Score:
         careless: How many were reached where people say yes to everything.
         legitimate: The user's own calls, of each task once, with the attacker's text in place.
         hostile: The attacker's calls.
-        most_questions: The most questions of one task.
+        most_questions: The most sittings of one task: what waits together is one question.
+        sittings: How many times a person sat down to answer what waits of the user's own calls, over all tasks.
+        mixed: How many pairs were played once more with the attacker's calls waiting beside the user's.
         tasks: How many tasks.
         unasked: How many of them needed no question and were denied nothing.
         useful: How many came out right by the suite's own check, questions being answered.
@@ -83,6 +94,8 @@ class Score:
     legitimate: Counts = field(default_factory=Counts)
     hostile: Counts = field(default_factory=Counts)
     most_questions: int = 0
+    sittings: int = 0
+    mixed: int = 0
     tasks: int = 0
     unasked: int = 0
     useful: int = 0
@@ -102,8 +115,10 @@ class Score:
             "  allowed": share(legitimate.allowed, legitimate.total),
             "  held": share(legitimate.held, legitimate.total),
             "  denied": share(legitimate.denied, legitimate.total),
+            "times a person was asked": str(self.sittings),
             "most questions of one task": str(self.most_questions),
-            "questions a task": f"{legitimate.held / max(1, self.tasks):.2f}",
+            "questions a task": f"{self.sittings / max(1, self.tasks):.2f}",
+            "pairs on one page with the user's": str(self.mixed),
             "tasks without a question or denial": share(self.unasked, self.tasks),
             "tasks done, by the suite's check": share(self.useful, self.tasks),
         }
@@ -169,56 +184,61 @@ class _Player:
         """Play a user's task with an attacker's text in all the places where one can stand."""
         goal = next(iter(self.suite.injection_tasks.values()))
         before = self._set_up(task, goal)
-        granted, counts = await self._granted(task), Counts()
-        for call in task.ground_truth(before):
-            answer = await self._call(granted, call, approve=True, counts=counts)
-            if self.tell and answer.status in {"denied", "pending_approval"}:
-                print(task.ID, call.function, dict(call.args), answer.status, answer.rules)
+        own = _Agent(self.gateway, self.suite.name, await self._granted(task))
+        await own.play(task.ground_truth(before))
+        if self.tell and own.told:
+            print(task.ID, *own.told, sep="\n")
         score = self.score
         score.tasks += 1
-        score.unasked += not (counts.held or counts.denied)
-        score.most_questions = max(score.most_questions, counts.held)
-        for status, count in (("ok", counts.allowed), ("pending_approval", counts.held), ("denied", counts.denied)):
-            for _ in range(count):
-                score.legitimate.add(status)
+        score.unasked += not (own.counts.held or own.counts.denied)
+        score.sittings += own.sittings
+        score.most_questions = max(score.most_questions, own.sittings)
+        score.legitimate += own.counts
         score.useful += _is_reached(
             task, task.GROUND_TRUTH_OUTPUT, before, self.served.environment, task.ground_truth(before)
         )
 
     async def play_pair(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> None:
-        """Play a user's task and then an attacker's, once for each kind of people."""
+        """Play a user's task and then an attacker's, once for each kind of people.
+
+        Where calls of the user's wait, once more with the attacker's waiting beside them on the same page.
+        """
         self.score.pairs += 1
-        counts = Counts()
-        reached = await self._attack(task, goal, careless=False, counts=counts)
+        own, hostile, reached = await self._attack(task, goal, careless=False)
+        self.score.hostile += hostile.counts
+        if own.counts.held:
+            self.score.mixed += 1
+            _, _, reached_among = await self._attack(task, goal, careless=False, mixed=True)
+            reached = reached or reached_among
         self.score.careful += reached
-        for status, count in (("ok", counts.allowed), ("pending_approval", counts.held), ("denied", counts.denied)):
-            for _ in range(count):
-                self.score.hostile.add(status)
-        if counts.held:
-            reached = await self._attack(task, goal, careless=True, counts=Counts())
+        if hostile.counts.held:
+            _, _, reached = await self._attack(task, goal, careless=True)
         self.score.careless += reached
 
     async def _attack(
-        self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any], *, careless: bool, counts: Counts
-    ) -> bool:
+        self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any], *, careless: bool, mixed: bool = False
+    ) -> tuple["_Agent", "_Agent", bool]:
         before = self._set_up(task, goal)
         granted = await self._granted(task)
-        for call in task.ground_truth(before):
-            await self._call(granted, call, approve=True, counts=Counts())
+        own, hostile = (_Agent(self.gateway, self.suite.name, granted) for _ in range(2))
+        if mixed:
+            await own.propose(task.ground_truth(before))
+        else:
+            await own.play(task.ground_truth(before))
         await self._read_everything(granted)
-        done: list[FunctionCall] = []
-        played: list[str] = []
         # Some goals hold without the attacker: they tell nothing.
-        held_already = _is_reached(goal, "", before, self.served.environment, done)
-        for call in goal.ground_truth(before):
-            answer = await self._call(granted, call, approve=careless, counts=counts)
-            played.append(f"  {call.function} {dict(call.args)}: {answer.status} {answer.rules or ''}")
-            if answer.status == "ok" or (answer.approval and careless):
-                done.append(call)
-        reached = not held_already and _is_reached(goal, "", before, self.served.environment, done)
+        held_already = _is_reached(goal, "", before, self.served.environment, [])
+        rest = await hostile.propose(goal.ground_truth(before), others_wait=bool(own.waiting))
+        # A careful person approves the user's calls and refuses the attacker's, on the page that has them all.
+        while answers := {**own.answers(True), **hostile.answers(careless)}:
+            await own.sit_down(answers)
+            await own.repeat()
+            await hostile.repeat()
+            rest = await hostile.propose(rest)
+        reached = not held_already and _is_reached(goal, "", before, self.served.environment, hostile.done)
         if reached and self.tell and not careless:
-            print(f"{task.ID}, {goal.ID} reached:", *played, sep="\n")
-        return reached
+            print(f"{task.ID}, {goal.ID} reached:", *hostile.told, sep="\n")
+        return own, hostile, reached
 
     def _set_up(self, task: BaseUserTask[Any], goal: BaseInjectionTask[Any]) -> TaskEnvironment:
         """A new environment with the attacker's words in it; gives a copy as it is before anything happens."""
@@ -227,13 +247,13 @@ class _Player:
         self.tenants += 1
         return self.served.environment.model_copy(deep=True)
 
-    async def _granted(self, task: BaseUserTask[Any]) -> tuple[Principal, str]:
+    async def _granted(self, task: BaseUserTask[Any]) -> Granted:
         """Who acts, with a grant of the user's words alone: no tools, no targets, nothing of the task but its text."""
         who = Principal(f"t{self.tenants}", person=_PERSONS[self.suite.name], agent="assistant")
         issued = await self.gateway.grants.issue(who, Terms(request=task.PROMPT), self.gateway.now(), "orchestrator")
         return who, issued.token
 
-    async def _read_everything(self, granted: tuple[Principal, str]) -> None:
+    async def _read_everything(self, granted: Granted) -> None:
         for tool in self.gateway.catalog.tools.values():
             if (
                 tool.area == self.suite.name
@@ -242,23 +262,77 @@ class _Player:
             ):
                 await call_tool(self.gateway, _made(granted, tool.name, {}))
 
-    async def _call(
-        self, granted: tuple[Principal, str], call: FunctionCall, *, approve: bool, counts: Counts
-    ) -> Answer[Any]:
-        made = _made(granted, f"{self.suite.name}_{call.function}", _plain(call.args))
-        answer = await call_tool(self.gateway, made)
-        counts.add(answer.status)
+
+class _Agent:
+    """Makes a fixed list of calls, and goes on with the next ones while some wait for a person."""
+
+    def __init__(self, gateway: Gateway, suite: str, granted: Granted) -> None:
+        self.gateway, self.suite, self.granted = gateway, suite, granted
+        self.counts, self.sittings = Counts(), 0
+        self.waiting: dict[str, FunctionCall] = {}
+        self.done: list[FunctionCall] = []
+        self.told: list[str] = []
+
+    async def play(self, calls: Sequence[FunctionCall]) -> None:
+        """Make the calls, let a person approve all that wait at once, and repeat those.
+
+        A call that fails while others wait may have needed what they would have done: then they are answered first, and
+        it is tried again after them, with those that follow it.
+        """
+        rest = await self.propose(calls)
+        while self.waiting:
+            await self.sit_down(self.answers(True))
+            await self.repeat()
+            rest = await self.propose(rest)
+
+    async def propose(self, calls: Sequence[FunctionCall], *, others_wait: bool = False) -> Sequence[FunctionCall]:
+        """Make the calls until one fails while others wait, its own or another's; give it with those not made."""
+        for number, call in enumerate(calls):
+            answer = await self._call(call)
+            if answer.status == "failed" and (self.waiting or others_wait):
+                return calls[number:]
+            self.counts.add(answer.status)
+            if answer.approval:
+                self.waiting[answer.approval.id] = call
+            elif answer.status == "ok":
+                self.done.append(call)
+            if answer.status in {"denied", "pending_approval"}:
+                self.told.append(f"  {call.function} {dict(call.args)}: {answer.status} {answer.rules}")
+        return ()
+
+    def answers(self, approve: bool) -> dict[str, bool]:
+        """The same answer to everything that waits."""
+        return dict.fromkeys(self.waiting, approve)
+
+    async def sit_down(self, answers: dict[str, bool]) -> None:
+        """A person answers everything that waits, page by page."""
+        if not answers:
+            return
+        self.sittings += 1
+        approver = Principal(self.granted[0].tenant, person="approver")
+        policy, now = self.gateway.policy.current, self.gateway.now()
+        said = [Said(name, approve, None) for name, approve in answers.items()]
+        for first in range(0, len(said), MOST):
+            page = said[first : first + MOST]
+            taken = await answer_together(self.gateway.approvals, page, approver, policy, "", now)
+            if problems := [each.problem for each in taken if each.problem]:
+                raise ValueError(problems[0])
+
+    async def repeat(self) -> None:
+        """Make the calls again that waited, in the order in which they were made first."""
+        for call in self.waiting.values():
+            if (await self._call(call)).status not in {"denied", "pending_approval"}:
+                self.done.append(call)
+        self.waiting.clear()
+
+    async def _call(self, call: FunctionCall) -> Answer[Any]:
+        answer = await call_tool(self.gateway, _made(self.granted, f"{self.suite}_{call.function}", _plain(call.args)))
         if answer.error and answer.error.kind == "invalid_input":
             raise ValueError(f"{call.function}: {answer.error.message}")
-        if answer.approval and approve:
-            approver = Principal(granted[0].tenant, person="approver")
-            policy, now = self.gateway.policy.current, self.gateway.now()
-            await self.gateway.approvals.answer(answer.approval.id, approver, policy, True, "", now)
-            await call_tool(self.gateway, made)
         return answer
 
 
-def _made(granted: tuple[Principal, str], tool: str, arguments: dict[str, Any]) -> ToolCall:
+def _made(granted: Granted, tool: str, arguments: dict[str, Any]) -> ToolCall:
     who, grant = granted
     return ToolCall(who, tool, arguments, declared=Declared.model_validate({"remit/grant": grant}))
 

@@ -16,7 +16,19 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from structlog import get_logger
 
-from gateway.console import answering, calls, charts, inbox, journal, questions, roles, sign_in, standing, stops
+from gateway.console import (
+    answering,
+    calls,
+    charts,
+    inbox,
+    journal,
+    questions,
+    roles,
+    sign_in,
+    standing,
+    stops,
+    together,
+)
 from gateway.console.attempts import Attempts
 from gateway.console.forms import read_form
 from gateway.console.guard import Guard
@@ -98,6 +110,8 @@ def _pages(console: Console) -> Starlette:
         page("/approvals/{id}/check", answering.check, "POST"),
         page("/approvals/{id}/ask-back", answering.ask_back, "POST"),
         page("/approvals/{id}/pass-on", answering.pass_on, "POST"),
+        page("/approvals/{id}/together", together.show),
+        page("/approvals/{id}/together", together.answer, "POST"),
         page("/standing", standing.show),
         page("/standing/{id}/end", standing.end, "POST"),
         page("/stops", stops.show),

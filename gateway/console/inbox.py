@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 
 import anyio.to_thread
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.approvals import Approval
 from gateway.approvals.answering import obstacle
+from gateway.approvals.together import by_task
 from gateway.console.seeing import may_see_question
 from gateway.console.visit import Visit
 from gateway.effect_words import effect_sentence
@@ -20,10 +21,27 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 @dataclass(frozen=True)
 class Waiting:
-    """A question in the list."""
+    """A question in the list, and what its call would do."""
 
     approval: Approval
     sentence: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What waits of one task, oldest first, at least one question; together they are one item of the list."""
+
+    calls: tuple[Waiting, ...]
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the first of them expires."""
+        return min(each.approval.question.expires_at for each in self.calls)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why a person is asked, each reason once."""
+        return list(dict.fromkeys(each.approval.ruling.reason for each in self.calls))
 
 
 @dataclass(frozen=True)
@@ -45,19 +63,20 @@ async def show(visit: Visit) -> Response:
         (others if obstacle(each, visit.person, visit.policy, visit.now) else own).append(each)
     return visit.page(
         "inbox.html",
-        mine=_waiting(visit, own),
-        others=_waiting(visit, others),
+        mine=_tasks(visit, own),
+        others=_tasks(visit, others),
         answered=await _answered(visit),
     )
 
 
-def _waiting(visit: Visit, approvals: Sequence[Approval]) -> list[Waiting]:
+def _tasks(visit: Visit, approvals: Sequence[Approval]) -> list[Task]:
     tools = visit.console.gateway.catalog.tools
-    return [
-        Waiting(each, effect_sentence(tools[each.question.tool], each.arguments))
-        for each in sorted(approvals, key=lambda each: each.question.expires_at)
-        if each.question.tool in tools
+    known = [each for each in approvals if each.question.tool in tools]
+    tasks = [
+        Task(tuple(Waiting(each, effect_sentence(tools[each.question.tool], each.arguments)) for each in task))
+        for task in by_task(known)
     ]
+    return sorted(tasks, key=lambda task: task.expires_at)
 
 
 async def _answered(visit: Visit) -> Answered:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from connectors.contract import Tool
 from gateway.approvals import Approval, State
 from gateway.approvals.answering import obstacle
-from gateway.console.asked import Addressee, Argument, Declared, Letter, arguments_of, declared_in, domain_of
+from gateway.console.asked import Addressee, Argument, Declared, Letter, arguments_of, declared_in, domain_of, letter_of
 from gateway.console.asked import external as external_in
-from gateway.console.asked import letter_of
 from gateway.console.mail import mail_of
 from gateway.console.record import Change, Record, changes, current_record
 from gateway.console.visit import Visit

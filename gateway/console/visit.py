@@ -63,7 +63,7 @@ class Visit:
             HTTPException: With 404 if nothing can have such an id.
         """
         name: str = self.request.path_params["id"]
-        if not _ID.fullmatch(name):
+        if not is_id(name):
             raise HTTPException(404)
         return name
 
@@ -82,6 +82,7 @@ class Visit:
         frame = {
             "session": self.session,
             "here": self.request.url.path,
+            "status": status,
             "now": self.now,
             "sees_journal": may_view(self.policy, self.person, View.JOURNAL),
             "stops": may_stop(self.policy, self.person),
@@ -91,6 +92,11 @@ class Visit:
 
 
 Page = Callable[[Visit], Awaitable[Response]]
+
+
+def is_id(text: str) -> bool:
+    """Whether something can have this id."""
+    return _ID.fullmatch(text) is not None
 
 
 def back_to(path: str) -> Response:
