@@ -45,7 +45,8 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
         tasks.start_soon(_forget_what_was_seen, gateway, settings.seen_needed)
         tasks.start_soon(_forget_recipients, gateway, timedelta(seconds=settings.recipients_kept))
         if channels := await _channels(gateway, settings, stack):
-            notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url))
+            gather = timedelta(seconds=settings.notify_gather)
+            notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url), gather)
             gateway.approvals.listeners.append(notices.hear)
             tasks.start_soon(notices.run)
         yield

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from connectors.contract import CallContext
 from connectors.email.tools import Email, SendEmail
 from connectors.errors import ConnectorError
-from gateway.notices.notice import Notice
+from gateway.notices.notice import Asked, Notice
 
 _SECONDS = 10.0
 _TRIES = 3
@@ -69,15 +69,13 @@ class Webhook:
                 "type": "approval.asked",
                 "timestamp": self.now().isoformat(),
                 "data": {
-                    "approval": notice.approval,
+                    **_told(notice.asked[0]),
+                    "expires_at": notice.expires_at.isoformat(),
                     "tenant": notice.tenant,
                     "people": notice.people,
-                    "tool": notice.tool,
-                    "title": notice.title,
                     "asked_by": notice.asked_by,
-                    "reason": notice.reason,
-                    "expires_at": notice.expires_at.isoformat(),
                     "url": notice.url,
+                    "calls": [_told(each) for each in notice.asked],
                 },
             }
         ).encode()
@@ -95,6 +93,16 @@ class Webhook:
     def _signed(self, id_: str, body: bytes) -> dict[str, str]:
         time = str(int(self.now().timestamp()))
         return {"webhook-id": id_, "webhook-timestamp": time, "webhook-signature": sign(self.secret, id_, time, body)}
+
+
+def _told(asked: Asked) -> dict[str, str]:
+    return {
+        "approval": asked.approval,
+        "tool": asked.tool,
+        "title": asked.title,
+        "reason": asked.reason,
+        "expires_at": asked.expires_at.isoformat(),
+    }
 
 
 def sign(secret: bytes, id_: str, time: str, body: bytes) -> str:
@@ -128,7 +136,8 @@ class Mail:
     async def send(self, notice: Notice) -> None:
         """Send one mail to each; the key lets a repetition do nothing."""
         for person in (person for person in notice.people if "@" in person):
-            key = hashlib.sha256(f"notice\x1f{notice.approval}\x1f{person}".encode()).hexdigest()
+            about = "\x1f".join(each.approval for each in notice.asked)
+            key = hashlib.sha256(f"notice\x1f{about}\x1f{person}".encode()).hexdigest()
             context = CallContext(tenant=notice.tenant, actor="remit", key=key, now=self.now())
             try:
                 message = SendEmail(mailbox=self.mailbox, to=[person], subject=notice.subject[:200], body=notice.text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -89,10 +90,10 @@ async def test_a_channel_that_breaks_on_one_question_keeps_nobody_from_hearing_o
 
     async with opened() as plain:
         gateway = paying(plain, till)
-        for number in range(2):
-            await refund(gateway, note=str(number))
-        notices = Notices(gateway, [Broken()], lambda name: name)
+        for who in (ANA, Principal("larkspur", agent="triage")):
+            await refund(gateway, who)
+        notices = Notices(gateway, [Broken()], lambda name: name, timedelta())
         await notices.tell()
         assert len(heard.notices) == 1
         await notices.tell()
-        assert len({notice.approval for notice in heard.notices}) == 2
+        assert len({notice.asked[0].approval for notice in heard.notices}) == 2

@@ -5,7 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -21,21 +21,23 @@ from connectors.email.embedded import EmbeddedEmail
 from connectors.email.loading import load
 from connectors.email.tools import SearchEmail
 from connectors.records import MessageRecord
-from gateway.gateway import Gateway
-from gateway.journal import Entry, Kind
+from gateway.call import call_tool
+from gateway.gateway import Gateway, ToolCall
+from gateway.journal import Entry, JournalUnavailable, Kind
 from gateway.notices.channels import Channel, Mail, NotDelivered, Webhook, sign
-from gateway.notices.notice import Notice
+from gateway.notices.notice import Asked, Notice
 from gateway.notices.telling import Notices
+from gateway.principal import Principal
 from tests.gateway.conftest import OpenGateway
-from tests.gateway.test_approvals import APPROVERS, MAYA, ROLES, RULES, later, refund
+from tests.gateway.test_approvals import ANA, APPROVERS, MAYA, ROLES, RULES, UPDATE, later, refund
 from tests.processes import free_port
 
 SECRET = b"a secret of the receiver's"
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+ASKED = Asked("apr_1", "crm_issue_refund", "Issue a refund", "look", NOW)
 NOTICE = Notice(
-    "apr_1.0", "apr_1", "larkspur", ("maya@larkspur.example",), "crm_issue_refund", "Issue a refund", "ana", "look",
-    NOW, "https://remit.example/console/approvals/apr_1",
-)  # fmt: skip
+    "apr_1.0", (ASKED,), "larkspur", ("maya@larkspur.example",), "ana", "https://remit.example/console/approvals/apr_1"
+)
 
 
 @pytest.fixture
@@ -69,8 +71,8 @@ def link(approval_id: str) -> str:
     return f"https://remit.example/console/approvals/{approval_id}"
 
 
-async def told(gateway: Gateway, *channels: Channel) -> None:
-    await Notices(gateway, channels, link).tell()
+async def told(gateway: Gateway, *channels: Channel, gather: timedelta = timedelta()) -> float:
+    return await Notices(gateway, channels, link, gather).tell()
 
 
 async def test_everybody_who_can_answer_hears_once_and_the_asker_never(
@@ -110,6 +112,74 @@ async def test_escalation_and_passing_on_reach_those_who_may_answer_from_then_on
         await refund(gateway, amount=81)
         await told(gateway, channel)
     assert channel.people[2:] == [("maya@larkspur.example", "nadia@larkspur.example")]
+
+
+async def test_what_a_task_asks_within_a_short_time_is_told_once_and_nothing_is_lost(
+    opened: OpenGateway, entries: Callable[[], list[Entry]]
+) -> None:
+    channel, gather = Heard(), timedelta(seconds=15)
+    async with opened() as gateway:
+        first = await refund(gateway)
+        assert 14 < await told(gateway, channel, gather=gather) <= 15, "it looks again when the others have come"
+        second = await refund(later(gateway, seconds=14), amount=81)
+        await told(later(gateway, seconds=14), channel, gather=gather)
+        assert channel.notices == []
+        await told(later(gateway, seconds=15), channel, gather=gather)
+        third = await refund(later(gateway, seconds=16), amount=82)
+        for seconds in (16, 31, 60):
+            await told(later(gateway, seconds=seconds), channel, gather=gather)
+    names = [asked.approval.id for asked in (first, second, third) if asked.approval]
+    assert [[each.approval for each in notice.asked] for notice in channel.notices] == [names[:2], names[2:]]
+    assert channel.notices[0].url == f"{link(names[0])}/together"
+    assert channel.notices[0].subject.endswith(": 2 calls of one task")
+    assert channel.notices[0].text.count("Why you are asked: ") == 2
+    assert sorted(entry.call_id for entry in entries() if entry.kind is Kind.NOTIFIED) == sorted(names)
+
+
+async def test_nobody_hears_of_a_call_that_is_not_theirs_to_answer(opened: OpenGateway, policies: Path) -> None:
+    (policies / "approvers.csv").write_text("approver, role:lead, crm_*, *\napprover, role:agent, crm_update_*, *\n")
+    channel = Heard()
+    async with opened() as gateway:
+        await refund(gateway)
+        await call_tool(gateway, ToolCall(ANA, "crm_update_contact", UPDATE))
+        await told(gateway, channel)
+        await told(gateway, channel)
+    heard = {notice.people: [each.tool for each in notice.asked] for notice in channel.notices}
+    assert heard == {
+        ("maya@larkspur.example", "nadia@larkspur.example"): ["crm_issue_refund", "crm_update_contact"],
+        ("tom@larkspur.example",): ["crm_update_contact"],
+    }
+
+
+async def test_what_two_callers_ask_is_never_told_in_one_notice(opened: OpenGateway) -> None:
+    channel = Heard()
+    async with opened() as gateway:
+        await refund(gateway)
+        await refund(gateway, Principal("larkspur", agent="triage"))
+        await told(gateway, channel)
+    assert [len(notice.asked) for notice in channel.notices] == [1, 1]
+
+
+async def test_when_a_notice_went_out_unrecorded_and_more_was_asked_since_the_next_one_is_another_notice(
+    opened: OpenGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Heard()
+
+    async def fail(_entry: Entry) -> None:
+        raise JournalUnavailable("no disk")
+
+    async with opened() as gateway:
+        await refund(gateway)
+        await refund(gateway, amount=81)
+        with monkeypatch.context() as patched:
+            patched.setattr(gateway.journal, "append", fail)
+            with pytest.raises(JournalUnavailable):
+                await told(gateway, channel)
+        await refund(gateway, amount=82)
+        await told(gateway, channel)
+    [two, three] = channel.notices
+    assert (len(two.asked), len(three.asked)) == (2, 3)
+    assert two.id != three.id, "or a channel that knows the first would drop the second, and what is new in it"
 
 
 async def test_an_answered_question_is_not_told_of(opened: OpenGateway) -> None:
@@ -195,7 +265,10 @@ async def test_a_webhook_is_signed_and_repeated_with_the_same_id_until_it_is_tak
         signature = sign(SECRET, "apr_1.0", headers["webhook-timestamp"], body)
         assert headers["webhook-signature"] == signature
         assert sign(b"another", "apr_1.0", headers["webhook-timestamp"], body) != signature
-        assert json.loads(body)["data"]["url"].endswith("apr_1")
+        data = json.loads(body)["data"]
+        assert data["url"].endswith("apr_1")
+        assert data["approval"] == "apr_1"
+        assert [each["approval"] for each in data["calls"]] == ["apr_1"]
 
 
 async def test_a_webhook_that_goes_on_failing_is_reported_without_its_address() -> None:
