@@ -291,6 +291,8 @@ class _Agent:
             answer = await self._call(call)
             if answer.status == "failed" and (self.waiting or others_wait):
                 return calls[number:]
+            if answer.error and answer.error.kind == "invalid_input":
+                raise ValueError(f"{call.function}: {answer.error.message}")
             self.counts.add(answer.status)
             if answer.approval:
                 self.waiting[answer.approval.id] = call
@@ -326,10 +328,7 @@ class _Agent:
         self.waiting.clear()
 
     async def _call(self, call: FunctionCall) -> Answer[Any]:
-        answer = await call_tool(self.gateway, _made(self.granted, f"{self.suite}_{call.function}", _plain(call.args)))
-        if answer.error and answer.error.kind == "invalid_input":
-            raise ValueError(f"{call.function}: {answer.error.message}")
-        return answer
+        return await call_tool(self.gateway, _made(self.granted, f"{self.suite}_{call.function}", _plain(call.args)))
 
 
 def _made(granted: Granted, tool: str, arguments: dict[str, Any]) -> ToolCall:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +18,7 @@ from gateway.app import open_approvals
 from gateway.approvals import Approval, NotAnswerable, State
 from gateway.approvals.book import ApprovalBook, UnknownApproval
 from gateway.approvals.standing import Standing, Terms
+from gateway.approvals.together import by_task
 from gateway.catalog import InvalidArguments
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.effect_words import effect_sentence
@@ -48,35 +50,69 @@ def list_approvals(
     home: Home = None,
     tenant: Tenant = None,
 ) -> None:
-    """List what waits for an answer, newest first."""
+    """List what waits for an answer by task, the newest task first. A task's calls can be answered together."""
     settings = load_settings(home=home, tenant=tenant)
     approvals = asyncio.run(
-        _with_book(
+        with_book(
             settings,
             lambda book: (
                 book.recent(settings.tenant, utc_now()) if every else book.open(utc_now(), tenant=settings.tenant)
             ),
         )
     )
-    table = Table("id", "state", "who asks", "tool", "why", "yes", "until")
-    for approval in approvals:
-        question, state = approval.question, approval.state(utc_now())
-        if every or state is State.PENDING:
-            cells = (question.id, state, str(question.principal), question.tool, approval.ruling.reason)
+    now = utc_now()
+    shown = [each for each in approvals if every or each.state(now) is State.PENDING]
+    table = Table("task", "id", "state", "who asks", "tool", "why", "yes", "until")
+    for number, task in enumerate(reversed(by_task(shown)), 1):
+        for approval in task:
+            question = approval.question
+            cells = (question.id, approval.state(now), str(question.principal), question.tool, approval.ruling.reason)
             votes = f"{len(approval.votes)} of {approval.quorum}"
-            table.add_row(*(escape(visible(cell)) for cell in cells), votes, f"{question.expires_at:%m-%d %H:%M}")
+            until = f"{question.expires_at:%m-%d %H:%M}"
+            table.add_row(str(number), *(escape(visible(cell)) for cell in cells), votes, until)
+        table.add_section()
     Console().print(table)
 
 
 @app.command()
-def show(approval_id: str, home: Home = None, policies: Policies = None, tenant: Tenant = None) -> None:
-    """Show one question whole: exactly what would be done, for whom, why it is asked, and who may answer."""
+def show(
+    approval_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="One or more questions.")],
+    home: Home = None,
+    policies: Policies = None,
+    tenant: Tenant = None,
+) -> None:
+    """Show questions whole: exactly what would be done, for whom, why it is asked, and who may answer."""
     settings = load_settings(home=home, policies=policies, tenant=tenant)
-    approval = asyncio.run(_with_book(settings, lambda book: book.find(approval_id)))
-    if approval is None or approval.question.principal.tenant != settings.tenant:
-        raise typer.BadParameter(f"there is no approval `{approval_id}`; `remit approvals list` shows them")
+    print_whole(settings, asyncio.run(with_book(settings, partial(found, settings, approval_ids))))
+
+
+async def found(settings: Settings, names: Sequence[str], book: ApprovalBook) -> list[Approval]:
+    """Find questions by their ids, each once.
+
+    Raises:
+        typer.BadParameter: If one of them is not there for the tenant.
+    """
+    approvals = []
+    for name in dict.fromkeys(names):
+        approval = await book.find(name)
+        if approval is None or approval.question.principal.tenant != settings.tenant:
+            raise typer.BadParameter(f"there is no approval `{name[:64]}`; `remit approvals list` shows them")
+        approvals.append(approval)
+    return approvals
+
+
+def print_whole(settings: Settings, approvals: Sequence[Approval]) -> None:
+    """Print everything that an answer needs, question by question."""
     tools = known_tools(settings)
-    for name, value in _told(approval, load_policy(settings.policies, tools), tools).items():
+    policy = load_policy(settings.policies, tools)
+    for number, approval in enumerate(approvals):
+        if number:
+            typer.echo("")
+        _print_one(approval, policy, tools)
+
+
+def _print_one(approval: Approval, policy: Policy, tools: Sequence[Tool]) -> None:
+    for name, value in _told(approval, policy, tools).items():
         if value:
             typer.echo(f"{name:<14}{visible(str(value))}")
     for remark in approval.remarks:
@@ -213,11 +249,36 @@ def pass_on(
     _say(settings, lambda book, who, policy, now: book.delegate(approval_id, who, policy, colleague, now))
 
 
+@app.command("answer")
+def answer_several(
+    approval_ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ID[:BINDING]…", help="Questions; with the bindings that `show` printed, nothing is asked."
+        ),
+    ] = None,
+    task: Annotated[str, typer.Option(metavar="ID", help="Everything that waits in the task of this question.")] = "",
+    to_all: Annotated[
+        bool | None, typer.Option("--approve/--refuse", help="The same answer to all; without it each is asked for.")
+    ] = None,
+    as_: As = None,
+    note: Note = "",
+    home: Home = None,
+    policies: Policies = None,
+    tenant: Tenant = None,
+) -> None:
+    """Answer several questions at once, each for itself: they are shown first, and only what was shown is answered."""
+    from gateway.cli.answering_together import answer
+
+    settings = load_settings(home=home, policies=policies, tenant=tenant, principal=as_)
+    answer(settings, approval_ids or [], task, to_all, note)
+
+
 @standing_app.command("list")
 def list_standing(home: Home = None, tenant: Tenant = None) -> None:
     """List the standing approvals in force."""
     settings = load_settings(home=home, tenant=tenant)
-    found = asyncio.run(_with_book(settings, lambda book: book.standing.in_force(settings.tenant, utc_now())))
+    found = asyncio.run(with_book(settings, lambda book: book.standing.in_force(settings.tenant, utc_now())))
     table = Table("id", "for", "tool", "fixed", "used", "until", "given by")
     for each in found:
         cells = (each.id, str(each.principal), each.tool, json.dumps(each.fixed))
@@ -253,13 +314,14 @@ def _answered(settings: Settings, say: Callable[[ApprovalBook, Principal, Policy
     approver = principal_named(settings, "an answer")
     policy = load_policy(settings.policies, known_tools(settings))
     try:
-        return asyncio.run(_with_book(settings, lambda book: say(book, approver, policy, utc_now())))
+        return asyncio.run(with_book(settings, lambda book: say(book, approver, policy, utc_now())))
     except (NotAnswerable, UnknownApproval) as error:
         raise typer.BadParameter(str(error)) from None
     except InvalidArguments as error:
         raise typer.BadParameter(error.message) from None
 
 
-async def _with_book(settings: Settings, ask: Callable[[ApprovalBook], Awaitable[T]]) -> T:
+async def with_book(settings: Settings, ask: Callable[[ApprovalBook], Awaitable[T]]) -> T:
+    """Open the questions of a home for one thing to ask of them."""
     async with open_approvals(settings) as book:
         return await ask(book)
