@@ -186,7 +186,7 @@ def _page_number(visit: Visit) -> int:
 
 
 async def _waiting(visit: Visit, approval: Approval) -> list[Approval]:
-    """What this person can answer: first what nobody vouches for, so that no number of others buries it."""
+    """What this person can answer: first what most is not vouched for in, so that no number of others buries it."""
     tools = visit.console.gateway.catalog.tools
     pending = await visit.console.gateway.approvals.open(visit.now, visit.person.tenant)
     mine = [
@@ -194,14 +194,14 @@ async def _waiting(visit: Visit, approval: Approval) -> list[Approval]:
         for each in same_task(approval, pending)
         if each.question.tool in tools and not obstacle(each, visit.person, visit.policy, visit.now)
     ]
-    return sorted(mine, key=lambda each: _is_vouched(visit, each))
+    return sorted(mine, key=lambda each: -_unvouched(visit, each))
 
 
-def _is_vouched(visit: Visit, approval: Approval) -> bool:
-    """Whether somebody stands behind each value that leaves with the call."""
+def _unvouched(visit: Visit, approval: Approval) -> int:
+    """With how many of the arguments that leave with the call nobody stands behind the value."""
     sinks = visit.console.gateway.catalog.tools[approval.question.tool].sinks
     out = {path.removesuffix("[]") for path, sink in sinks.items() if sink is not Sink.CONTENT}
-    return all(is_vouched(origin) for name, origin in approval.question.flow.origins.items() if name in out)
+    return sum(not is_vouched(origin) for name, origin in approval.question.flow.origins.items() if name in out)
 
 
 async def _shown(visit: Visit, waiting: Sequence[Approval]) -> list[Shown]:

@@ -1,5 +1,6 @@
 """An effect that policy wants a person to approve happens by exactly that person's yes, whatever the caller tries."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
+from tests.console.conftest import MAYA as LEAD
+from tests.console.conftest import OTTO, OpenSite, text_of
+from tests.console.conftest import REFUND as REFUNDED
+from tests.console.conftest import TRIAGE as AGENT
+from tests.console.test_together import EVE, KIM, LEE, LETTER, form_of, granted, send, states, write
 from tests.gateway.conftest import OpenGateway
 from tests.gateway.test_approvals import ANA, MAYA, REFUND, RULES, UPDATE, paying, refund
 from tests.gateway.test_approvals_together import MAIL, name, say, terms
@@ -212,3 +218,88 @@ async def test_an_edit_that_nobody_needed_to_second_needs_it_once_policy_asks_fo
     assert answer.status == "pending_approval"
     assert len(till.paid) == 1
     assert State.PENDING
+
+
+# What waits together
+
+
+async def test_a_hostile_call_that_slips_into_an_open_page_is_not_answered_with_it(site: OpenSite) -> None:
+    async with site() as opened, opened.signed_in(LEAD) as maya:
+        task = await granted(opened, "write to kim@customer.example and lee@customer.example")
+        harmless = [await write(opened, task, to) for to in (KIM, LEE)]
+        page = await maya.see(f"/approvals/{harmless[0]}/together")
+        hostile = await write(opened, task, EVE)
+        answer = await send(maya, page, harmless[0], "approve")
+        assert answer.status_code == 303
+        assert await states(opened, *harmless) == [State.APPROVED] * 2, "the harmless twins go through"
+        assert await states(opened, hostile) == [State.PENDING]
+        assert (await write(opened, task, EVE)) == hostile, "repeated, it waits as before"
+
+
+async def test_a_hostile_call_on_one_page_with_harmless_ones_is_refused_alone(site: OpenSite) -> None:
+    async with site() as opened, opened.signed_in(LEAD) as maya:
+        task = await granted(opened, "write to kim@customer.example and lee@customer.example")
+        kim, eve, lee = [await write(opened, task, to) for to in (KIM, EVE, LEE)]
+        page = await maya.see(f"/approvals/{kim}/together")
+        where = text_of(page).partition("Where it goes")[2].partition("1. ")[0]
+        assert "3 different: recipient" in where
+        assert f"{EVE} external not vouched for" in where
+        await send(maya, page, kim, "each", **{kim: "approve", eve: "refuse", lee: "approve"})
+        answers = {
+            to: (await opened.call(AGENT, "email_send_message", task, **{**LETTER, "to": [to]})).status
+            for to in (KIM, EVE, LEE)
+        }
+    assert answers[EVE] == "denied"
+    assert "denied" not in (answers[KIM], answers[LEE])
+    assert "pending_approval" not in answers.values()
+
+
+async def test_a_flood_of_calls_buries_no_hostile_one_among_them(site: OpenSite) -> None:
+    addresses = [f"kim{number}@customer.example" for number in range(24)]
+    async with site() as opened, opened.signed_in(LEAD) as maya:
+        task = await granted(opened, f"write to {' '.join(addresses)}")
+        names = [await write(opened, task, to) for to in addresses[:12]]
+        hostile = await write(opened, task, EVE)
+        names += [await write(opened, task, to) for to in addresses[12:]]
+        path = f"/approvals/{names[0]}/together"
+        pages = [await maya.see(f"{path}?page={number}") for number in (1, 2, 3)]
+        shown = [re.findall(r'name="seen\.([^"]+)"', page) for page in pages]
+        assert list(map(len, shown)) == [10, 10, 5], "each call stands whole on exactly one page"
+        assert sorted(each for page in shown for each in page) == sorted([*names, hostile])
+        assert shown[0][0] == hostile, "what the least is vouched for in comes first, whatever was asked before it"
+        assert f"{EVE} external not vouched for" in text_of(pages[0])
+        assert f"{addresses[0]} external not vouched for" not in text_of(pages[0])
+        await send(maya, pages[2], names[0], "approve")
+        assert set(await states(opened, *shown[2])) == {State.APPROVED}, "one page of harmless twins is approved"
+        assert set(await states(opened, *shown[0], *shown[1])) == {State.PENDING}, "and nothing but it"
+
+
+async def test_calls_of_two_runs_never_stand_on_one_page_nor_in_one_answer(site: OpenSite) -> None:
+    async with site() as opened, opened.signed_in(LEAD) as maya:
+        one, other = await granted(opened), await granted(opened)
+        first, twin = await write(opened, one, KIM), await write(opened, one, LEE)
+        apart = await write(opened, other, EVE)
+        page = await maya.see(f"/approvals/{first}/together")
+        assert twin in page
+        assert apart not in page
+        found = await opened.gateway.approvals.find(apart)
+        assert found is not None
+        forged = {**form_of(page), f"seen.{apart}": found.binding, "answer": "approve"}
+        answer = await maya.http.post(f"/console/approvals/{first}/together", data=forged)
+        assert "there is no such call in this task" in text_of(answer.text)
+        assert await states(opened, first, twin, apart) == [State.APPROVED, State.APPROVED, State.PENDING]
+
+
+async def test_another_tenants_call_stands_on_no_page_and_in_no_answer(site: OpenSite) -> None:
+    async with site() as opened, opened.signed_in(LEAD) as maya:
+        task = {"remit/run": "the same run"}
+        first, twin = await write(opened, task, KIM), await write(opened, task, LEE)
+        theirs = await opened.ask(OTTO, "crm_issue_refund", task, **REFUNDED)
+        page = await maya.see(f"/approvals/{first}/together")
+        assert twin in page
+        assert theirs not in page
+        forged = {**form_of(page), f"seen.{theirs}": "", "answer": "approve"}
+        answer = await maya.http.post(f"/console/approvals/{first}/together", data=forged)
+        assert "there is no such call in this task" in text_of(answer.text)
+        assert await states(opened, first, twin, theirs) == [State.APPROVED, State.APPROVED, State.PENDING]
+        await maya.see(f"/approvals/{theirs}/together", 404)

@@ -13,19 +13,18 @@ from gateway.grants.grant import Terms
 from gateway.principal import Principal
 from tests.console.conftest import ANA, INES, MAYA, NADIA, OTTO, REFUND, TRIAGE, ZOE, OpenSite, Person, Site, text_of
 
-MAIL: dict[str, Any] = {"mailbox": "support@larkspur.example", "subject": "Your order", "body": "It ships today."}
+LETTER: dict[str, Any] = {"mailbox": "support@larkspur.example", "subject": "Your order", "body": "It ships today."}
 KIM, LEE, EVE = "kim@customer.example", "lee@customer.example", "eve@evil.example"
 
 
-async def granted(opened: Site, who: Principal = TRIAGE) -> dict[str, str]:
+async def granted(opened: Site, request: str = "write to the customers") -> dict[str, str]:
     """A task of its own: what a call declares that belongs to it."""
-    now = opened.clock()
-    issued = await opened.gateway.grants.issue(who, Terms(request="write to the customers"), now, "orchestrator")
+    issued = await opened.gateway.grants.issue(TRIAGE, Terms(request=request), opened.clock(), "orchestrator")
     return {"remit/grant": issued.token}
 
 
 async def write(opened: Site, task: dict[str, str], to: str, who: Principal = TRIAGE, **changes: Any) -> str:
-    return await opened.ask(who, "email_send_message", task, to=[to], **{**MAIL, **changes})
+    return await opened.ask(who, "email_send_message", task, to=[to], **{**LETTER, **changes})
 
 
 async def states(opened: Site, *questions: str) -> list[State]:
@@ -121,7 +120,7 @@ async def test_each_call_is_answered_as_chosen_and_what_is_left_open_stays_open(
         answer = await send(maya, page, kim, "each", **{kim: "approve", eve: "refuse", "note": "who is Eve?"})
         assert answer.status_code == 303
         assert await states(opened, kim, eve, lee) == [State.APPROVED, State.REFUSED, State.PENDING]
-        told = await opened.call(TRIAGE, "email_send_message", task, to=[EVE], **MAIL)
+        told = await opened.call(TRIAGE, "email_send_message", task, to=[EVE], **LETTER)
         assert told.status == "denied"
         assert "who is Eve?" in str(told.reason)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -25,7 +26,7 @@ class Office:
         self._runner = CliRunner()
 
     def ask(self, count: int) -> list[str]:
-        async def asked() -> list[Answer[object]]:
+        async def asked() -> list[Answer[Any]]:
             async with open_gateway(self.settings) as gateway:
                 return [await refund(gateway, note=f"refund number {number}") for number in range(count)]
 
