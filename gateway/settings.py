@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     """The secret that signs what is posted, at least 24 characters; needed with `notify_webhook`."""
 
     notify_gather: Annotated[float, Field(ge=0, le=3_600)] = 15.0
-    """How long what else a task asks is waited for, so that approvers hear of it at once."""
+    """Seconds for which what else a task asks is waited for, so that approvers hear of it in one notice."""
 
     approval_hold: Annotated[float, Field(ge=0, le=MAX_HOLD_SECONDS)] = 45.0
     """How long a request is held for a person's answer; 0 answers that it waits at once."""

@@ -38,7 +38,7 @@ def answer(settings: Settings, names: Sequence[str], task: str, to_all: bool | N
     """
     if bool(names) == bool(task):
         raise typer.BadParameter("name the questions, or with --task one of the task that is to be answered")
-    approver, policy = principal_named(settings, "an answer"), load_policy(settings.policies, known_tools(settings))
+    approver, policy = principal_named(settings, "an answer"), _policy(settings)
     seen = {name: binding for name, _, binding in (each.partition(":") for each in names)}
     if len(seen) > MOST:
         raise typer.BadParameter(f"at most {MOST} questions are answered at once, not {len(seen)}")
@@ -47,9 +47,14 @@ def answer(settings: Settings, names: Sequence[str], task: str, to_all: bool | N
     else:
         find = partial(_of_task, settings, task, approver, policy) if task else partial(found, settings, list(seen))
         said = _asked(settings, asyncio.run(with_book(settings, find)), seen, to_all)
-    now = utc_now()
+    # The policy may have changed while the person was thinking.
+    policy, now = _policy(settings), utc_now()
     taken = asyncio.run(with_book(settings, lambda book: answer_together(book, said, approver, policy, note, now)))
     _tell(taken, approver)
+
+
+def _policy(settings: Settings) -> Policy:
+    return load_policy(settings.policies, known_tools(settings))
 
 
 async def _of_task(

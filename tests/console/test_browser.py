@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from gateway.database import Database
-from gateway.journal import Entry, read_journal
+from gateway.journal import Entry, Kind, read_journal
 from tests.clients.node import node_program
 from tests.processes import Served, make_token, remit, serving
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.process, pytest.mark.node, pytest.mark.timeout(300)]
 SCRIPT = Path(__file__).parents[1] / "node" / "console.mjs"
 ANA, MAYA, INES = (f"{name}@larkspur.example" for name in ("ana.ruiz", "maya.okafor", "ines.moreau"))
 SUPPORT = "support@larkspur.example"
-META = {
+META: dict[str, Any] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "assistant", "version": "2"},
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -58,17 +58,17 @@ class Company:
     home: Path
     caller: str
 
-    def request(self, tool: str, **arguments: Any) -> dict[str, Any]:
+    def request(self, tool: str, run: str = META["remit/run"], /, **arguments: Any) -> dict[str, Any]:
         """A call as it goes over the wire."""
-        params = {"_meta": META, "name": tool, "arguments": arguments}
+        params = {"_meta": META | {"remit/run": run}, "name": tool, "arguments": arguments}
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         headers = {"Authorization": f"Bearer {self.caller}", "Accept": "application/json, text/event-stream"}
         headers |= {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": tool}
         headers |= {"Content-Type": "application/json"}
         return {"url": self.served.mcp, "headers": headers, "body": json.dumps(body)}
 
-    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        made = self.request(tool, **arguments)
+    def call(self, tool: str, run: str = META["remit/run"], /, **arguments: Any) -> dict[str, Any]:
+        made = self.request(tool, run, **arguments)
         answer = httpx.post(made["url"], content=made["body"], headers=made["headers"], timeout=30).json()
         found: dict[str, Any] = answer["result"]["structuredContent"]
         return found
@@ -133,6 +133,22 @@ def test_a_question_is_found_in_the_inbox_and_approved_by_keyboard(company: Comp
     assert f"Approved by {MAYA}" in seen["page"]
 
 
+@pytest.mark.parametrize("javascript", [True, False], ids=["with scripts", "without scripts"])
+def test_what_waits_in_one_task_is_answered_on_one_page_by_keyboard(
+    company: Company, tmp_path: Path, javascript: bool
+) -> None:
+    task = f"one task {javascript}"
+    names = [
+        company.call("email_send_message", task, **mail(f"{task}, letter {number}"))["approval"]["id"]
+        for number in range(3)
+    ]
+    seen = company.drive("answerTogether", MAYA, tmp_path, questions=names, javascript=javascript)
+    assert seen["noise"] == []
+    assert "1 call of one task waits for you" in seen["page"]
+    said = {entry.call_id: entry.body["approved"] for entry in company.entries() if entry.kind is Kind.ANSWERED}
+    assert [said.get(name) for name in names] == [True, False, None]
+
+
 def test_the_inbox_shows_what_is_asked_meanwhile_and_keeps_the_focus(company: Company, tmp_path: Path) -> None:
     company.call("email_send_message", **mail("Asked before"))
     ask = company.request("email_send_message", **mail("Asked while the inbox is open"))
@@ -153,10 +169,13 @@ def test_every_page_is_accessible_fits_a_phone_and_makes_no_browser_complain(
     other = company.call("ticket_add_reply", ticket_id=tickets[0]["id"], body=reply)["approval"]["id"]
     company.call("email_send_message", **(mail("Your order") | {"to": ["kim@xn--pypal-4ve.com"]}))
     question = company.call("email_send_message", **mail("Your replacement"))["approval"]["id"]
+    copies = {"to": ["kim.novak@customer.example", "lena@elsewhere.example"], "cc": [SUPPORT]}
+    company.call("email_send_message", **(mail("Your replacement, a copy") | copies))
     folder = pytestconfig.getoption("--console-images")
     shots = str(Path(folder).resolve()) if folder else str(tmp_path)
     visits = {
-        MAYA: {"inbox": "/", "question": f"/approvals/{question}", "ticket": f"/approvals/{other}"},
+        MAYA: {"inbox": "/", "question": f"/approvals/{question}", "ticket": f"/approvals/{other}"}
+        | {"together": f"/approvals/{question}/together"},
         INES: {
             "journal": "/journal",
             "call": f"/calls/{question}",

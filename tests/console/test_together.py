@@ -1,5 +1,6 @@
 """What waits in one task is one item and one page: every call whole, answered together or each as it deserves."""
 
+import asyncio
 import re
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from gateway.approvals import State
 from gateway.approvals.together import MOST
 from gateway.grants.grant import Terms
+from gateway.journal import Kind
 from gateway.principal import Principal
 from tests.console.conftest import ANA, INES, MAYA, NADIA, OTTO, REFUND, TRIAGE, ZOE, OpenSite, Person, Site, text_of
 
@@ -255,3 +257,22 @@ async def test_what_is_not_there_for_somebody_is_not_there_together_either(site:
         kim = await write(opened, task, KIM)
         for somebody in (zoe, otto):
             await somebody.see(f"/approvals/{kim}/together", 404)
+
+
+async def test_of_two_people_who_answer_the_same_page_at_once_each_is_told_what_of_theirs_was_taken(
+    site_on_each: OpenSite,
+) -> None:
+    async with site_on_each() as opened, opened.signed_in(MAYA) as maya, opened.signed_in(NADIA) as nadia:
+        task = await granted(opened)
+        names = [await write(opened, task, to) for to in (KIM, LEE, EVE)]
+        pages = [await person.see(f"/approvals/{names[0]}/together") for person in (maya, nadia)]
+        yes, no = await asyncio.gather(
+            send(maya, pages[0], names[0], "approve"), send(nadia, pages[1], names[0], "refuse")
+        )
+        found = await states(opened, *names)
+        recorded = [entry for entry in opened.entries() if entry.kind is Kind.ANSWERED]
+        assert len(recorded) == len(names), "each call has one answer"
+        for answer, taken in ((yes, found.count(State.APPROVED)), (no, found.count(State.REFUSED))):
+            told = text_of(answer.text)
+            assert answer.status_code == 303 if taken == 3 else f"{taken} of 3 answers were taken" in told
+        assert found.count(State.PENDING) == 0

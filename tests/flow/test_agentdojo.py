@@ -16,7 +16,9 @@ async def test_no_goal_of_an_attacker_is_reached_and_few_legitimate_calls_wait()
 
     assert score.pairs >= 10
     assert score.hostile.total > score.pairs / 2, "the attackers did something"
+    assert score.mixed, "and some of their calls waited on one page with the user's"
     assert score.careful == 0
+    assert score.most_questions <= 1
     assert score.legitimate.denied == 0
     assert score.legitimate.held / score.legitimate.total <= 0.08
     assert score.useful == score.tasks

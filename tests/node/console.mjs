@@ -73,6 +73,25 @@ async function approve(page) {
   return { page: await page.locator("main").innerText() };
 }
 
+// From the inbox: yes to the first, no to the second, nothing to the others.
+async function answerTogether(page) {
+  const [first, second] = given.questions;
+  await signIn(page, "/console/");
+  await tabTo(page, `a.what[href$='${first}/together']`);
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  await choose(page, first, 1);
+  await choose(page, second, 2);
+  await tabTo(page, "button", "Answer as chosen");
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  return { page: await page.locator("main").innerText() };
+}
+
+// A group of radio buttons is one stop of Tab; the arrow keys choose.
+async function choose(page, question, downwards) {
+  await tabTo(page, `[name='answer.${question}']`);
+  for (let count = 0; count < downwards; count++) await page.keyboard.press("ArrowDown");
+}
+
 async function refresh(page) {
   await signIn(page, "/console/");
   const before = await page.locator("#inbox a.what").count();
@@ -114,7 +133,7 @@ async function look(page) {
   return { found };
 }
 
-const tasks = { answerWithChanges, approve, refresh, look };
+const tasks = { answerWithChanges, approve, answerTogether, refresh, look };
 const browser = await chromium.launch({
   executablePath: given.chromium,
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
