@@ -151,7 +151,7 @@ def test_what_waits_in_one_task_is_answered_on_one_page_by_keyboard(
 
 def test_the_inbox_shows_what_is_asked_meanwhile_and_keeps_the_focus(company: Company, tmp_path: Path) -> None:
     company.call("email_send_message", **mail("Asked before"))
-    ask = company.request("email_send_message", **mail("Asked while the inbox is open"))
+    ask = company.request("email_send_message", "another task", **mail("Asked while the inbox is open"))
     seen = company.drive("refresh", MAYA, tmp_path, ask=ask)
     assert seen["before"] >= 1
     assert seen["focused"], "the page was not loaded again, and the link still has the focus"
