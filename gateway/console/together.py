@@ -170,7 +170,7 @@ async def _page(visit: Visit, approval: Approval, sent: Sent) -> Response:
         differing={kind: kinds.count(kind) for kind in kinds if kinds.count(kind) > 1},
         granted=calls[0].declared.granted if calls else (),
         done=await _done(visit, approval),
-        earlier=await earlier_of(visit, waiting[-1] if waiting else approval),
+        earlier=await earlier_of(visit, max(waiting, key=lambda each: each.question.asked_at, default=approval)),
         longest=MAX_TEXT,
     )
 

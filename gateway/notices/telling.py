@@ -1,7 +1,7 @@
 """Tells approvers of open questions, those who came later included, and records whom."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 from structlog import get_logger
@@ -73,13 +73,18 @@ class Notices:
             ]
             if not untold:
                 continue
-            left = untold[0][0].question.asked_at + self._gather - now
+            left = self._due(untold[0][0]) - now
             if left > timedelta():
                 wait = min(wait, left.total_seconds())
                 continue
             for people, approvals in _by_people(untold):
                 await self._tell(notice_of(approvals, people, tools, self._link), approvals)
         return wait
+
+    def _due(self, first: Approval) -> datetime:
+        """When a task is told of: early enough to answer the first question of it that nobody has heard of."""
+        asked_at, expires_at = first.question.asked_at, first.question.expires_at
+        return asked_at + min(self._gather, (expires_at - asked_at) / 2)
 
     async def _tell(self, notice: Notice, approvals: Sequence[Approval]) -> None:
         via = [channel.name for channel in self._channels if await _sent(channel, notice)]

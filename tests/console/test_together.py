@@ -93,6 +93,15 @@ async def test_the_page_has_every_call_whole_and_tells_where_they_differ(site: O
         assert part in page
 
 
+async def test_what_the_caller_did_before_is_told_up_to_the_newest_call(site: OpenSite) -> None:
+    async with site() as opened, opened.signed_in(MAYA) as maya:
+        task = await granted(opened, f"write to {KIM} and {LEE}")
+        kim, _, newest = [await write(opened, task, to) for to in (KIM, LEE, EVE)]
+        page = await maya.see(f"/approvals/{kim}/together")
+    assert f'name="seen.{newest}"' in page.partition("</article>")[0], "it is the first of the page all the same"
+    assert text_of(page).partition("What the same caller did before")[2].count("email_send_message") == 4
+
+
 async def test_one_yes_approves_all_that_was_shown_each_recorded_with_the_others(site_on_each: OpenSite) -> None:
     async with site_on_each() as opened, opened.signed_in(MAYA) as maya:
         task = await granted(opened)

@@ -136,6 +136,15 @@ async def test_what_a_task_asks_within_a_short_time_is_told_once_and_nothing_is_
     assert sorted(entry.call_id for entry in entries() if entry.kind is Kind.NOTIFIED) == sorted(names)
 
 
+async def test_a_question_is_told_of_while_there_is_time_to_answer_it(opened: OpenGateway) -> None:
+    channel, gather = Heard(), timedelta(hours=1)
+    async with opened(approval_ttl=100) as gateway:
+        await refund(gateway)
+        assert 29 < await told(later(gateway, seconds=20), channel, gather=gather) <= 30
+        await told(later(gateway, seconds=50), channel, gather=gather)
+    assert len(channel.notices) == 1
+
+
 async def test_nobody_hears_of_a_call_that_is_not_theirs_to_answer(opened: OpenGateway, policies: Path) -> None:
     (policies / "approvers.csv").write_text("approver, role:lead, crm_*, *\napprover, role:agent, crm_update_*, *\n")
     channel = Heard()
