@@ -1,7 +1,7 @@
 """What waits in one task, on one page: each call whole, and one form that answers as many as the person wants."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from gateway.console.forms import Form
 from gateway.console.questions import earlier_of, found
 from gateway.console.seeing import may_see_question
 from gateway.console.shown import Shown, shown
+from gateway.console.targets import targets_of
 from gateway.console.visit import Visit, back_to, is_id
 from gateway.flow.telling import is_vouched
 from gateway.journal import JournalUnavailable
@@ -24,27 +25,6 @@ log = get_logger("remit.console")
 
 _SEEN, _ANSWER = "seen.", "answer."
 _WORDS = {"approve": "Approve", "refuse": "Refuse"}
-
-
-@dataclass(frozen=True)
-class Target:
-    """A value that leaves with some of the calls: whom they reach, what they pay, what they act on.
-
-    Args:
-        kind: What it is: `recipient`, `amount`, …
-        value: The value.
-        is_external: Whether it is outside the organisation.
-        origin: Where it comes from, in words; empty where nobody traced it.
-        is_vouched: Whether the person or the organisation stands behind it.
-        calls: The numbers of the calls on the page.
-    """
-
-    kind: str
-    value: str
-    is_external: bool = False
-    origin: str = ""
-    is_vouched: bool = True
-    calls: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +132,7 @@ async def _page(visit: Visit, approval: Approval, sent: Sent) -> Response:
     pages = max(1, -(-len(waiting) // MOST))
     number = min(_page_number(visit), pages)
     calls = await _shown(visit, waiting[(number - 1) * MOST : number * MOST])
-    targets = sorted(_targets(calls), key=lambda each: (each.kind, each.is_vouched, len(each.calls), each.calls))
+    targets = targets_of(calls)
     kinds = [each.kind for each in targets]
     return visit.page(
         "together.html",
@@ -228,27 +208,3 @@ async def _done(visit: Visit, approval: Approval) -> list[Approval]:
     recent = await visit.console.gateway.approvals.recent(visit.person.tenant, visit.now)
     decided = [each for each in same_task(approval, recent) if each.state(visit.now) is not State.PENDING]
     return [each for each in reversed(decided) if _may_see(visit, each)]
-
-
-def _targets(calls: Sequence[Shown]) -> list[Target]:
-    """Every value that leaves with one of the calls, once, with the numbers of those that it leaves with."""
-    found: dict[tuple[str, str], Target] = {}
-    for number, call in enumerate(calls, 1):
-        for target in _targets_of(call):
-            key = (target.kind, target.value)
-            old = found.get(key, target)
-            # Of two origins of one value the worse one is told.
-            told = old if not old.is_vouched or target.is_vouched else target
-            external = old.is_external or target.is_external
-            found[key] = replace(told, is_external=external, calls=tuple(sorted({*old.calls, number})))
-    return list(found.values())
-
-
-def _targets_of(call: Shown) -> Iterator[Target]:
-    outside = {each.address for each in call.external}
-    for argument in call.arguments:
-        if argument.sink:
-            for value in argument.text.splitlines():
-                yield Target(argument.sink, value, value in outside, argument.origin, argument.is_vouched)
-    for each in call.letter.addressees if call.letter else call.external:
-        yield Target(Sink.RECIPIENT.value, each.address, each.is_external)
