@@ -1,17 +1,19 @@
 """The database that holds what the gateway keeps: one SQLite file or one PostgreSQL database, by one URL."""
 
+import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from sqlalchemy import URL, Connection, MetaData, TextClause, event, text
-from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from connectors.embedded.engine import BUSY_SECONDS, create_tables, database_url, make_engine
+from gateway.looking import Looks, Query, Rows
 
 _ROWS_AT_ONCE = 1_000
 
@@ -36,7 +38,8 @@ class Database:
         self.url = database_url(url) if isinstance(url, str) else url
         # A file may be replaced by another one of the same name, as after a restore: then the old one is not read.
         self._engine = make_engine(self.url, pooled=self.is_postgresql, patience=patience)
-        self._to_read = self._engine if self.is_postgresql else make_engine(self.url, creator=self._read_file)
+        self._to_read = self._engine if self.is_postgresql else make_engine(self.url, creator=self.open_to_read)
+        self.looks = Looks(self)
         if not self.is_postgresql:
             event.listen(self._to_read, "connect", self._note_file)
             event.listen(self._to_read, "checkout", self._check_file)
@@ -97,26 +100,14 @@ class Database:
             alone = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {"alone": True}
             yield connection.execution_options(**alone)
 
-    def look(self, query: str, asked: Mapping[str, Any]) -> Sequence[Any]:
-        """All rows that one statement finds, in the shortest way: for what every call looks up.
-
-        Args:
-            query: SQL for SQLite and PostgreSQL, with `:name` for what is asked.
-            asked: Plain values by name.
+    def look_all(self, queries: Sequence[Query]) -> list[Rows]:
+        """What several statements find, one after the other, on one connection; `looks` asks so on behalf of calls.
 
         Raises:
             SQLAlchemyError: If there is no database to read, or it cannot be read.
         """
-        if self.is_postgresql:
-            with self.looking() as connection:
-                return connection.execute(_statement(query), asked).all()
-        try:
-            # What SQLAlchemy does around a statement takes ten times as long as SQLite.
-            with closing(self._to_read.raw_connection()) as connection:
-                rows: list[tuple[Any, ...]] = connection.cursor().execute(query, asked).fetchall()
-                return rows
-        except sqlite3.Error as error:
-            raise OperationalError(query, None, error) from error
+        with self.looking() as connection:
+            return [[tuple(row) for row in connection.execute(_statement(query), asked)] for query, asked in queries]
 
     @contextmanager
     def at_one_moment(self) -> Iterator[Connection]:
@@ -144,27 +135,37 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        self.looks.close()
         self._engine.dispose()
         self._to_read.dispose()
 
     def _note_file(self, _connection: object, record: ConnectionPoolEntry) -> None:
-        record.info["file"] = self._file()
+        record.info["file"] = self.which_file()
 
     def _check_file(self, _connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-        if record.info["file"] != self._file():
+        if record.info["file"] != self.which_file():
             raise DisconnectionError("the file was replaced")  # SQLAlchemy opens the new one
 
-    def _file(self) -> tuple[int, int]:
-        """Which file bears the name."""
+    def which_file(self) -> tuple[int, int]:
+        """Which file bears the name: its device and number, zeros if there is none."""
         try:
-            stat = self.path.stat()
+            stat = os.stat(self.url.database or "")  # noqa: PTH116 - at each look, and a `Path` costs twice as much
         except OSError:
             return 0, 0
         return stat.st_dev, stat.st_ino
 
-    def _read_file(self) -> sqlite3.Connection:
+    def open_to_read(self) -> sqlite3.Connection:
+        """A new connection to the file that cannot change it.
+
+        Raises:
+            sqlite3.Error: If there is none.
+        """
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True, check_same_thread=False
+            f"{self.path.absolute().as_uri()}?mode=ro",
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            uri=True,
+            check_same_thread=False,
         )
         connection.execute("PRAGMA query_only=ON")
         return connection

@@ -133,7 +133,7 @@ async def _end(
         if call:
             rows = (await shown(gateway, call, tool, result, wrote)).beside
         else:
-            rows = (await labelled(gateway.runs.ledger, begun.tenant, tool, result, wrote))[2]
+            rows = await labelled(gateway.runs.ledger, begun.tenant, tool, result, wrote)
     elif call:
         rows = heard(gateway, call, answer)
     if answer.error is not None:

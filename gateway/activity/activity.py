@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from gateway.activity.recipients import Recipients
 from gateway.activity.tally import COUNTED, Event, Scope, Tally
@@ -99,7 +98,7 @@ class Activity:
         """
         kept = self._find(principal, now)
         async with kept.turn:
-            found = await anyio.to_thread.run_sync(self._read, principal, kept, now)
+            found = await self._read(principal, kept, now)
             for position, event in found:
                 kept.tally.add(event)
                 kept.position = max(kept.position, position)
@@ -118,13 +117,13 @@ class Activity:
             self._kept.popitem(last=False)
         return kept
 
-    def _read(self, principal: Principal, kept: _Kept, now: datetime) -> list[tuple[int, Event]]:
+    async def _read(self, principal: Principal, kept: _Kept, now: datetime) -> list[tuple[int, Event]]:
         # By the index over times; a position says for sure what is new. Entries may be a little older than the newest.
         since = max(kept.oldest, min(kept.newest, now) - _LATE) if kept.newest else kept.oldest
         who = {"tenant": principal.tenant, "principal": principal.name}
         what = {**who, "since": since.isoformat(), "position": kept.position}
         with readable(self._database):
-            found = self._database.look(_NEW, what)
+            (found,) = await self._database.looks.look((_NEW, what))
         return [(position, _event(at, kind, body)) for position, at, kind, body in found]
 
 

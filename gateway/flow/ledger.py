@@ -5,12 +5,13 @@ one after the other, so whoever has read up to one has missed nothing before it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import chain
 from typing import Any
 
-import anyio.to_thread
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,11 +19,10 @@ from connectors.embedded.engine import reason
 from gateway.database import Database
 from gateway.flow.labels import CLEAN, Label, label_from
 from gateway.journal.entry import Beside, JournalUnavailable
+from gateway.looking import Query, Rows
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-_MOST_NAMES = 5_000
-"""In one query: databases take so many values, and an upstream's result may hold more records."""
 _metadata = MetaData()
 _seen = Table(
     "flow_seen",
@@ -45,7 +45,8 @@ _WHOSE = "WHERE tenant = :tenant AND principal = :principal AND position > :posi
 _OF_PRINCIPAL = f"{_READ} {_WHOSE} AND at >= :since ORDER BY position"
 _OF_RUN = f"{_READ} {_WHOSE} AND (run = :run OR (run = '' AND at >= :since)) ORDER BY position"
 _LABELS = "SELECT record, label FROM flow_labels WHERE tenant = :tenant AND record IN"
-_RECORDS_AT_ONCE = 500
+_RECORDS_AT_ONCE = 512
+"""In one query: databases take so many values, and an upstream's result may hold more records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Ledger:
         Raises:
             JournalUnavailable: If it cannot be read.
         """
-        return await anyio.to_thread.run_sync(self._seen_after, scope, position)
+        return (await self.known_before(scope, position, ()))[0]
 
     async def labels(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
         """What is known of records, by their names; of most nothing is.
@@ -108,29 +109,30 @@ class Ledger:
         Raises:
             JournalUnavailable: If it cannot be read.
         """
-        return await anyio.to_thread.run_sync(self._labels_of, tenant, records) if records else {}
+        if not records:
+            return {}
+        return labels_from(await self.look(*labels_queries(tenant, records)))
 
-    def _seen_after(self, scope: Scope, position: int) -> list[Sighting]:
-        who = {"tenant": scope.tenant, "principal": scope.principal, "since": scope.since.isoformat()}
-        rows = self._read(_OF_RUN if scope.run else _OF_PRINCIPAL, {**who, "position": position, "run": scope.run})
-        return [
-            Sighting(place, datetime.fromisoformat(at), Sight(label_from(json.loads(label)), _links(links), values))
-            for place, at, label, links, values in rows
-        ]
+    async def known_before(
+        self, scope: Scope, position: int, records: Sequence[str]
+    ) -> tuple[list[Sighting], dict[str, Label]]:
+        """What a call has to know before it is decided, by one look: `seen_after`, and `labels` of what it names.
 
-    def _labels_of(self, tenant: str, records: Sequence[str]) -> dict[str, Label]:
-        # Of calls that wrote at once each added its own: all count.
-        labels: dict[str, Label] = {}
-        for start in range(0, len(records), _RECORDS_AT_ONCE):
-            asked = {f"r{at}": record for at, record in enumerate(records[start : start + _RECORDS_AT_ONCE])}
-            query = f"{_LABELS} (:{', :'.join(asked)})"
-            for record, label in self._read(query, {"tenant": tenant, **asked}):
-                labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
-        return labels
+        Raises:
+            JournalUnavailable: If it cannot be read.
+        """
+        # Labels first: what is seen of a record is then not older than what is known of it.
+        *known, seen = await self.look(*labels_queries(scope.tenant, records), _seen_query(scope, position))
+        return [_sighting(row) for row in seen], labels_from(known)
 
-    def _read(self, query: str, asked: dict[str, Any]) -> Sequence[Any]:
+    async def look(self, *queries: Query) -> Sequence[Rows]:
+        """What some queries find, in order, by one look.
+
+        Raises:
+            JournalUnavailable: If it cannot be read.
+        """
         try:
-            return self._database.look(query, asked)
+            return await self._database.looks.look(*queries)
         except SQLAlchemyError as error:
             raise JournalUnavailable(f"what runs have seen cannot be read: {reason(error)}") from error
 
@@ -154,6 +156,46 @@ def label_rows(tenant: str, labels: Mapping[str, Label]) -> tuple[Beside, ...]:
     return tuple(
         Beside("flow_labels", columns, (tenant, record, json.dumps(label.told()))) for record, label in labels.items()
     )
+
+
+def labels_queries(tenant: str, records: Sequence[str]) -> list[Query]:
+    """What to ask for what is known of records, by their names."""
+    return [
+        _labels_query(tenant, records[start : start + _RECORDS_AT_ONCE])
+        for start in range(0, len(records), _RECORDS_AT_ONCE)
+    ]
+
+
+def _labels_query(tenant: str, records: Sequence[str]) -> Query:
+    size = 1 << (len(records) - 1).bit_length()
+    asked = {f"r{at}": record for at, record in enumerate(records)}
+    # By powers of two, so that few statements are ever prepared.
+    asked |= {f"r{at}": records[0] for at in range(len(records), size)}
+    return _labels_statement(size), {"tenant": tenant, **asked}
+
+
+@cache
+def _labels_statement(size: int) -> str:
+    return f"{_LABELS} ({', '.join(f':r{at}' for at in range(size))})"
+
+
+def labels_from(answers: Iterable[Rows]) -> dict[str, Label]:
+    """What is known of records, by what `labels_queries` found."""
+    # Of calls that wrote at once each added its own: all count.
+    labels: dict[str, Label] = {}
+    for record, label in chain.from_iterable(answers):
+        labels[record] = labels.get(record, CLEAN) | label_from(json.loads(label))
+    return labels
+
+
+def _seen_query(scope: Scope, position: int) -> Query:
+    who = {"tenant": scope.tenant, "principal": scope.principal, "since": scope.since.isoformat()}
+    return _OF_RUN if scope.run else _OF_PRINCIPAL, {**who, "position": position, "run": scope.run}
+
+
+def _sighting(row: tuple[Any, ...]) -> Sighting:
+    place, at, label, links, values = row
+    return Sighting(place, datetime.fromisoformat(at), Sight(label_from(json.loads(label)), _links(links), values))
 
 
 def _links(text: str) -> list[frozenset[str]]:

@@ -53,7 +53,7 @@ class Run:
     links: Links = field(default_factory=Links)
     position: int = 0
     oldest: datetime | None = None
-    _counted: tuple[object, int] = (None, 0)
+    _counted: dict[object, int] = field(default_factory=dict)
 
     def take(self, sighting: Sighting) -> None:
         """Add what a call showed."""
@@ -66,9 +66,10 @@ class Run:
     def customers(self, own_domains: Collection[object], hidden: Callable[[str], str]) -> int:
         """How many different customers' own data it has seen, as `audience.customers` counts them."""
         of = (self.label.owners, len(self.links), tuple(own_domains))
-        if self._counted[0] != of:
-            self._counted = (of, customers(self.label.owners, self.links, own_domains, hidden))
-        return self._counted[1]
+        if of not in self._counted:
+            self._counted.clear()
+            self._counted[of] = customers(self.label.owners, self.links, own_domains, hidden)
+        return self._counted[of]
 
 
 def sight_of(reading: Reading, place: str, key: bytes) -> Sight:

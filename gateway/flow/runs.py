@@ -1,7 +1,7 @@
 """The runs of all principals: each caught up with what any process recorded before a call is traced."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from connectors.contract import Confidentiality
 from gateway.flow.evidence import Source
+from gateway.flow.labels import Label
 from gateway.flow.ledger import Ledger, Scope, Sighting
 from gateway.flow.run import Run
 from gateway.flow.seen import Seen
@@ -50,8 +51,12 @@ class Runs:
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
 
     @asynccontextmanager
-    async def of(self, principal: Principal, grant: Grant | None, now: datetime) -> AsyncIterator[Run]:
-        """What the run of a call has seen up to now; nobody else looks at it or adds to it meanwhile.
+    async def of(
+        self, principal: Principal, grant: Grant | None, now: datetime, records: Sequence[str] = ()
+    ) -> AsyncIterator[tuple[Run, Mapping[str, Label]]]:
+        """What the run of a call has seen up to now, and what is known of some records.
+
+        Nobody else looks at the run or adds to it meanwhile.
 
         With a grant that is what its run saw, and what the principal saw without any since the grant was issued;
         without one, all that the principal saw within the window: who leaves a grant out loses no taint.
@@ -67,13 +72,13 @@ class Runs:
             kept = self._kept[key] = _Kept(self._new(grant))
         self._kept.move_to_end(key)
         async with kept.turn:
-            new = await self.ledger.seen_after(scope, kept.run.position)
+            new, labels = await self.ledger.known_before(scope, kept.run.position, records)
             if sum(len(each.sight.values) for each in new) > _LONG:
                 await anyio.to_thread.run_sync(_take, kept.run, new)
             else:
                 _take(kept.run, new)
             self._make_room()
-            yield kept.run
+            yield kept.run, labels
 
     def _make_room(self) -> None:
         """Forget the runs that were asked for longest ago; the ledger still has them."""

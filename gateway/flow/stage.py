@@ -82,10 +82,10 @@ async def _found(
     gateway: "Gateway", call: "ToolCall", policy: Policy, tool: Tool, arguments: Mapping[str, Any]
 ) -> Traced:
     own_domains, runs = policy.lists.get(_OWN_DOMAINS, ()), gateway.runs
-    # Whoever acts on a record lets out what was written into it, read or not: a draft that another run made.
-    known = await runs.ledger.labels(call.principal.tenant, named_records(tool, arguments))
-    async with runs.of(call.principal, call.grant, gateway.now()) as run:
-        of_call = replace(run, label=reduce(or_, known.values(), run.label))
+    named = named_records(tool, arguments)
+    async with runs.of(call.principal, call.grant, gateway.now(), named) as (run, known):
+        # Whoever acts on a record lets out what was written into it, read or not: a draft that another run made.
+        of_call = replace(run, label=reduce(or_, known.values(), run.label)) if known else run
         given = (tool, arguments, of_call, own_domains, partial(_hidden, gateway.secret))
         if is_larger(arguments, _LONG_ARGUMENTS):
             return await anyio.to_thread.run_sync(trace, *given)
@@ -129,9 +129,9 @@ async def shown(
         JournalUnavailable: If what is known of its records cannot be read.
     """
     runs, tenant, tool = gateway.runs, call.principal.tenant, gateway.policy.current.labelled(tool)
-    # First what is being written, then what is known: a write that ends in between is found by one of the two.
-    writing = await runs.writing.unfinished(tenant, tool.area, call.id)
-    before, known, rows = await labelled(runs.ledger, tenant, tool, output, wrote)
+    written = _written(tool, output, wrote)
+    writing, before = await runs.writing.known_after(tenant, tool.area, call.id, _names(tool, output, written))
+    known, rows = _labelled(tenant, before, written, wrote)
     own_domains = gateway.policy.current.lists.get(_OWN_DOMAINS, ())
     given = (tool, output, before, known, writing, own_domains, wrote, f"{tool.name} {call.id}", runs.key)
     if is_larger(output, _LONG):
@@ -180,26 +180,38 @@ def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Be
 
 
 async def labelled(
-    ledger: Ledger, tenant: str, tool: Tool, output: Mapping[str, Any], wrote: Wrote | None
-) -> tuple[dict[str, Label], dict[str, Label], tuple[Beside, ...]]:
-    """What was known of a result's records before, what is known now, and the rows that say so from now on.
+    ledger: Ledger, tenant: str, tool: Tool, output: Mapping[str, Any], wrote: Wrote
+) -> tuple[Beside, ...]:
+    """The rows that say from now on what is known of the records that a call wrote.
 
     Raises:
         JournalUnavailable: If what is known cannot be read.
     """
-    written = () if wrote is None else _written(tool, output, wrote.arguments)
-    known = await ledger.labels(tenant, [*record_names(tool, output), nameless(tool), *written])
+    written = _written(tool, output, wrote)
+    return _labelled(tenant, await ledger.labels(tenant, _names(tool, output, written)), written, wrote)[1]
+
+
+def _names(tool: Tool, output: Mapping[str, Any], written: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*record_names(tool, output), nameless(tool), *written)))
+
+
+def _labelled(
+    tenant: str, before: Mapping[str, Label], written: Sequence[str], wrote: Wrote | None
+) -> tuple[Mapping[str, Label], tuple[Beside, ...]]:
+    """What is known of records after a call, by what was known before, and the rows that say so."""
     if wrote is None:
-        return known, known, ()
+        return before, ()
     # What was written before is still there: a label only rises.
-    after = {name: known.get(name, CLEAN) | wrote.label for name in written}
-    changed = {name: label for name, label in after.items() if label != known.get(name, CLEAN)}
-    return known, known | changed, label_rows(tenant, changed)
+    after = {name: before.get(name, CLEAN) | wrote.label for name in written}
+    changed = {name: label for name, label in after.items() if label != before.get(name, CLEAN)}
+    return {**before, **changed}, label_rows(tenant, changed)
 
 
-def _written(tool: Tool, output: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
+def _written(tool: Tool, output: Mapping[str, Any], wrote: Wrote | None) -> tuple[str, ...]:
     """Where a call wrote: as its result says, or else its arguments; or else wherever there are no names."""
-    return written_records(tool, output, arguments) or named_records(tool, arguments) or (nameless(tool),)
+    if wrote is None:
+        return ()
+    return written_records(tool, output, wrote.arguments) or named_records(tool, wrote.arguments) or (nameless(tool),)
 
 
 @lru_cache(maxsize=20_000)

@@ -5,19 +5,20 @@ wrote, the records that it names count as written by it; where it names none, as
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio.to_thread
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
 
 from connectors.contract import Tool
 from gateway.database import Database
 from gateway.flow.arguments import named_records
 from gateway.flow.labels import CLEAN, Label, label_from
+from gateway.flow.ledger import labels_from, labels_queries
 from gateway.journal.entry import Beside
 from gateway.journal.reading import readable
+from gateway.looking import Rows
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _metadata = MetaData()
@@ -28,11 +29,11 @@ _writing = Table(
     *(Column(name, _TEXT, nullable=False) for name in ("tenant", "area", "call_id", "records", "label")),
     Index("flow_writing_in", "tenant", "area", "position"),
 )
-_SINCE = text("""
+_SINCE = """
 SELECT position, call_id, records, label,
     EXISTS (SELECT 1 FROM journal WHERE journal.tenant = w.tenant AND journal.once = 'outcome:' || w.call_id)
 FROM flow_writing w WHERE tenant = :tenant AND area = :area AND position > :position ORDER BY position
-""")
+"""
 _FORGET = text("""
 DELETE FROM flow_writing WHERE EXISTS (
     SELECT 1 FROM journal
@@ -70,22 +71,35 @@ class Writing:
         database.create(_metadata)
 
     async def unfinished(self, tenant: str, area: str, but: str) -> Unfinished:
-        """What is being written in an area, but for one call. To be asked before what is known of records.
+        """What is being written in an area, but for one call.
 
         Raises:
             JournalUnavailable: If it cannot be read.
         """
-        return await anyio.to_thread.run_sync(self._unfinished, tenant, area, but)
+        return (await self.known_after(tenant, area, but, ()))[0]
 
-    def _unfinished(self, tenant: str, area: str, but: str) -> Unfinished:
+    async def known_after(
+        self, tenant: str, area: str, but: str, records: Sequence[str]
+    ) -> tuple[Unfinished, dict[str, Label]]:
+        """What has to be known of a result, by one look: `unfinished`, and what is known of the records in it.
+
+        Raises:
+            JournalUnavailable: If it cannot be read.
+        """
         # What had ended before stays ended: each look begins behind it.
         before = self._ended.get((tenant, area), 0)
         asked = {"tenant": tenant, "area": area, "position": before}
-        with readable(self._database), self._database.looking() as connection:
-            rows = connection.execute(_SINCE, asked).all()
+        with readable(self._database):
+            # A write that ends in between is found by the second query.
+            rows, *known = await self._database.looks.look((_SINCE, asked), *labels_queries(tenant, records))
+        if not rows:
+            return NOTHING, labels_from(known)
+        return self._open(tenant, area, rows, but), labels_from(known)
+
+    def _open(self, tenant: str, area: str, rows: Rows, but: str) -> Unfinished:
         open_rows = [row for row in rows if not row[4]]
-        ended = open_rows[0][0] - 1 if open_rows else rows[-1][0] if rows else 0
-        self._ended[tenant, area] = max(ended, before)
+        ended = open_rows[0][0] - 1 if open_rows else rows[-1][0]
+        self._ended[tenant, area] = max(ended, self._ended.get((tenant, area), 0))
         records: dict[str, Label] = {}
         anywhere = CLEAN
         for _, call_id, named, written, _ended in open_rows:

@@ -19,7 +19,7 @@ from structlog import get_logger
 
 from connectors.embedded.engine import reason
 from gateway.database import Database
-from gateway.journal.deadlines import Deadlines, Waited
+from gateway.deadlines import Deadlines, Waited
 from gateway.journal.entry import Entry, JournalUnavailable, SealedRow, to_row
 from gateway.journal.envelope import new_key
 from gateway.journal.schema import metadata

@@ -229,6 +229,7 @@ async def test_what_a_write_gives_back_of_its_own_arguments_taints_nothing(opene
         ticket = {"subject": "Scale", "body": "It broke", "requester_name": "Lena", "requester_email": LENA}
         await calls.ok("ticket_create_ticket", **ticket)
         answer = await calls("crm_log_activity", kind="note", subject="Called", contact_id=await calls.contact(LENA))
-        async with calls.gateway.runs.of(parse_principal("agent:one", "larkspur"), None, calls.gateway.now()) as run:
+        one, now = parse_principal("agent:one", "larkspur"), calls.gateway.now()
+        async with calls.gateway.runs.of(one, None, now) as (run, _):
             assert run.label.integrity is Integrity.ORGANISATION
     assert answer.status == "ok"

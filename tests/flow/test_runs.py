@@ -44,7 +44,7 @@ async def test_a_run_that_was_forgotten_to_make_room_is_read_again(tmp_path: Pat
             await journal.append(entry)
         for _ in range(2):
             for agent in agents:
-                async with runs.of(agent, None, NOW) as run:
+                async with runs.of(agent, None, NOW) as (run, _):
                     assert run.label.integrity is Integrity.ANYONE
                     assert trace_value(run.seen, EVIL, Kind.ADDRESS).origin is Origin.OUTSIDER
                 assert len(runs._kept) == 1
@@ -63,6 +63,6 @@ async def test_a_run_forgets_what_is_older_than_its_window(tmp_path: Path) -> No
             (timedelta(hours=20), Integrity.ANYONE),
             (timedelta(days=2), Integrity.ORGANISATION),
         ):
-            async with runs.of(agent, None, NOW + later) as run:
+            async with runs.of(agent, None, NOW + later) as (run, _):
                 assert run.label.integrity is integrity
         journal.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.journal.deadlines import Deadlines, Waited
+from gateway.deadlines import Deadlines, Waited
 
 PATIENCE = 5.0
 
