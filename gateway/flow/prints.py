@@ -10,6 +10,7 @@ from gateway.flow.copied import LONGEST_LINE, Words, every_run, kept_runs, short
 from gateway.flow.evidence import Source
 from gateway.flow.finding import Found, find, find_hidden, find_named
 from gateway.flow.plain import disguised, is_masked, spaced
+from gateway.flow.remembered import Remembered
 from gateway.flow.rows import Row, seal
 from gateway.flow.values import Given, Kind, Value, forms, host_of
 from gateway.policy.language.flow import Origin
@@ -17,6 +18,9 @@ from gateway.policy.language.flow import Origin
 _SIXTY_BITS = (1 << 60) - 1
 _SIFTED = frozenset({Origin.REQUEST, Origin.OUTSIDER})
 """Whose texts are also looked through in another way than the rest."""
+_MOST_REMEMBERED = 60_000
+"""Fingerprints of texts, and again of values, of 80 bytes each."""
+_LONGEST_REMEMBERED = 200
 
 
 class Prints(NamedTuple):
@@ -29,13 +33,18 @@ class Prints(NamedTuple):
 class Printer:
     """Takes fingerprints; they are the same for the same key in every process.
 
+    The same records are read again and again: the fingerprints of a text are remembered by a keyed hash of it.
+
     Args:
         key: 16 to 64 secret bytes.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._hash = hashlib.blake2b(digest_size=8, key=key)
         self.words = Words(key)
+        self._texts: Remembered[tuple[bytes, Origin], Prints] = Remembered(_MOST_REMEMBERED)
+        self._values: Remembered[tuple[str, Kind, str, bool], Prints] = Remembered(_MOST_REMEMBERED)
 
     def of_text(self, text: str, origin: Origin) -> Prints:
         """The typed values and the runs of words of a free text.
@@ -44,8 +53,18 @@ class Printer:
             text: What was shown, whole: a value cut in two is no value.
             origin: Who wrote it.
         """
-        chunks, marked, words = self.words.read(text)
-        runs = every_run(words) if origin is Origin.REQUEST else self._kept(text, words)
+        sort = origin if origin in _SIFTED else Origin.ORGANISATION
+        which = (self._digest(text), sort)
+        known = self._texts.get(which)
+        if known is None:
+            known = self._of_text(text, sort)
+            self._texts.put(which, known, len(known.values) + len(known.runs))
+        return known
+
+    def _of_text(self, text: str, origin: Origin) -> Prints:
+        plain = spaced(text)
+        chunks, marked, words = self.words.take_apart(plain.split())
+        runs = every_run(words) if origin is Origin.REQUEST else self._kept(plain, words)
         clear = [at for at in marked if chunks[at].isprintable() and not is_masked(chunks[at])]
         found = list(find(chunks, clear))
         if origin is Origin.REQUEST:
@@ -63,25 +82,40 @@ class Printer:
             namespace: For an identifier what it identifies, such as `file`.
             origin: Who wrote it.
         """
+        if not isinstance(value, str) or len(value) > _LONGEST_REMEMBERED:
+            return self._of_value(value, kind, namespace, is_outsiders=origin is Origin.OUTSIDER)
+        which = (value, kind, namespace, origin is Origin.OUTSIDER)
+        known = self._values.get(which)
+        if known is None:
+            known = self._of_value(value, kind, namespace, is_outsiders=which[3])
+            self._values.put(which, known, 1 + len(known.values) + len(known.runs))
+        return known
+
+    def _of_value(self, value: Given, kind: Kind, namespace: str, *, is_outsiders: bool) -> Prints:
         values = forms(value, kind, namespace)
-        if origin is Origin.OUTSIDER:
+        if is_outsiders:
             for hidden in disguised(str(value)):
                 values |= forms(hidden, kind, namespace)
         if kind is Kind.TEXT:
             return self._prints(values, self._kept("", self.words.read(str(value)).words))
-        return self._prints(values | _hosts_of(values), ())
+        return self._prints(values | _hosts_of(values) if kind is Kind.URL else values, ())
 
     def of(self, value: Value) -> int:
         """The fingerprint of a value in normal form."""
-        text = "\x1f".join(value).encode(errors="surrogatepass")
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=self._key).digest(), "little") & _SIXTY_BITS
+        keyed = self._hash.copy()  # the key is worked in already
+        keyed.update("\x1f".join(value).encode(errors="surrogatepass"))
+        return int.from_bytes(keyed.digest(), "little") & _SIXTY_BITS
+
+    def _digest(self, text: str) -> bytes:
+        whole = text.encode(errors="surrogatepass")
+        return hashlib.blake2b(whole, digest_size=16, key=self._key, person=b"whole text").digest()
 
     def _prints(self, values: Iterable[Value], runs: Iterable[int]) -> Prints:
         return Prints(frozenset(map(self.of, values)), frozenset(runs))
 
-    def _kept(self, text: str, words: list[int]) -> Iterable[int]:
+    def _kept(self, plain: str, words: list[int]) -> Iterable[int]:
         runs = kept_runs(words)
-        for line in short_lines(spaced(text)) if "\n" in text else ():
+        for line in short_lines(plain):
             of_line = self.words.take_apart(line.split()).words
             if len(of_line) <= LONGEST_LINE:
                 runs += kept_runs(of_line)
@@ -95,7 +129,7 @@ def printer_of(key: bytes) -> Printer:
 
 
 class Gathered:
-    """What was shown and is to be kept; the same text is looked through only once.
+    """What was shown and is to be kept.
 
     Args:
         key: 16 to 64 secret bytes, the same in every process.
@@ -104,43 +138,36 @@ class Gathered:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._printer = printer_of(key)
-        self._texts: dict[tuple[str, Origin], Prints] = {}
-        self._values: dict[tuple[str, Kind, str, Origin], Prints] = {}
         self._new: dict[Source, tuple[set[int], set[int]]] = {}
+        self._near: dict[int, tuple[Source, tuple[set[int], set[int]]]] = {}
 
     def add_text(self, text: str, source: Source) -> None:
         """Gather what a free text shows."""
-        sort = source.origin if source.origin in _SIFTED else Origin.ORGANISATION
-        known = self._texts.get((text, sort))
-        if known is None:
-            known = self._texts[text, sort] = self._printer.of_text(text, sort)
-        self.add(known, source)
+        self.add(self._printer.of_text(text, source.origin), source)
 
     def add_value(self, value: Given, kind: Kind, namespace: str, source: Source) -> None:
         """Gather what a field that holds one value makes known."""
-        if not isinstance(value, str):
-            self.add(self._printer.of_value(value, kind, namespace, source.origin), source)
-            return
-        which = (value, kind, namespace, source.origin)
-        known = self._values.get(which)
-        if known is None:
-            known = self._values[which] = self._printer.of_value(value, kind, namespace, source.origin)
-        self.add(known, source)
+        self.add(self._printer.of_value(value, kind, namespace, source.origin), source)
 
     def add(self, prints: Prints, source: Source) -> None:
         """Gather fingerprints."""
-        known = self._new.get(source)
-        if known is not None:
-            values, runs = known
+        if prints.values or prints.runs:
+            values, runs = self._of(source)
             values |= prints.values
             runs |= prints.runs
-        elif prints.values or prints.runs:
-            self._new[source] = (set(prints.values), set(prints.runs))
+
+    def _of(self, source: Source) -> tuple[set[int], set[int]]:
+        """What was gathered from a source."""
+        # The same one comes often, and to compare sources takes longer than to see that it is the same.
+        near = self._near.get(id(source))
+        if near is None:
+            near = self._near[id(source)] = source, self._new.setdefault(source, (set(), set()))
+        return near[1]
 
     def take(self) -> bytes:
         """What was gathered since the last time, sealed; empty if it was nothing."""
         rows = [Row(source, array("q", values), array("q", runs)) for source, (values, runs) in self._new.items()]
-        self._new, self._texts, self._values = {}, {}, {}
+        self._new, self._near = {}, {}
         return seal(rows, self._key) if rows else b""
 
 

@@ -1,24 +1,20 @@
 """Reads a result piece by piece: each value with its author, its label and the record that it belongs to."""
 
-import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
-from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
-
-from connectors.contract import Author, Confidentiality, Effect, Tool, walk
+from connectors.contract import Author, Confidentiality, Effect, Tool
 from gateway.flow.audience import is_own
 from gateway.flow.labels import CLEAN, Label
+from gateway.flow.levels import Declared, Level, Said, declared_by, plain_name
 from gateway.policy.language.flow import Integrity
 
 _OUTSIDE = frozenset({Author.OUTSIDER, Author.CUSTOMER})
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _MOST_PATHS = 100
-_ID_FIELDS = ("id", "id_")
+_PLAIN = (str, int, float, Decimal, date)
 _INTEGRITY = {
     Author.OUTSIDER: Integrity.ANYONE,
     Author.CUSTOMER: Integrity.CUSTOMER,
@@ -73,7 +69,7 @@ class Reading:
     def label(self) -> Label:
         """The label of the whole result."""
         joined = CLEAN
-        for label in dict.fromkeys(piece.label for piece in self.pieces):
+        for label in {id(piece.label): piece.label for piece in self.pieces}.values():
             joined |= label
         return joined
 
@@ -105,25 +101,29 @@ def read(
         own_domains: The organisation's own domains: whoever writes from there may be anybody who says so.
     """
     reader = _Reader(tool, labels or {}, writing or {}, own_domains)
-    pieces = list(reader.record(output, "", _Within(over=anywhere)))
-    return Reading(pieces, reader.links)
+    reader.record(output, "", _Within(over=anywhere))
+    return Reading(reader.pieces, reader.links)
 
 
 def record_names(tool: Tool, output: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the records that a result shows, each once."""
-    return tuple(dict.fromkeys(_names(tool, output, "")))
+    found: dict[str, None] = {}
+    _names(declared_by(tool), output, "", found)
+    return tuple(found)
 
 
-def _names(tool: Tool, value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON data
+def _names(declared: Declared, value: Any, path: str, found: dict[str, None]) -> None:  # noqa: ANN401 - JSON data
     if isinstance(value, Mapping):
-        if name := record_name_of(tool, value, path):
-            yield name
+        level = declared.level(path)
+        if name := level.record_name(value):
+            found[name] = None
         for key, part in value.items():
-            if isinstance(part, (Mapping, list, tuple)):
-                yield from _names(tool, part, f"{path}.{_name(key)}" if path else _name(key))
-    elif isinstance(value, (list, tuple)):
+            if isinstance(part, (dict, list, tuple, Mapping)):
+                _names(declared, part, level.path(plain_name(key)), found)
+    else:
         for item in value:
-            yield from _names(tool, item, f"{path}[]")
+            if isinstance(item, (dict, list, tuple, Mapping)):
+                _names(declared, item, f"{path}[]", found)
 
 
 def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
@@ -134,13 +134,7 @@ def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:
         fields: The record.
         path: Where it stands in the result.
     """
-    if "id" not in fields and "id_" not in fields:
-        return ""
-    for key, value in fields.items():
-        if key in _ID_FIELDS and isinstance(value, (str, int)):
-            namespace = tool.namespaces.get(f"{path}.{key}" if path else key, "")
-            return record_name(tool, namespace, value)
-    return ""
+    return declared_by(tool).level(path).record_name(fields)
 
 
 def record_name(tool: Tool, namespace: str, identifier: object) -> str:
@@ -153,36 +147,43 @@ def nameless(tool: Tool) -> str:
     return f"{tool.area}:"
 
 
-@lru_cache(maxsize=10_000)
-def _name(key: str) -> str:
-    """A key as paths have it: what could be taken for a path stands in quotes, and no declaration names it."""
-    return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key[:64])
-
-
-@cache
-def _declared(output: type[BaseModel]) -> frozenset[str]:
-    return frozenset(leaf.path for leaf in walk(output))
-
-
-@dataclass(frozen=True, slots=True)
-class _Within:
+class _Within(NamedTuple):
     """What holds for the values of one record.
 
     Args:
         record: Its name; "" if it has none.
         owners: Whose it and all that stands in it is.
-        whose: Whose its own values are.
-        known: What is known of it beyond the tool's declaration.
-        over: The part of that which holds for the records in it as well.
-        writer: Who wrote its texts, if the record says so.
+        over: The part of what is known of it beyond the tool's declaration that holds for the records in it as well.
+        facts: What holds for its own values.
     """
 
     record: str = ""
     owners: frozenset[str] = frozenset()
-    whose: frozenset[str] = frozenset()
-    known: Label = CLEAN
     over: Label = CLEAN
-    writer: Author | None = None
+    facts: "_Facts | None" = None
+
+
+class _Fact(NamedTuple):
+    author: Author
+    is_kept: bool
+    label: Label
+    namespace: str
+
+
+class _Facts:
+    """What holds for the values of all records of a result that are alike, by their paths.
+
+    Args:
+        writer: Who wrote their texts, if the records say so.
+        whose: Whose they are.
+        known: What is known of them beyond the tool's declaration.
+    """
+
+    def __init__(self, writer: Author | None, whose: frozenset[str], known: Label) -> None:
+        self.writer, self.whose, self.known = writer, whose, known
+        self.of_amounts: dict[str, _Fact] = {}
+        self.of_others: dict[str, _Fact] = {}
+        self.labels: dict[tuple[Author, Confidentiality, bool], Label] = {}
 
 
 class _Reader:
@@ -194,101 +195,120 @@ class _Reader:
         own_domains: Collection[object],
     ) -> None:
         self.tool, self.labels, self.writing, self.own_domains = tool, labels, writing, own_domains
-        self.declared = _declared(tool.output)
+        self.declared = declared_by(tool)
+        self.nameless = nameless(tool)
+        self.pieces: list[Piece] = []
         self.links: list[frozenset[str]] = []
-        self._owning = {path.rstrip("[]") for path in tool.owners}
-        self._facts: dict[tuple[str, Author | None, frozenset[str], Label, bool], tuple[Author, bool, Label]] = {}
+        self._labels: dict[Label, Label] = {}
+        self._facts: dict[tuple[Author | None, frozenset[str], Label], _Facts] = {}
 
-    def record(self, fields: Mapping[str, Any], path: str, outer: _Within) -> Iterator[Piece]:
-        tool, before = self.tool, f"{path}." if path else ""
-        record = record_name_of(tool, fields, path) or outer.record
+    def record(self, fields: Mapping[str, Any], path: str, outer: _Within) -> None:
+        level, before = self.declared.level(path), f"{path}." if path else ""
+        record = level.record_name(fields) or outer.record
         over = outer.over | self.writing[record] if record in self.writing else outer.over
-        known = self.labels.get(record or nameless(tool), CLEAN) | over
-        odd_keys = [key for key in fields if _name(key) != key]
-        fields = {_name(key): value for key, value in fields.items()} if odd_keys else fields
-        own = {key: self._keys(fields[key], before + key) for key in fields if before + key in self._owning}
+        known = self.labels.get(record or self.nameless, CLEAN) | over
+        odd_keys = level.odd_keys(fields)
+        fields = {plain_name(key): value for key, value in fields.items()} if odd_keys else fields
+        own = {key: self._keys(fields[key], level.path(key)) for key in level.owning if key in fields}
         self._link(own, before, known)
-        owners = outer.owners.union(*own.values())
+        owners = outer.owners.union(*own.values()) if own else outer.owners
         # A conversation that says nothing of itself is that of whoever takes part in it.
-        whose = owners or self._within(fields, before)
-        within = _Within(record, owners, whose, known, over, self._writer(fields, before))
+        whose = owners or (self._within(fields, before) if self.tool.owners else owners)
+        facts = self._facts_of(_writer(level, fields), whose, known)
+        within = _Within(record, owners, over, facts)
         for key in odd_keys:
-            yield self._piece(key, before + _name(key), within)
+            self._piece(key, level.path(plain_name(key)), facts, record)
         for key, value in fields.items():
-            yield from self._value(value, before + key, within)
+            if value is not None and value != "":
+                self._value(value, level.path(key), within, facts)
 
-    def _value(self, value: object, path: str, within: _Within) -> Iterator[Piece]:
-        if isinstance(value, Mapping):
-            yield from self.record(value, path, within)
+    def _value(self, value: object, path: str, within: _Within, facts: _Facts) -> None:
+        if isinstance(value, _PLAIN):
+            self._piece(value, path, facts, within.record)
+        elif isinstance(value, Mapping):
+            self.record(value, path, within)
         elif isinstance(value, (list, tuple)):
             for item in value:
-                yield from self._value(item, f"{path}[]", within)
-        elif value is not None and value != "":
-            yield self._piece(value, path, within)
+                if item is not None and item != "":
+                    self._value(item, f"{path}[]", within, facts)
+        else:
+            self._piece(value, path, facts, within.record)
 
-    def _piece(self, value: object, path: str, within: _Within) -> Piece:
-        is_amount = isinstance(value, Decimal)
-        shape = (path, within.writer, within.whose, within.known, is_amount)
-        if (found := self._facts.get(shape)) is None:
-            found = self._facts[shape] = self._facts_of(path, within, is_amount=is_amount)
-        author, is_kept, label = found
-        return Piece(path, value, author, is_kept, label, self.tool.namespaces.get(path, ""), within.record)
+    def _piece(self, value: object, path: str, facts: _Facts, record: str) -> None:
+        by_path = facts.of_amounts if isinstance(value, Decimal) else facts.of_others
+        if (found := by_path.get(path)) is None:
+            found = by_path[path] = self._fact(path, facts, is_amount=isinstance(value, Decimal))
+        self.pieces.append(Piece(path, value, *found, record))
 
-    def _facts_of(self, path: str, within: _Within, *, is_amount: bool) -> tuple[Author, bool, Label]:
-        """The author of a value, whether it is on record, and its label."""
-        tool, known, author = self.tool, within.known, self._author(path)
-        if author is Author.OUTSIDER and within.writer is not None:
-            author = within.writer
-        is_kept = path in tool.kept
+    def _facts_of(self, writer: Author | None, whose: frozenset[str], known: Label) -> _Facts:
+        alike = (writer, whose, known)
+        if (found := self._facts.get(alike)) is None:
+            found = self._facts[alike] = _Facts(*alike)
+        return found
+
+    def _fact(self, path: str, facts: _Facts, *, is_amount: bool) -> _Fact:
+        """The author of a value, whether it is on record, its label, and the kind of thing that it identifies."""
+        shape = (path, facts.writer, facts.known.integrity, bool(facts.whose), is_amount)
+        if (said := self.declared.shapes.get(shape)) is None:
+            said = self._said(*shape)
+            self.declared.keep(shape, said)
+        author, is_kept, level, may_be_written = said
+        label = facts.labels.get((author, level, may_be_written))
+        if label is None:
+            label = self._label(facts, author, level, may_be_written=may_be_written)
+            facts.labels[author, level, may_be_written] = label = self._labels.setdefault(label, label)
+        return _Fact(author, is_kept, label, self.tool.namespaces.get(path, ""))
+
+    def _said(self, path: str, writer: Author | None, integrity: Integrity, is_owned: bool, is_amount: bool) -> Said:
+        """What the tool says of a value, whoever owns it."""
+        tool, author, is_kept = self.tool, self.declared.author(path), path in self.tool.kept
+        if author is Author.OUTSIDER and writer is not None:
+            author = writer
         # An amount is the system's as long as no agent has written it.
         may_be_written = author is not Author.SYSTEM or (is_amount and path not in tool.authors)
-        if known.integrity is not Integrity.ORGANISATION and may_be_written:
+        if integrity is not Integrity.ORGANISATION and may_be_written:
             # An agent wrote into this record what outsiders may have written.
-            author, is_kept = _worse(author, known.integrity), False
+            author, is_kept = _worse(author, integrity), False
         # What stands in a customer's record tells of that customer, whoever wrote it: an order no less than a letter.
-        usual = Confidentiality.CUSTOMER if within.whose else _CONFIDENTIALITY[author]
-        level = tool.confidentiality.get(path, usual)
-        whose = within.whose if level is Confidentiality.CUSTOMER else frozenset[str]()
+        usual = Confidentiality.CUSTOMER if is_owned else _CONFIDENTIALITY[author]
+        return author, is_kept, tool.confidentiality.get(path, usual), may_be_written
+
+    def _label(self, facts: _Facts, author: Author, level: Confidentiality, *, may_be_written: bool) -> Label:
+        whose = facts.whose if level is Confidentiality.CUSTOMER else frozenset[str]()
         if author is Author.OUTSIDER and self._is_nobodys(whose):
             whose |= {NOBODY}
         label = Label(_INTEGRITY[author], level, whose)
-        if may_be_written:
-            label |= Label(Integrity.ORGANISATION, known.confidentiality, known.owners)
-        return author, is_kept, label
+        if not may_be_written:
+            return label
+        return label | Label(Integrity.ORGANISATION, facts.known.confidentiality, facts.known.owners)
 
     def _is_nobodys(self, owners: frozenset[str]) -> bool:
         # What a write gives back is the caller's own.
         return self.tool.effect is Effect.READ and all(is_own(owner, self.own_domains) for owner in owners)
 
-    def _author(self, path: str) -> Author:
-        """As declared; a declared value that is no text is the system's, what nobody declared is anyone's."""
-        declared = self.tool.authors.get(path)
-        return declared or (Author.SYSTEM if path in self.declared else Author.OUTSIDER)
-
-    def _writer(self, fields: Mapping[str, Any], before: str) -> Author | None:
-        """Who wrote the record's own texts, if one of its fields says so."""
-        if self.tool.written_by:
-            for key, value in fields.items():
-                if by := self.tool.written_by.get(before + key):
-                    return dict(by.authors).get(value)
-        return None
-
     def _within(self, fields: Mapping[str, Any], before: str) -> frozenset[str]:
         """The owners that the records within a record name."""
         found: set[str] = set()
-        for key, value in fields.items() if self.tool.owners else ():
-            for item, path in _items(value, before + key):
-                if isinstance(item, Mapping):
-                    found |= self._within(item, f"{path}.")
-                else:
-                    found |= self._keys(item, path)
+        for key, value in fields.items():
+            if self.declared.leads_to_owners(before + key):
+                self._owners(value, before + key, found)
         return frozenset(found)
 
-    def _keys(self, value: Any, path: str) -> frozenset[str]:  # noqa: ANN401 - JSON data
-        if isinstance(value, (list, tuple)):
-            return frozenset().union(*(self._keys(item, f"{path}[]") for item in value))
-        is_key = path in self.tool.owners and isinstance(value, (str, int)) and value != ""
-        return frozenset({str(value).lower()}) if is_key else frozenset()
+    def _owners(self, value: object, path: str, found: set[str], *, within: bool = True) -> None:
+        if isinstance(value, (str, int)):
+            if value != "" and path in self.tool.owners:
+                found.add(str(value).lower())
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                self._owners(item, f"{path}[]", found, within=within)
+        elif within and isinstance(value, Mapping):
+            found |= self._within(value, f"{path}.")
+
+    def _keys(self, value: object, path: str) -> frozenset[str]:
+        """The owners that a field of a record's own names."""
+        found: set[str] = set()
+        self._owners(value, path, found, within=False)
+        return frozenset(found)
 
     def _link(self, own: Mapping[str, frozenset[str]], before: str, known: Label) -> None:
         # What a write gives back stands beside each other because its caller said so.
@@ -299,15 +319,15 @@ class _Reader:
             self.links.append(frozenset().union(*vouched))
 
     def _is_vouched(self, path: str) -> bool:
-        return path in self.tool.kept or self._author(path) in {Author.SYSTEM, Author.ORGANISATION}
+        return path in self.tool.kept or self.declared.author(path) in {Author.SYSTEM, Author.ORGANISATION}
 
 
-def _items(value: object, path: str) -> Iterator[tuple[object, str]]:
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _items(item, f"{path}[]")
-    else:
-        yield value, path
+def _writer(level: Level, fields: Mapping[str, Any]) -> Author | None:
+    """Who wrote a record's own texts, if one of its fields says so."""
+    for key in fields if level.written_by else ():
+        if by := level.written_by.get(key):
+            return dict(by.authors).get(fields[key])
+    return None
 
 
 def _worse(author: Author, integrity: Integrity) -> Author:

@@ -86,11 +86,12 @@ def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
         if not isinstance(piece.value, _KNOWABLE) or isinstance(piece.value, bool):
             continue
         where = (piece.path, piece.author, id(piece.label))
-        if where not in sources:
+        if (source := sources.get(where)) is None:
             label = piece.label
-            origin = _ORIGINS[piece.author]
-            sources[where] = Source(origin, label.confidentiality, label.owners, f"{place} {piece.path}")
-        _add(shown, piece, sources[where])
+            source = sources[where] = Source(
+                _ORIGINS[piece.author], label.confidentiality, label.owners, f"{place} {piece.path}"
+            )
+        _add(shown, piece, source)
     return Sight(reading.label, reading.links, shown.take())
 
 
