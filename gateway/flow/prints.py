@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -138,8 +138,7 @@ class Gathered:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._printer = printer_of(key)
-        self._new: dict[Source, tuple[set[int], set[int]]] = {}
-        self._near: dict[int, tuple[Source, tuple[set[int], set[int]]]] = {}
+        self._new: dict[int, tuple[Source, list[Prints]]] = {}
 
     def add_text(self, text: str, source: Source) -> None:
         """Gather what a free text shows."""
@@ -152,23 +151,26 @@ class Gathered:
     def add(self, prints: Prints, source: Source) -> None:
         """Gather fingerprints."""
         if prints.values or prints.runs:
-            values, runs = self._of(source)
-            values |= prints.values
-            runs |= prints.runs
-
-    def _of(self, source: Source) -> tuple[set[int], set[int]]:
-        """What was gathered from a source."""
-        # The same one comes often, and to compare sources takes longer than to see that it is the same.
-        near = self._near.get(id(source))
-        if near is None:
-            near = self._near[id(source)] = source, self._new.setdefault(source, (set(), set()))
-        return near[1]
+            # To see that a source is the same object takes less than to compare it; equal ones may stand twice.
+            gathered = self._new.get(id(source))
+            if gathered is None:
+                self._new[id(source)] = source, [prints]
+            else:
+                gathered[1].append(prints)
 
     def take(self) -> bytes:
         """What was gathered since the last time, sealed; empty if it was nothing."""
-        rows = [Row(source, array("q", values), array("q", runs)) for source, (values, runs) in self._new.items()]
-        self._new, self._near = {}, {}
+        rows = [Row(source, *_joined(gathered)) for source, gathered in self._new.values()]
+        self._new = {}
         return seal(rows, self._key) if rows else b""
+
+
+def _joined(gathered: Sequence[Prints]) -> tuple["array[int]", "array[int]"]:
+    if len(gathered) == 1:
+        return array("q", gathered[0].values), array("q", gathered[0].runs)
+    values = frozenset().union(*(prints.values for prints in gathered))
+    runs = frozenset().union(*(prints.runs for prints in gathered))
+    return array("q", values), array("q", runs)
 
 
 def _values_of(found: Iterable[Found]) -> set[Value]:

@@ -9,8 +9,8 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -31,8 +31,7 @@ class Unreadable(ValueError):
     """Stored evidence that cannot be read; nothing may be decided without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What one text or value showed.
 
     Args:
@@ -42,8 +41,8 @@ class Row:
     """
 
     source: Source
-    values: "array[int]" = field(default_factory=lambda: array("q"))
-    runs: "array[int]" = field(default_factory=lambda: array("q"))
+    values: "array[int]"
+    runs: "array[int]"
 
 
 def seal(rows: Sequence[Row], key: bytes) -> bytes:
@@ -55,12 +54,13 @@ def seal(rows: Sequence[Row], key: bytes) -> bytes:
     """
     numbers = array("q")
     told = []
-    for row in rows:
-        source = row.source
-        counts = (len(row.values), len(row.runs))
-        told.append((source.origin, source.confidentiality, sorted(source.owners), source.place, *counts))
-        numbers += row.values
-        numbers += row.runs
+    owners: dict[frozenset[str], list[str]] = {}
+    for source, values, runs in rows:
+        if (whose := owners.get(source.owners)) is None:
+            whose = owners[source.owners] = sorted(source.owners)
+        told.append((source.origin, source.confidentiality, whose, source.place, len(values), len(runs)))
+        numbers += values
+        numbers += runs
     if sys.byteorder == "big":
         numbers.byteswap()
     head = _write([_PYTHON, told]).encode()

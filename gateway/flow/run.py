@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -25,7 +25,6 @@ _ORIGINS = {
     Author.ORGANISATION: Origin.ORGANISATION,
     Author.SYSTEM: Origin.ORGANISATION,
 }
-_KNOWABLE = (str, int, float, Decimal)
 _MOST_LINKS = 10_000
 _SHORT = 200
 _SHAPES = (
@@ -80,19 +79,49 @@ def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
         place: Which call showed it, for people who ask where a value was seen.
         key: The secret of fingerprints.
     """
-    shown = Gathered(key)
-    sources: dict[tuple[str, Author, int], Source] = {}
+    shown = _Showing(place, key)
     for piece in reading.pieces:
-        if not isinstance(piece.value, _KNOWABLE) or isinstance(piece.value, bool):
-            continue
-        where = (piece.path, piece.author, id(piece.label))
-        if (source := sources.get(where)) is None:
-            label = piece.label
-            source = sources[where] = Source(
-                _ORIGINS[piece.author], label.confidentiality, label.owners, f"{place} {piece.path}"
-            )
-        _add(shown, piece, source)
-    return Sight(reading.label, reading.links, shown.take())
+        if isinstance(piece.value, str):
+            shown.add_text(piece.value, piece)
+        elif isinstance(piece.value, (int, float, Decimal)) and not isinstance(piece.value, bool):
+            shown.add_number(piece.value, piece)
+    return Sight(reading.label, reading.links, shown.gathered.take())
+
+
+class _Showing:
+    """Gathers the values of a result, each under where it stands."""
+
+    def __init__(self, place: str, key: bytes) -> None:
+        self.gathered = Gathered(key)
+        self._place = place
+        self._sources: dict[tuple[str, Origin, int], Source] = {}
+
+    def add_text(self, value: str, piece: Piece) -> None:
+        author = piece.author
+        if author is Author.SYSTEM or piece.namespace:
+            kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
+            kind = Kind.IDENTIFIER if kind is Kind.TEXT else kind
+            self.gathered.add_value(value, kind, piece.namespace, self._source(piece, _ORIGINS[author]))
+        elif piece.is_kept and len(value.split()) <= LONGEST_LINE:  # a longer one is no name
+            self.gathered.add_value(value, kind_of(value), "", self._source(piece, Origin.ORGANISATION))
+        if author is not Author.SYSTEM:
+            self.gathered.add_text(value, self._source(piece, _ORIGINS[author]))
+
+    def add_number(self, value: float | Decimal, piece: Piece) -> None:
+        if piece.namespace:
+            source = self._source(piece, _ORIGINS[piece.author])
+            self.gathered.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
+        # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
+        elif isinstance(value, Decimal) or piece.author is not Author.SYSTEM:
+            self.gathered.add_value(value, Kind.NUMBER, "", self._source(piece, _ORIGINS[piece.author]))
+
+    def _source(self, piece: Piece, origin: Origin) -> Source:
+        label = piece.label
+        where = (piece.path, origin, id(label))
+        if (source := self._sources.get(where)) is None:
+            source = Source(origin, label.confidentiality, label.owners, f"{self._place} {piece.path}")
+            self._sources[where] = source
+        return source
 
 
 def kind_of(value: object) -> Kind:
@@ -108,25 +137,3 @@ def _kind_of_short(text: str) -> Kind:
 
 def _kind_of(text: str) -> Kind:
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(text)), Kind.TEXT)
-
-
-def _add(shown: Gathered, piece: Piece, source: Source) -> None:
-    value, author = piece.value, piece.author
-    if isinstance(value, str):
-        if author is Author.SYSTEM or piece.namespace:
-            kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
-            shown.add_value(value, Kind.IDENTIFIER if kind is Kind.TEXT else kind, piece.namespace, source)
-        elif piece.is_kept and len(value.split()) <= LONGEST_LINE:  # a longer one is no name
-            shown.add_value(value, kind_of(value), "", replace(source, origin=Origin.ORGANISATION))
-        if author is not Author.SYSTEM:
-            shown.add_text(value, source)
-    elif isinstance(value, (int, float, Decimal)):
-        _add_number(shown, value, piece, source)
-
-
-def _add_number(shown: Gathered, value: float | Decimal, piece: Piece, source: Source) -> None:
-    if piece.namespace:
-        shown.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
-    # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
-    elif isinstance(value, Decimal) or piece.author is not Author.SYSTEM:
-        shown.add_value(value, Kind.NUMBER, "", source)

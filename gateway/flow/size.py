@@ -1,8 +1,10 @@
 """How much there is to look through: told without looking through all of it."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
+_SMALL = (bool, int, float, date)
 _VALUE = 20
 """What a value costs beside its text, in characters."""
 
@@ -15,6 +17,8 @@ def is_larger(value: Any, most: int) -> bool:  # noqa: ANN401 - JSON data
         size += _VALUE
         if isinstance(each, str):
             size += len(each)
+        elif each is None or isinstance(each, _SMALL):
+            continue
         elif isinstance(each, Mapping):
             size += sum(map(len, each))
             left += each.values()
