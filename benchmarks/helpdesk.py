@@ -8,7 +8,6 @@ another ticket and another conversation; requesters, orders and documents come a
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from connectors.contract import CallContext, Output, Tool
@@ -19,6 +18,7 @@ from connectors.sample.loading import load_company
 from gateway.catalog import validate
 from gateway.gateway import Gateway, ToolCall
 from gateway.principal import Principal
+from gateway.settings import Settings
 
 SUPPORT = "support@larkspur.example"
 CASE = 8
@@ -40,11 +40,11 @@ class Made:
         return len(json.dumps(self.output.model_dump(mode="json"), ensure_ascii=False))
 
 
-async def fill(company: Path, outbox: Path) -> None:
-    """Put the sample company into a new database."""
-    database = Database(company)
+async def fill(settings: Settings) -> None:
+    """Put the sample company into the back ends' new database."""
+    database = Database(settings.company_database)
     try:
-        back_ends = embedded(database, outbox)
+        back_ends = embedded(database, settings.outbox)
         await load_company(generate(7), back_ends.crm, back_ends.ticket, back_ends.email, back_ends.knowledge)
     finally:
         database.close()

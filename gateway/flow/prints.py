@@ -3,6 +3,7 @@
 import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,16 +19,22 @@ from gateway.policy.language.flow import Origin
 _SIXTY_BITS = (1 << 60) - 1
 _SIFTED = frozenset({Origin.REQUEST, Origin.OUTSIDER})
 """Whose texts are also looked through in another way than the rest."""
-_MOST_REMEMBERED = 60_000
-"""Fingerprints of texts, and again of values, of 80 bytes each."""
+_MOST_REMEMBERED = 4_000_000
+"""Bytes of fingerprints of texts, and again of values."""
+_ENTRY_SIZE = 400
 _LONGEST_REMEMBERED = 200
 
 
 class Prints(NamedTuple):
     """The fingerprints of typed values, and of runs of words."""
 
-    values: frozenset[int]
-    runs: frozenset[int]
+    values: "array[int]"
+    runs: "array[int]"
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes, with what it is found by."""
+        return _ENTRY_SIZE + 8 * (len(self.values) + len(self.runs))
 
 
 class Printer:
@@ -43,7 +50,7 @@ class Printer:
         self._key = key
         self._hash = hashlib.blake2b(digest_size=8, key=key)
         self.words = Words(key)
-        self._texts: Remembered[tuple[bytes, Origin], Prints] = Remembered(_MOST_REMEMBERED)
+        self._texts: Remembered[tuple[bytes | str, Origin], Prints] = Remembered(_MOST_REMEMBERED)
         self._values: Remembered[tuple[str, Kind, str, bool], Prints] = Remembered(_MOST_REMEMBERED)
 
     def of_text(self, text: str, origin: Origin) -> Prints:
@@ -54,11 +61,11 @@ class Printer:
             origin: Who wrote it.
         """
         sort = origin if origin in _SIFTED else Origin.ORGANISATION
-        which = (self._digest(text), sort)
+        which = (text if len(text) <= _LONGEST_REMEMBERED else self._digest(text), sort)
         known = self._texts.get(which)
         if known is None:
             known = self._of_text(text, sort)
-            self._texts.put(which, known, len(known.values) + len(known.runs))
+            self._texts.put(which, known, known.size)
         return known
 
     def _of_text(self, text: str, origin: Origin) -> Prints:
@@ -82,13 +89,15 @@ class Printer:
             namespace: For an identifier what it identifies, such as `file`.
             origin: Who wrote it.
         """
+        if isinstance(value, (int, float, Decimal)):
+            value = str(value)  # which is what it is read as
         if not isinstance(value, str) or len(value) > _LONGEST_REMEMBERED:
             return self._of_value(value, kind, namespace, is_outsiders=origin is Origin.OUTSIDER)
         which = (value, kind, namespace, origin is Origin.OUTSIDER)
         known = self._values.get(which)
         if known is None:
             known = self._of_value(value, kind, namespace, is_outsiders=which[3])
-            self._values.put(which, known, 1 + len(known.values) + len(known.runs))
+            self._values.put(which, known, known.size)
         return known
 
     def _of_value(self, value: Given, kind: Kind, namespace: str, *, is_outsiders: bool) -> Prints:
@@ -111,7 +120,7 @@ class Printer:
         return hashlib.blake2b(whole, digest_size=16, key=self._key, person=b"whole text").digest()
 
     def _prints(self, values: Iterable[Value], runs: Iterable[int]) -> Prints:
-        return Prints(frozenset(map(self.of, values)), frozenset(runs))
+        return Prints(array("q", map(self.of, values)), array("q", dict.fromkeys(runs)))
 
     def _kept(self, plain: str, words: list[int]) -> Iterable[int]:
         runs = kept_runs(words)
@@ -167,10 +176,12 @@ class Gathered:
 
 def _joined(gathered: Sequence[Prints]) -> tuple["array[int]", "array[int]"]:
     if len(gathered) == 1:
-        return array("q", gathered[0].values), array("q", gathered[0].runs)
-    values = frozenset().union(*(prints.values for prints in gathered))
-    runs = frozenset().union(*(prints.runs for prints in gathered))
-    return array("q", values), array("q", runs)
+        return gathered[0]
+    values, runs = array("q"), array("q")
+    for prints in gathered:
+        values += prints.values
+        runs += prints.runs
+    return values, runs
 
 
 def _values_of(found: Iterable[Found]) -> set[Value]:

@@ -1,8 +1,8 @@
 """Reads a result piece by piece: each value with its author, its label and the record that it belongs to."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -14,7 +14,9 @@ from gateway.policy.language.flow import Integrity
 
 _OUTSIDE = frozenset({Author.OUTSIDER, Author.CUSTOMER})
 _MOST_PATHS = 100
-_PLAIN = (str, int, float, Decimal, date)
+_NUMBERS = (int, float, Decimal)
+_PLAIN_TYPES = frozenset((str, int, float, bool, date, datetime))
+"""All but amounts, which may be by somebody else than what else stands at their path."""
 _INTEGRITY = {
     Author.OUTSIDER: Integrity.ANYONE,
     Author.CUSTOMER: Integrity.CUSTOMER,
@@ -31,26 +33,36 @@ NOBODY = "nobody"
 """The owner of what outsiders wrote and of whom nothing tells whose it is: a customer apart from all others."""
 
 
-class Piece(NamedTuple):
-    """One value that a result shows.
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """The values of a result that stand at one path in records that are alike: the same holds for all of them.
 
     Args:
-        path: Where it stands, `[]` standing for every item of a list.
-        value: A text, a number or another plain value; never None or empty.
-        author: Who could have written it, as far as the record itself and what is known of it say.
-        is_kept: Whether the organisation has it on record, whoever worded it.
-        label: What is known about it.
-        namespace: The kind of thing that it identifies; "" where it is no identifier or carries its kind.
-        record: The name of the record that it belongs to; "" if it belongs to none.
+        path: Where they stand, `[]` standing for every item of a list.
+        author: Who could have written them, as far as the record itself and what is known of it say.
+        is_kept: Whether the organisation has them on record, whoever worded them.
+        label: What is known about them.
+        namespace: The kind of thing that they identify; "" where they are no identifiers or carry their kind.
+        values: Texts, numbers and other plain values; never None or empty.
     """
 
     path: str
-    value: object
     author: Author
     is_kept: bool
     label: Label
     namespace: str
-    record: str
+    values: list[object] = field(default_factory=list)
+
+    def parts(self) -> tuple[Collection[str], Sequence[int | float | Decimal]]:
+        """Those that are texts, each once, and those that are numbers."""
+        texts: dict[str, None] = {}
+        numbers: list[int | float | Decimal] = []
+        for value in self.values:
+            if isinstance(value, str):
+                texts[value] = None
+            elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
+                numbers.append(value)
+        return texts, numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +70,26 @@ class Reading:
     """What a result shows.
 
     Args:
-        pieces: Its values.
+        values: Its values.
         links: Sets of owners that the organisation has on record as one customer: its address, its account, its domain.
     """
 
-    pieces: Sequence[Piece]
+    values: Sequence[Alike]
     links: Sequence[frozenset[str]]
 
     @property
     def label(self) -> Label:
         """The label of the whole result."""
         joined = CLEAN
-        for label in {id(piece.label): piece.label for piece in self.pieces}.values():
+        for label in {id(alike.label): alike.label for alike in self.values}.values():
             joined |= label
         return joined
 
     @property
     def untrusted(self) -> list[str]:
         """The paths of the texts that outsiders may have written: data, never instructions."""
-        texts = (piece for piece in self.pieces if isinstance(piece.value, str))
-        paths = dict.fromkeys(piece.path for piece in texts if piece.author in _OUTSIDE)
+        outside = (alike for alike in self.values if alike.author in _OUTSIDE)
+        paths = dict.fromkeys(alike.path for alike in outside if any(isinstance(each, str) for each in alike.values))
         # Of very many keys that a server made up, what they lie in.
         return list(paths if len(paths) <= _MOST_PATHS else dict.fromkeys(path.partition(".")[0] for path in paths))
 
@@ -102,7 +114,7 @@ def read(
     """
     reader = _Reader(tool, labels or {}, writing or {}, own_domains)
     reader.record(output, "", _Within(over=anywhere))
-    return Reading(reader.pieces, reader.links)
+    return Reading(reader.values, reader.links)
 
 
 def record_names(tool: Tool, output: Mapping[str, Any]) -> tuple[str, ...]:
@@ -163,27 +175,21 @@ class _Within(NamedTuple):
     facts: "_Facts | None" = None
 
 
-class _Fact(NamedTuple):
-    author: Author
-    is_kept: bool
-    label: Label
-    namespace: str
-
-
 class _Facts:
-    """What holds for the values of all records of a result that are alike, by their paths.
+    """What holds for the values of records at one path that are alike.
 
     Args:
+        path: Where the records stand.
         writer: Who wrote their texts, if the records say so.
         whose: Whose they are.
         known: What is known of them beyond the tool's declaration.
     """
 
-    def __init__(self, writer: Author | None, whose: frozenset[str], known: Label) -> None:
-        self.writer, self.whose, self.known = writer, whose, known
-        self.of_amounts: dict[str, _Fact] = {}
-        self.of_others: dict[str, _Fact] = {}
-        self.labels: dict[tuple[Author, Confidentiality, bool], Label] = {}
+    def __init__(self, path: str, writer: Author | None, whose: frozenset[str], known: Label) -> None:
+        self.path, self.writer, self.whose, self.known = path, writer, whose, known
+        self.by_key: dict[str, Alike] = {}
+        self.amounts: dict[str, Alike] = {}
+        self.others: dict[str, Alike] = {}
 
 
 class _Reader:
@@ -197,10 +203,10 @@ class _Reader:
         self.tool, self.labels, self.writing, self.own_domains = tool, labels, writing, own_domains
         self.declared = declared_by(tool)
         self.nameless = nameless(tool)
-        self.pieces: list[Piece] = []
+        self.values: list[Alike] = []
         self.links: list[frozenset[str]] = []
-        self._labels: dict[Label, Label] = {}
-        self._facts: dict[tuple[Author | None, frozenset[str], Label], _Facts] = {}
+        self._labels: dict[tuple[Author, Confidentiality, bool, frozenset[str], Label], Label] = {}
+        self._facts: dict[tuple[str, Author | None, frozenset[str], Label], _Facts] = {}
 
     def record(self, fields: Mapping[str, Any], path: str, outer: _Within) -> None:
         level, before = self.declared.level(path), f"{path}." if path else ""
@@ -214,50 +220,53 @@ class _Reader:
         owners = outer.owners.union(*own.values()) if own else outer.owners
         # A conversation that says nothing of itself is that of whoever takes part in it.
         whose = owners or (self._within(fields, before) if self.tool.owners else owners)
-        facts = self._facts_of(_writer(level, fields), whose, known)
+        facts = self._facts_of(path, _writer(level, fields), whose, known)
         within = _Within(record, owners, over, facts)
         for key in odd_keys:
-            self._piece(key, level.path(plain_name(key)), facts, record)
+            self._alike(level.path(plain_name(key)), facts).values.append(key)
         for key, value in fields.items():
-            if value is not None and value != "":
+            if value is None or value == "":
+                continue
+            if type(value) in _PLAIN_TYPES:
+                if (alike := facts.by_key.get(key)) is None:
+                    alike = facts.by_key[key] = self._alike(level.path(key), facts)
+                alike.values.append(value)
+            else:
                 self._value(value, level.path(key), within, facts)
 
     def _value(self, value: object, path: str, within: _Within, facts: _Facts) -> None:
-        if isinstance(value, _PLAIN):
-            self._piece(value, path, facts, within.record)
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             self.record(value, path, within)
         elif isinstance(value, (list, tuple)):
             for item in value:
                 if item is not None and item != "":
                     self._value(item, f"{path}[]", within, facts)
         else:
-            self._piece(value, path, facts, within.record)
+            self._alike(path, facts, is_amount=isinstance(value, Decimal)).values.append(value)
 
-    def _piece(self, value: object, path: str, facts: _Facts, record: str) -> None:
-        by_path = facts.of_amounts if isinstance(value, Decimal) else facts.of_others
-        if (found := by_path.get(path)) is None:
-            found = by_path[path] = self._fact(path, facts, is_amount=isinstance(value, Decimal))
-        self.pieces.append(Piece(path, value, *found, record))
-
-    def _facts_of(self, writer: Author | None, whose: frozenset[str], known: Label) -> _Facts:
-        alike = (writer, whose, known)
+    def _facts_of(self, *alike: *tuple[str, Author | None, frozenset[str], Label]) -> _Facts:
         if (found := self._facts.get(alike)) is None:
             found = self._facts[alike] = _Facts(*alike)
         return found
 
-    def _fact(self, path: str, facts: _Facts, *, is_amount: bool) -> _Fact:
-        """The author of a value, whether it is on record, its label, and the kind of thing that it identifies."""
+    def _alike(self, path: str, facts: _Facts, *, is_amount: bool = False) -> Alike:
+        """The values at a path, of which the same is known."""
+        by_path = facts.amounts if is_amount else facts.others
+        if (found := by_path.get(path)) is None:
+            found = by_path[path] = self._first_of(path, facts, is_amount=is_amount)
+            self.values.append(found)
+        return found
+
+    def _first_of(self, path: str, facts: _Facts, *, is_amount: bool) -> Alike:
         shape = (path, facts.writer, facts.known.integrity, bool(facts.whose), is_amount)
         if (said := self.declared.shapes.get(shape)) is None:
             said = self._said(*shape)
             self.declared.keep(shape, said)
         author, is_kept, level, may_be_written = said
-        label = facts.labels.get((author, level, may_be_written))
-        if label is None:
-            label = self._label(facts, author, level, may_be_written=may_be_written)
-            facts.labels[author, level, may_be_written] = label = self._labels.setdefault(label, label)
-        return _Fact(author, is_kept, label, self.tool.namespaces.get(path, ""))
+        sort = (author, level, may_be_written, facts.whose, facts.known)
+        if (label := self._labels.get(sort)) is None:
+            label = self._labels[sort] = self._label(facts, author, level, may_be_written=may_be_written)
+        return Alike(path, author, is_kept, label, self.tool.namespaces.get(path, ""))
 
     def _said(self, path: str, writer: Author | None, integrity: Integrity, is_owned: bool, is_amount: bool) -> Said:
         """What the tool says of a value, whoever owns it."""
@@ -306,6 +315,8 @@ class _Reader:
 
     def _keys(self, value: object, path: str) -> frozenset[str]:
         """The owners that a field of a record's own names."""
+        if isinstance(value, str):
+            return frozenset((value.lower(),)) if value != "" and path in self.tool.owners else frozenset()
         found: set[str] = set()
         self._owners(value, path, found, within=False)
         return frozenset(found)

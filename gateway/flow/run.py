@@ -1,7 +1,7 @@
 """What one run has seen so far, put together from what its calls showed."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Sight, Sighting
 from gateway.flow.prints import Gathered
-from gateway.flow.reading import Piece, Reading
+from gateway.flow.reading import Alike, Reading
 from gateway.flow.seen import Seen
 from gateway.flow.values import Kind
 from gateway.policy.language.flow import Origin
@@ -79,49 +79,54 @@ def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
         place: Which call showed it, for people who ask where a value was seen.
         key: The secret of fingerprints.
     """
-    shown = _Showing(place, key)
-    for piece in reading.pieces:
-        if isinstance(piece.value, str):
-            shown.add_text(piece.value, piece)
-        elif isinstance(piece.value, (int, float, Decimal)) and not isinstance(piece.value, bool):
-            shown.add_number(piece.value, piece)
-    return Sight(reading.label, reading.links, shown.gathered.take())
-
-
-class _Showing:
-    """Gathers the values of a result, each under where it stands."""
-
-    def __init__(self, place: str, key: bytes) -> None:
-        self.gathered = Gathered(key)
-        self._place = place
-        self._sources: dict[tuple[str, Origin, int], Source] = {}
-
-    def add_text(self, value: str, piece: Piece) -> None:
-        author = piece.author
-        if author is Author.SYSTEM or piece.namespace:
-            kind = kind_of(value) if not piece.namespace else Kind.IDENTIFIER
-            kind = Kind.IDENTIFIER if kind is Kind.TEXT else kind
-            self.gathered.add_value(value, kind, piece.namespace, self._source(piece, _ORIGINS[author]))
-        elif piece.is_kept and len(value.split()) <= LONGEST_LINE:  # a longer one is no name
-            self.gathered.add_value(value, kind_of(value), "", self._source(piece, Origin.ORGANISATION))
-        if author is not Author.SYSTEM:
-            self.gathered.add_text(value, self._source(piece, _ORIGINS[author]))
-
-    def add_number(self, value: float | Decimal, piece: Piece) -> None:
-        if piece.namespace:
-            source = self._source(piece, _ORIGINS[piece.author])
-            self.gathered.add_value(str(value), Kind.IDENTIFIER, piece.namespace, source)
+    shown = Gathered(key)
+    for alike in reading.values:
+        texts, numbers = alike.parts()
+        if texts:
+            if alike.author is Author.SYSTEM or alike.namespace:
+                _add_fields(shown, alike, texts, place)
+            else:
+                _add_words(shown, alike, texts, place)
         # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
-        elif isinstance(value, Decimal) or piece.author is not Author.SYSTEM:
-            self.gathered.add_value(value, Kind.NUMBER, "", self._source(piece, _ORIGINS[piece.author]))
+        if numbers and (alike.namespace or alike.author is not Author.SYSTEM):
+            _add_numbers(shown, alike, numbers, place)
+        elif amounts := [each for each in numbers if isinstance(each, Decimal)]:
+            _add_numbers(shown, alike, amounts, place)
+    return Sight(reading.label, reading.links, shown.take())
 
-    def _source(self, piece: Piece, origin: Origin) -> Source:
-        label = piece.label
-        where = (piece.path, origin, id(label))
-        if (source := self._sources.get(where)) is None:
-            source = Source(origin, label.confidentiality, label.owners, f"{self._place} {piece.path}")
-            self._sources[where] = source
-        return source
+
+def _add_fields(shown: Gathered, alike: Alike, texts: Iterable[str], place: str) -> None:
+    """Texts that are the system's, or that identify something whoever wrote them."""
+    source = _source(alike, place, _ORIGINS[alike.author])
+    for text in texts:
+        kind = Kind.IDENTIFIER if alike.namespace or (kind := kind_of(text)) is Kind.TEXT else kind
+        shown.add_value(text, kind, alike.namespace, source)
+        if alike.author is not Author.SYSTEM:
+            shown.add_text(text, source)
+
+
+def _add_words(shown: Gathered, alike: Alike, texts: Iterable[str], place: str) -> None:
+    """Texts that somebody wrote; on record the organisation vouches for what they name."""
+    if alike.is_kept:
+        kept = _source(alike, place, Origin.ORGANISATION)
+        for text in texts:
+            if len(text.split()) <= LONGEST_LINE:  # a longer one is no name
+                shown.add_value(text, kind_of(text), "", kept)
+    source = _source(alike, place, _ORIGINS[alike.author])
+    for text in texts:
+        shown.add_text(text, source)
+
+
+def _add_numbers(shown: Gathered, alike: Alike, numbers: Iterable[float | Decimal], place: str) -> None:
+    source = _source(alike, place, _ORIGINS[alike.author])
+    kind = Kind.IDENTIFIER if alike.namespace else Kind.NUMBER
+    for number in numbers:
+        shown.add_value(number, kind, alike.namespace, source)
+
+
+def _source(alike: Alike, place: str, origin: Origin) -> Source:
+    label = alike.label
+    return Source(origin, label.confidentiality, label.owners, f"{place} {alike.path}")
 
 
 def kind_of(value: object) -> Kind:

@@ -17,7 +17,7 @@ from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
 from gateway.flow.audience import HIDDEN
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, Sight, label_rows, seen_row
-from gateway.flow.reading import NOBODY, Piece, Reading, nameless, read, record_names
+from gateway.flow.reading import NOBODY, Alike, Reading, nameless, read, record_names
 from gateway.flow.run import sight_of
 from gateway.flow.size import is_larger
 from gateway.flow.unfinished import Unfinished
@@ -165,7 +165,10 @@ def _sight(
 
 
 def _without(echoed: Collection[str], reading: Reading) -> Reading:
-    return Reading([piece for piece in reading.pieces if plain(piece.value) not in echoed], reading.links)
+    left = (
+        replace(alike, values=[each for each in alike.values if plain(each) not in echoed]) for alike in reading.values
+    )
+    return Reading([alike for alike in left if alike.values], reading.links)
 
 
 def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Beside, ...]:
@@ -173,8 +176,8 @@ def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Be
     if answer.error is None or ERROR not in (answer.untrusted or ()):
         return ()
     label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER, frozenset((NOBODY,)))
-    piece = Piece(ERROR, answer.error.message, Author.OUTSIDER, False, label, "", "")
-    sight = sight_of(Reading((piece,), ()), f"{call.tool} {call.id}", gateway.runs.key)
+    said = Alike(ERROR, Author.OUTSIDER, False, label, "", [answer.error.message])
+    sight = sight_of(Reading((said,), ()), f"{call.tool} {call.id}", gateway.runs.key)
     run = call.grant.run if call.grant else ""
     return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)
 

@@ -13,7 +13,7 @@ from connectors.knowledge.tools import Document
 from connectors.registry import TOOLS
 from connectors.ticketing.tools import Comment, Ticket
 from gateway.flow.labels import CLEAN, Label
-from gateway.flow.reading import NOBODY, Piece, Reading, read, record_names
+from gateway.flow.reading import NOBODY, Alike, Reading, read, record_names
 from gateway.policy.language.flow import Integrity
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -60,8 +60,8 @@ def reading(tool: str, output: Ticket | ContactPage | Document, labels: dict[str
     return read(BY_NAME[tool], output.model_dump(), labels)
 
 
-def piece(found: Reading, path: str, at: int = 0) -> Piece:
-    return [each for each in found.pieces if each.path == path][at]
+def piece(found: Reading, path: str, at: int = 0) -> Alike:
+    return [each for each in found.values for _ in each.values if each.path == path][at]
 
 
 def test_a_ticket_comment_is_by_whoever_the_record_says() -> None:
@@ -159,7 +159,7 @@ def test_a_key_in_plain_json_can_neither_hide_a_text_nor_pass_for_a_declared_pat
     )
     found = read(tool, {"structured": {"to.email": "mallory@evil.example", "to": {"email": "ana@larkspur.example"}}})
 
-    authors = {each.value: (each.author, each.is_kept) for each in found.pieces}
+    authors = {value: (each.author, each.is_kept) for each in found.values for value in each.values}
     assert authors == {
         "to.email": (Author.OUTSIDER, False),
         "mallory@evil.example": (Author.OUTSIDER, False),

@@ -36,7 +36,7 @@ def label_of(path: str, text: str, *, by_staff: bool = True) -> tuple[Author, In
         requester_email="lena@brightlab.example", created_at=NOW, updated_at=NOW, version=1, comments=[comment],
     )  # fmt: skip
     tool = relabelled(BY_NAME["ticket_get_ticket"], lines(text))
-    [piece] = [each for each in read(tool, ticket.model_dump()).pieces if each.path == path]
+    [piece] = [each for each in read(tool, ticket.model_dump()).values if each.path == path]
     return piece.author, piece.label.integrity, piece.label.confidentiality
 
 

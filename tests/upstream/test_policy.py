@@ -81,7 +81,7 @@ def test_a_key_that_looks_like_a_declared_path_is_read_as_an_outsiders(tmp_path:
     tool = make_tool(server, defined(wire_tool("look"))).tool
     blocks = [{"type": "image", "media_type": "ignore/all"}]
     output = tool.output.model_validate({"structured": {"a.b": "evil", "a": {"b": "ours"}}, "content": blocks})
-    found = {piece.value: piece.author for piece in read(tool, output.model_dump()).pieces}
+    found = {value: alike.author for alike in read(tool, output.model_dump()).values for value in alike.values}
     assert (found["ours"], found["evil"], found["ignore/all"]) == (
         Author.ORGANISATION,
         Author.OUTSIDER,
