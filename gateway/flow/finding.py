@@ -59,6 +59,10 @@ _PHONE_PART = re.compile(r"[+(]{0,2}\d[\d()./-]{0,30}")
 _ACCOUNT_PART = re.compile(r"[A-Za-z0-9-]{1,34}")
 _IBAN_START = re.compile("[a-z]{0,2}$|[a-z]{2}[0-9]{1,2}$|[a-z]{2}[0-9]{2}")
 _MOST_PARTS = 10
+"""Chunks that a telephone number or an account has at most."""
+_LOOKED_BACK = 4
+"""Chunks between a number and the noun before it, the noun with them."""
+_LONGEST_AROUND = 250
 _LONGEST = 256
 _LONGEST_LINK = 8192
 
@@ -97,7 +101,8 @@ def find(chunks: Sequence[str], marked: Sequence[int]) -> Iterator[Found]:
         if web:
             yield from web
         elif len(chunk) <= _LONGEST and _DIGIT.search(chunk):
-            found, taken = _counted(chunks, at)
+            found, more = _counted_here(chunks, at)
+            taken = at + more
             yield from found
 
 
@@ -189,8 +194,28 @@ def _trimmed(text: str) -> str:
 # --- what is counted: dates, times, accounts, telephone numbers, identifiers, amounts
 
 
+def _counted_here(chunks: Sequence[str], at: int) -> tuple[Sequence[Found], int]:
+    """The values that begin at a chunk with a digit, and how many more chunks belong to them."""
+    first = max(0, at - _LOOKED_BACK)
+    around = " ".join(chunks[first : at + _MOST_PARTS])
+    if len(around) <= _LONGEST_AROUND:
+        return _counted_among(around, at - first)
+    found, last = _counted(chunks, at)
+    return found, last - at
+
+
+@lru_cache(maxsize=2_000)
+def _counted_among(around: str, at: int) -> tuple[Sequence[Found], int]:
+    """The same by what alone it depends on: mails are quoted, and lists show how their texts begin."""
+    found, last = _counted(around.split(" "), at)
+    return tuple(found), last - at
+
+
 def _counted(chunks: Sequence[str], at: int) -> tuple[list[Found], int]:
-    """The values that begin at a chunk with a digit, and the last chunk that belongs to them."""
+    """The values that begin at a chunk with a digit, and the last chunk that belongs to them.
+
+    What they are depends on `_LOOKED_BACK` chunks before it and `_MOST_PARTS` from it on, and on no others.
+    """
     core = compatible(chunks[at].strip(_AROUND))
     if (moment := read_moment(chunks, at)) is not None:
         return [Found(Kind.DATE, tuple(Value(Kind.DATE, "", each) for each in moment.forms))], moment.last
@@ -259,7 +284,7 @@ def _identifiers(text: str, noun: str) -> tuple[Value, ...]:
 
 def _noun_before(chunks: Sequence[str], at: int) -> str:
     """The word that names what a number counts out: `file` of `file 13`, `file #13` and `file with id 13`."""
-    for back in range(at - 1, max(at - 5, -1), -1):
+    for back in range(at - 1, max(at - _LOOKED_BACK - 1, -1), -1):
         bare = folded(chunks[back].strip(_AROUND))
         if bare in _FILLERS:
             continue

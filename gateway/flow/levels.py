@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from gateway.policy.language.flow import Integrity
 
 ID_FIELDS = ("id", "id_")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_MOST_TOOLS, _MOST_LEVELS, _MOST_KEYS, _MOST_SHAPES = 1_000, 100, 500, 1_000
+_MOST_TOOLS, _MOST_LEVELS, _MOST_KEYS, _MOST_SHAPES, _MOST_KEY_SETS = 1_000, 100, 500, 1_000, 20
 
 Said: TypeAlias = tuple[Author, bool, Confidentiality, bool]
 """Who wrote a value, whether it is on record, who may see it, and whether an agent may have written it."""
@@ -30,6 +30,7 @@ class Level:
     def __init__(self, tool: Tool, path: str) -> None:
         self._before = before = f"{path}." if path else ""
         self._paths: dict[str, str] = {}
+        self._plain_keys: set[tuple[str, ...]] = set()
         self.written_by = _below(before, tool.written_by)
         self.owning = tuple(_below(before, dict.fromkeys(path.rstrip("[]") for path in tool.owners)))
         self._names = {key: f"{tool.area}:{tool.namespaces.get(before + key, '')}:" for key in ID_FIELDS}
@@ -43,11 +44,15 @@ class Level:
                 self._paths[key] = known
         return known
 
-    def odd_keys(self, fields: Mapping[str, Any]) -> list[str]:
+    def odd_keys(self, fields: Mapping[str, Any]) -> Sequence[str]:
         """The fields that do not have plain names."""
-        if self._paths.keys() >= fields.keys():  # only plain names and quoted ones are known
-            return [key for key in fields if key[:1] == '"']
-        return [key for key in fields if plain_name(key) != key]
+        keys = tuple(fields)
+        if keys in self._plain_keys:
+            return ()
+        odd = [key for key in keys if plain_name(key) != key]
+        if not odd and len(keys) <= _MOST_KEYS and len(self._plain_keys) < _MOST_KEY_SETS:
+            self._plain_keys.add(keys)
+        return odd
 
     def record_name(self, fields: Mapping[str, Any]) -> str:
         """The name of a record that stands here; "" if it has no id."""

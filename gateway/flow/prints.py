@@ -147,41 +147,34 @@ class Gathered:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._printer = printer_of(key)
-        self._new: dict[int, tuple[Source, list[Prints]]] = {}
+        self._rows: list[Row] = []
 
     def add_text(self, text: str, source: Source) -> None:
         """Gather what a free text shows."""
-        self.add(self._printer.of_text(text, source.origin), source)
+        self.add((self._printer.of_text(text, source.origin),), source)
 
     def add_value(self, value: Given, kind: Kind, namespace: str, source: Source) -> None:
         """Gather what a field that holds one value makes known."""
-        self.add(self._printer.of_value(value, kind, namespace, source.origin), source)
+        self.add((self._printer.of_value(value, kind, namespace, source.origin),), source)
 
-    def add(self, prints: Prints, source: Source) -> None:
-        """Gather fingerprints."""
-        if prints.values or prints.runs:
-            # To see that a source is the same object takes less than to compare it; equal ones may stand twice.
-            gathered = self._new.get(id(source))
-            if gathered is None:
-                self._new[id(source)] = source, [prints]
-            else:
-                gathered[1].append(prints)
+    def add(self, shown: Sequence[Prints], source: Source) -> None:
+        """Gather the fingerprints of what stands in one place."""
+        values, runs = shown[0] if len(shown) == 1 else _joined(shown)
+        if values or runs:
+            self._rows.append(Row(source, values, runs))
 
     def take(self) -> bytes:
         """What was gathered since the last time, sealed; empty if it was nothing."""
-        rows = [Row(source, *_joined(gathered)) for source, gathered in self._new.values()]
-        self._new = {}
+        rows, self._rows = self._rows, []
         return seal(rows, self._key) if rows else b""
 
 
-def _joined(gathered: Sequence[Prints]) -> tuple["array[int]", "array[int]"]:
-    if len(gathered) == 1:
-        return gathered[0]
+def _joined(shown: Iterable[Prints]) -> Prints:
     values, runs = array("q"), array("q")
-    for prints in gathered:
+    for prints in shown:
         values += prints.values
         runs += prints.runs
-    return values, runs
+    return Prints(values, runs)
 
 
 def _values_of(found: Iterable[Found]) -> set[Value]:

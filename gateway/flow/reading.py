@@ -33,7 +33,7 @@ NOBODY = "nobody"
 """The owner of what outsiders wrote and of whom nothing tells whose it is: a customer apart from all others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Alike:
     """The values of a result that stand at one path in records that are alike: the same holds for all of them.
 
@@ -179,14 +179,14 @@ class _Facts:
     """What holds for the values of records at one path that are alike.
 
     Args:
-        path: Where the records stand.
         writer: Who wrote their texts, if the records say so.
         whose: Whose they are.
         known: What is known of them beyond the tool's declaration.
+        sort: A number for these two.
     """
 
-    def __init__(self, path: str, writer: Author | None, whose: frozenset[str], known: Label) -> None:
-        self.path, self.writer, self.whose, self.known = path, writer, whose, known
+    def __init__(self, writer: Author | None, whose: frozenset[str], known: Label, sort: int) -> None:
+        self.writer, self.whose, self.known, self.sort = writer, whose, known, sort
         self.by_key: dict[str, Alike] = {}
         self.amounts: dict[str, Alike] = {}
         self.others: dict[str, Alike] = {}
@@ -205,8 +205,9 @@ class _Reader:
         self.nameless = nameless(tool)
         self.values: list[Alike] = []
         self.links: list[frozenset[str]] = []
-        self._labels: dict[tuple[Author, Confidentiality, bool, frozenset[str], Label], Label] = {}
-        self._facts: dict[tuple[str, Author | None, frozenset[str], Label], _Facts] = {}
+        self._labels: dict[tuple[Author, Confidentiality, bool, int], Label] = {}
+        self._facts: dict[tuple[str, Author | None, int], _Facts] = {}
+        self._sorts: dict[tuple[frozenset[str], Label], int] = {}
 
     def record(self, fields: Mapping[str, Any], path: str, outer: _Within) -> None:
         level, before = self.declared.level(path), f"{path}." if path else ""
@@ -216,7 +217,8 @@ class _Reader:
         odd_keys = level.odd_keys(fields)
         fields = {plain_name(key): value for key, value in fields.items()} if odd_keys else fields
         own = {key: self._keys(fields[key], level.path(key)) for key in level.owning if key in fields}
-        self._link(own, before, known)
+        if len(own) > 1:
+            self._link(own, before, known)
         owners = outer.owners.union(*own.values()) if own else outer.owners
         # A conversation that says nothing of itself is that of whoever takes part in it.
         whose = owners or (self._within(fields, before) if self.tool.owners else owners)
@@ -244,9 +246,10 @@ class _Reader:
         else:
             self._alike(path, facts, is_amount=isinstance(value, Decimal)).values.append(value)
 
-    def _facts_of(self, *alike: *tuple[str, Author | None, frozenset[str], Label]) -> _Facts:
-        if (found := self._facts.get(alike)) is None:
-            found = self._facts[alike] = _Facts(*alike)
+    def _facts_of(self, path: str, writer: Author | None, whose: frozenset[str], known: Label) -> _Facts:
+        sort = self._sorts.setdefault((whose, known), len(self._sorts))
+        if (found := self._facts.get((path, writer, sort))) is None:
+            found = self._facts[path, writer, sort] = _Facts(writer, whose, known, sort)
         return found
 
     def _alike(self, path: str, facts: _Facts, *, is_amount: bool = False) -> Alike:
@@ -263,9 +266,9 @@ class _Reader:
             said = self._said(*shape)
             self.declared.keep(shape, said)
         author, is_kept, level, may_be_written = said
-        sort = (author, level, may_be_written, facts.whose, facts.known)
-        if (label := self._labels.get(sort)) is None:
-            label = self._labels[sort] = self._label(facts, author, level, may_be_written=may_be_written)
+        of_label = (author, level, may_be_written, facts.sort)
+        if (label := self._labels.get(of_label)) is None:
+            label = self._labels[of_label] = self._label(facts, author, level, may_be_written=may_be_written)
         return Alike(path, author, is_kept, label, self.tool.namespaces.get(path, ""))
 
     def _said(self, path: str, writer: Author | None, integrity: Integrity, is_owned: bool, is_amount: bool) -> Said:

@@ -13,7 +13,7 @@ from gateway.flow.copied import LONGEST_LINE
 from gateway.flow.evidence import Source
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Sight, Sighting
-from gateway.flow.prints import Gathered
+from gateway.flow.prints import Gathered, Printer, Prints, printer_of
 from gateway.flow.reading import Alike, Reading
 from gateway.flow.seen import Seen
 from gateway.flow.values import Kind
@@ -79,49 +79,44 @@ def sight_of(reading: Reading, place: str, key: bytes) -> Sight:
         place: Which call showed it, for people who ask where a value was seen.
         key: The secret of fingerprints.
     """
-    shown = Gathered(key)
+    printer, shown = printer_of(key), Gathered(key)
     for alike in reading.values:
         texts, numbers = alike.parts()
-        if texts:
-            if alike.author is Author.SYSTEM or alike.namespace:
-                _add_fields(shown, alike, texts, place)
-            else:
-                _add_words(shown, alike, texts, place)
-        # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
-        if numbers and (alike.namespace or alike.author is not Author.SYSTEM):
-            _add_numbers(shown, alike, numbers, place)
-        elif amounts := [each for each in numbers if isinstance(each, Decimal)]:
-            _add_numbers(shown, alike, amounts, place)
+        is_field = alike.author is Author.SYSTEM or bool(alike.namespace)
+        if texts and alike.is_kept and not is_field:
+            names = (text for text in texts if len(text.split()) <= LONGEST_LINE)  # a longer one is no name
+            kept = [printer.of_value(text, kind_of(text), "", Origin.ORGANISATION) for text in names]
+            shown.add(kept, _source(alike, place, Origin.ORGANISATION))
+        origin = _ORIGINS[alike.author]
+        prints = _prints_of_fields(printer, alike, texts, origin) if is_field else []
+        if alike.author is not Author.SYSTEM:
+            prints += [printer.of_text(text, origin) for text in texts]
+        if numbers:
+            prints += _prints_of_numbers(printer, alike, numbers, origin)
+        if prints:
+            shown.add(prints, _source(alike, place, origin))
     return Sight(reading.label, reading.links, shown.take())
 
 
-def _add_fields(shown: Gathered, alike: Alike, texts: Iterable[str], place: str) -> None:
-    """Texts that are the system's, or that identify something whoever wrote them."""
-    source = _source(alike, place, _ORIGINS[alike.author])
-    for text in texts:
-        kind = Kind.IDENTIFIER if alike.namespace or (kind := kind_of(text)) is Kind.TEXT else kind
-        shown.add_value(text, kind, alike.namespace, source)
-        if alike.author is not Author.SYSTEM:
-            shown.add_text(text, source)
+def _prints_of_fields(printer: Printer, alike: Alike, texts: Iterable[str], origin: Origin) -> list[Prints]:
+    """Of texts that are the system's, or that identify something whoever wrote them."""
+    if alike.namespace:
+        return [printer.of_value(text, Kind.IDENTIFIER, alike.namespace, origin) for text in texts]
+    kinds = ((text, kind_of(text)) for text in texts)
+    return [
+        printer.of_value(text, Kind.IDENTIFIER if kind is Kind.TEXT else kind, "", origin) for text, kind in kinds
+    ]
 
 
-def _add_words(shown: Gathered, alike: Alike, texts: Iterable[str], place: str) -> None:
-    """Texts that somebody wrote; on record the organisation vouches for what they name."""
-    if alike.is_kept:
-        kept = _source(alike, place, Origin.ORGANISATION)
-        for text in texts:
-            if len(text.split()) <= LONGEST_LINE:  # a longer one is no name
-                shown.add_value(text, kind_of(text), "", kept)
-    source = _source(alike, place, _ORIGINS[alike.author])
-    for text in texts:
-        shown.add_text(text, source)
-
-
-def _add_numbers(shown: Gathered, alike: Alike, numbers: Iterable[float | Decimal], place: str) -> None:
-    source = _source(alike, place, _ORIGINS[alike.author])
-    kind = Kind.IDENTIFIER if alike.namespace else Kind.NUMBER
-    for number in numbers:
-        shown.add_value(number, kind, alike.namespace, source)
+def _prints_of_numbers(
+    printer: Printer, alike: Alike, numbers: Iterable[float | Decimal], origin: Origin
+) -> list[Prints]:
+    if alike.namespace:
+        return [printer.of_value(number, Kind.IDENTIFIER, alike.namespace, origin) for number in numbers]
+    # Counts and versions are no amounts: `version 2` must not vouch for a refund of 2.
+    is_counted = alike.author is Author.SYSTEM
+    amounts = (each for each in numbers if isinstance(each, Decimal)) if is_counted else numbers
+    return [printer.of_value(amount, Kind.NUMBER, "", origin) for amount in amounts]
 
 
 def _source(alike: Alike, place: str, origin: Origin) -> Source:

@@ -106,7 +106,7 @@ class Seen:
     def _add(self, prints: Prints, source: Source) -> None:
         self.values.add(prints.values, source)
         self._add_runs(prints.runs, source)
-        self._new.add(prints, source)
+        self._new.add((prints,), source)
 
     def _add_runs(self, runs: Collection[int], source: Source) -> None:
         self.runs.add(runs, source)

@@ -10,7 +10,7 @@ import pytest
 from connectors.registry import TOOLS
 from gateway.call import call_tool
 from gateway.catalog import UnknownTool
-from gateway.flow.prints import Gathered
+from gateway.flow.prints import Printer
 from gateway.flow.seen import Seen
 from gateway.gateway import ToolCall
 from gateway.journal import Entry
@@ -362,7 +362,7 @@ async def test_a_flood_is_looked_through_beside_the_event_loop(
 
         return looks
 
-    monkeypatch.setattr(Gathered, "add_value", watched(Gathered.add_value))
+    monkeypatch.setattr(Printer, "of_value", watched(Printer.of_value))
     monkeypatch.setattr(Seen, "known", watched(Seen.known))
     up.offers(wire_tool("all"), result={"content": [], "structuredContent": {"numbers": list(range(many))}})
     up.offers(wire_tool("say", content=TEXT), "write", result={"content": []})
