@@ -78,6 +78,8 @@ class Words:
         words: list[int] = []
         marked: list[int] = []
         ids: list[int | None] = list(map(self._plain.get, chunks))
+        if None not in ids:
+            return Parts(chunks, marked, ids)  # type: ignore[arg-type]
         start = 0
         while True:
             try:
@@ -130,7 +132,7 @@ def kept_runs(words: Sequence[int]) -> list[int]:
     Args:
         words: The text, or one of its short lines.
     """
-    runs = _hashes(*(islice(words, at, None, STRIDE) for at in range(RUN)))
+    runs = _hashes(*(words[at::STRIDE] for at in range(RUN))) if len(words) >= RUN else []
     runs.append(whole_hash(words[-RUN:]))
     return runs
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -144,17 +144,22 @@ class Ledger:
 
 def seen_row(tenant: str, principal: str, run: str, at: datetime, sight: Sight) -> Beside:
     """The row of what a call showed, to be committed with its outcome."""
-    links = json.dumps([sorted(link) for link in sight.links])
+    links = json.dumps([sorted(link) for link in sight.links]) if sight.links else "[]"
     columns = ("tenant", "principal", "run", "at", "label", "links", "values_seen")
-    values = (tenant, principal, run, at.isoformat(), json.dumps(sight.label.told()), links, sight.values)
+    values = (tenant, principal, run, at.isoformat(), _told(sight.label), links, sight.values)
     return Beside("flow_seen", columns, values)
+
+
+@lru_cache(maxsize=1_000)
+def _told(label: Label) -> str:
+    return json.dumps(label.told())
 
 
 def label_rows(tenant: str, labels: Mapping[str, Label]) -> tuple[Beside, ...]:
     """The rows that say what is known of records from now on, to be committed with the outcome of what wrote them."""
     columns = ("tenant", "record", "label")
     return tuple(
-        Beside("flow_labels", columns, (tenant, record, json.dumps(label.told()))) for record, label in labels.items()
+        Beside("flow_labels", columns, (tenant, record, _told(label))) for record, label in labels.items()
     )
 
 

@@ -20,7 +20,7 @@ _SIXTY_BITS = (1 << 60) - 1
 _SIFTED = frozenset({Origin.REQUEST, Origin.OUTSIDER})
 """Whose texts are also looked through in another way than the rest."""
 _MOST_REMEMBERED = 4_000_000
-"""Bytes of fingerprints of texts, and again of values."""
+"""Bytes of fingerprints of texts, and again of lines and of values."""
 _ENTRY_SIZE = 400
 _LONGEST_REMEMBERED = 200
 
@@ -51,6 +51,7 @@ class Printer:
         self._hash = hashlib.blake2b(digest_size=8, key=key)
         self.words = Words(key)
         self._texts: Remembered[tuple[bytes | str, Origin], Prints] = Remembered(_MOST_REMEMBERED)
+        self._lines: Remembered[str, Sequence[int]] = Remembered(_MOST_REMEMBERED)
         self._values: Remembered[tuple[str, Kind, str, bool], Prints] = Remembered(_MOST_REMEMBERED)
 
     def of_text(self, text: str, origin: Origin) -> Prints:
@@ -125,10 +126,16 @@ class Printer:
     def _kept(self, plain: str, words: list[int]) -> Iterable[int]:
         runs = kept_runs(words)
         for line in short_lines(plain):
-            of_line = self.words.take_apart(line.split()).words
-            if len(of_line) <= LONGEST_LINE:
-                runs += kept_runs(of_line)
+            of_line = self._lines.get(line)
+            if of_line is None:
+                of_line = self._of_line(line)
+                self._lines.put(line, of_line, _ENTRY_SIZE + len(line))
+            runs += of_line
         return runs
+
+    def _of_line(self, line: str) -> Sequence[int]:
+        words = self.words.take_apart(line.split()).words
+        return kept_runs(words) if len(words) <= LONGEST_LINE else ()
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ from connectors.contract import Author, Confidentiality, Effect, Tool
 from gateway.flow.audience import is_own
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.levels import Declared, Level, Said, declared_by, plain_name
+from gateway.flow.size import VALUE_SIZE
 from gateway.policy.language.flow import Integrity
 
 _OUTSIDE = frozenset({Author.OUTSIDER, Author.CUSTOMER})
@@ -117,25 +118,50 @@ def read(
     return Reading(reader.values, reader.links)
 
 
+class Survey(NamedTuple):
+    """What a look over a whole result tells: the names of its records, each once, and about how large it is.
+
+    Args:
+        names: The names.
+        size: Its texts' characters, with 20 for every value.
+    """
+
+    names: tuple[str, ...]
+    size: int
+
+
+def survey(tool: Tool, output: Mapping[str, Any]) -> Survey:
+    """Look a result over."""
+    found: dict[str, None] = {}
+    size = _survey(declared_by(tool), output, "", found)
+    return Survey(tuple(found), size)
+
+
 def record_names(tool: Tool, output: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the records that a result shows, each once."""
-    found: dict[str, None] = {}
-    _names(declared_by(tool), output, "", found)
-    return tuple(found)
+    return survey(tool, output).names
 
 
-def _names(declared: Declared, value: Any, path: str, found: dict[str, None]) -> None:  # noqa: ANN401 - JSON data
+def _survey(declared: Declared, value: Any, path: str, found: dict[str, None]) -> int:  # noqa: ANN401 - JSON data
+    size = VALUE_SIZE
     if isinstance(value, Mapping):
         level = declared.level(path)
         if name := level.record_name(value):
             found[name] = None
         for key, part in value.items():
-            if isinstance(part, (dict, list, tuple, Mapping)):
-                _names(declared, part, level.path(plain_name(key)), found)
-    else:
+            size += len(key)
+            if type(part) is str:
+                size += VALUE_SIZE + len(part)
+            elif type(part) in _PLAIN_TYPES or part is None:
+                size += VALUE_SIZE
+            else:
+                size += _survey(declared, part, level.path(plain_name(key)), found)
+    elif isinstance(value, (list, tuple)):
         for item in value:
-            if isinstance(item, (dict, list, tuple, Mapping)):
-                _names(declared, item, f"{path}[]", found)
+            size += _survey(declared, item, f"{path}[]", found)
+    elif isinstance(value, str):
+        size += len(value)
+    return size
 
 
 def record_name_of(tool: Tool, fields: Mapping[str, Any], path: str) -> str:

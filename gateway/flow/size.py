@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 _SMALL = (bool, int, float, date)
-_VALUE = 20
+VALUE_SIZE = 20
 """What a value costs beside its text, in characters."""
 
 
@@ -14,7 +14,7 @@ def is_larger(value: Any, most: int) -> bool:  # noqa: ANN401 - JSON data
     left, size = [value], 0
     while left and size <= most:
         each = left.pop()
-        size += _VALUE
+        size += VALUE_SIZE
         if isinstance(each, str):
             size += len(each)
         elif each is None or isinstance(each, _SMALL):

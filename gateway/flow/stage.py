@@ -17,7 +17,7 @@ from gateway.flow.arguments import UNTRACED, Traced, named_records, trace
 from gateway.flow.audience import HIDDEN
 from gateway.flow.labels import CLEAN, Label
 from gateway.flow.ledger import Ledger, Sight, label_rows, seen_row
-from gateway.flow.reading import NOBODY, Alike, Reading, nameless, read, record_names
+from gateway.flow.reading import NOBODY, Alike, Reading, nameless, read, survey
 from gateway.flow.run import sight_of
 from gateway.flow.size import is_larger
 from gateway.flow.unfinished import Unfinished
@@ -130,11 +130,13 @@ async def shown(
     """
     runs, tenant, tool = gateway.runs, call.principal.tenant, gateway.policy.current.labelled(tool)
     written = _written(tool, output, wrote)
-    writing, before = await runs.writing.known_after(tenant, tool.area, call.id, _names(tool, output, written))
+    names, size = survey(tool, output)
+    named = tuple(dict.fromkeys((*names, nameless(tool), *written)))
+    writing, before = await runs.writing.known_after(tenant, tool.area, call.id, named)
     known, rows = _labelled(tenant, before, written, wrote)
     own_domains = gateway.policy.current.lists.get(_OWN_DOMAINS, ())
     given = (tool, output, before, known, writing, own_domains, wrote, f"{tool.name} {call.id}", runs.key)
-    if is_larger(output, _LONG):
+    if size > _LONG:
         untrusted, sight = await anyio.to_thread.run_sync(_sight, *given)
     else:
         untrusted, sight = _sight(*given)
@@ -191,11 +193,7 @@ async def labelled(
         JournalUnavailable: If what is known cannot be read.
     """
     written = _written(tool, output, wrote)
-    return _labelled(tenant, await ledger.labels(tenant, _names(tool, output, written)), written, wrote)[1]
-
-
-def _names(tool: Tool, output: Mapping[str, Any], written: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*record_names(tool, output), nameless(tool), *written)))
+    return _labelled(tenant, await ledger.labels(tenant, written), written, wrote)[1]
 
 
 def _labelled(
