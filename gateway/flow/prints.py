@@ -23,6 +23,7 @@ _MOST_REMEMBERED = 4_000_000
 """Bytes of fingerprints of texts, and again of lines and of values."""
 _ENTRY_SIZE = 400
 _LONGEST_REMEMBERED = 200
+_NONE = array("q")
 
 
 class Prints(NamedTuple):
@@ -103,6 +104,8 @@ class Printer:
 
     def _of_value(self, value: Given, kind: Kind, namespace: str, *, is_outsiders: bool) -> Prints:
         values = forms(value, kind, namespace)
+        if kind is Kind.IDENTIFIER and not is_outsiders:
+            return Prints(array("q", map(self.of, values)), _NONE)
         if is_outsiders:
             for hidden in disguised(str(value)):
                 values |= forms(hidden, kind, namespace)

@@ -123,7 +123,7 @@ class Survey(NamedTuple):
 
     Args:
         names: The names.
-        size: Its texts' characters, with 20 for every value.
+        size: As `is_larger` counts it.
     """
 
     names: tuple[str, ...]
@@ -157,6 +157,7 @@ def _survey(declared: Declared, value: Any, path: str, found: dict[str, None]) -
             else:
                 size += _survey(declared, part, level.path(plain_name(key)), found)
     elif isinstance(value, (list, tuple)):
+        size += len(value)
         for item in value:
             size += _survey(declared, item, f"{path}[]", found)
     elif isinstance(value, str):

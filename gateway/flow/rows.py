@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from connectors.contract import Confidentiality
 from gateway.flow.evidence import Source
+from gateway.flow.remembered import Remembered
 from gateway.policy.language.flow import Origin
 
 _FORM = b"\x01"
@@ -45,6 +46,11 @@ class Row(NamedTuple):
     runs: "array[int]"
 
 
+_sealed_here: Remembered[tuple[bytes, bytes], Sequence[Row]] = Remembered(2_000_000)
+_ROW_SIZE = 400
+"""Bytes that a row takes beside its numbers."""
+
+
 def seal(rows: Sequence[Row], key: bytes) -> bytes:
     """Write rows as bytes.
 
@@ -64,10 +70,13 @@ def seal(rows: Sequence[Row], key: bytes) -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
     head = _write([_PYTHON, told]).encode()
-    return _FORM + _cipher(key).encrypt(struct.pack("<I", len(head)) + head + numbers.tobytes(), [_FORM])
+    sealed = _FORM + _cipher(key).encrypt(struct.pack("<I", len(head)) + head + numbers.tobytes(), [_FORM])
+    # This process reads it back before it decides the run's next call.
+    _sealed_here.put((key, sealed), rows, _ROW_SIZE * len(rows) + 2 * len(sealed))
+    return sealed
 
 
-def unseal(sealed: bytes, key: bytes) -> list[Row]:
+def unseal(sealed: bytes, key: bytes) -> Sequence[Row]:
     """Read rows.
 
     Args:
@@ -77,6 +86,11 @@ def unseal(sealed: bytes, key: bytes) -> list[Row]:
     Raises:
         Unreadable: If it is of another form, another secret or another version of Python, or was changed.
     """
+    known = _sealed_here.get((key, sealed))
+    return _opened(sealed, key) if known is None else known
+
+
+def _opened(sealed: bytes, key: bytes) -> Sequence[Row]:
     if sealed[:1] != _FORM:
         raise Unreadable(f"stored evidence has form `{sealed[:1].hex() or 'none'}`; this version reads `{_FORM.hex()}`")
     try:
