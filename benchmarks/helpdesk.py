@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from connectors.contract import CallContext, Output, Tool
 from connectors.embedded.database import Database
 from connectors.registry import embedded
@@ -31,7 +33,7 @@ class Made:
 
     call: ToolCall
     tool: Tool
-    arguments: Any
+    arguments: BaseModel
     output: Output
 
     @property
@@ -61,12 +63,12 @@ class HelpDesk:
     def __init__(self, gateway: Gateway, agent: Principal) -> None:
         self._gateway, self._agent, self._number = gateway, agent, 0
 
-    def prepare(self, tool_name: str, **arguments: Any) -> tuple[ToolCall, Tool, Any]:
+    def prepare(self, tool_name: str, **arguments: object) -> tuple[ToolCall, Tool, BaseModel]:
         """A call with its validated arguments, before it is made."""
         tool = self._gateway.catalog.tools[tool_name]
         return ToolCall(self._agent, tool_name, arguments), tool, validate(tool, arguments)
 
-    async def make(self, call: ToolCall, tool: Tool, arguments: Any) -> Made:
+    async def make(self, call: ToolCall, tool: Tool, arguments: BaseModel) -> Made:
         """Let the back end do it."""
         self._number += 1
         context = CallContext(
@@ -79,7 +81,7 @@ class HelpDesk:
         output = await getattr(getattr(self._gateway.back_ends, tool.area), tool.name)(context, arguments)
         return Made(call, tool, arguments, output)
 
-    async def _all(self, tool_name: str, items: str, **arguments: Any) -> list[Any]:
+    async def _all(self, tool_name: str, items: str, **arguments: object) -> list[Any]:
         """All records that a search finds, page by page."""
         found, cursor = [], ""
         while True:
@@ -111,6 +113,6 @@ class HelpDesk:
                 ("crm_get_orders", {"contact_id": found[0].id, "limit": 3} if found else {"limit": 3}),
                 ("email_get_thread", {"mailbox": SUPPORT, "thread_id": thread}),
                 ("knowledge_search_documents", {"query": about, "limit": 3}),
-                ("ticket_add_note", {"ticket_id": ticket.id, "body": f"Asked for by {address}: {ticket.subject}. Done."}),
+                ("ticket_add_note", {"ticket_id": ticket.id, "body": f"Asked for by {address}: {ticket.subject}."}),
                 ("email_send_message", {"mailbox": SUPPORT, "to": [address], "subject": ticket.subject, "body": text}),
             ]

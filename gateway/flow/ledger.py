@@ -158,9 +158,7 @@ def _told(label: Label) -> str:
 def label_rows(tenant: str, labels: Mapping[str, Label]) -> tuple[Beside, ...]:
     """The rows that say what is known of records from now on, to be committed with the outcome of what wrote them."""
     columns = ("tenant", "record", "label")
-    return tuple(
-        Beside("flow_labels", columns, (tenant, record, _told(label))) for record, label in labels.items()
-    )
+    return tuple(Beside("flow_labels", columns, (tenant, record, _told(label))) for record, label in labels.items())
 
 
 def labels_queries(tenant: str, records: Sequence[str]) -> list[Query]:

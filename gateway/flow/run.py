@@ -103,9 +103,7 @@ def _prints_of_fields(printer: Printer, alike: Alike, texts: Iterable[str], orig
     if alike.namespace:
         return [printer.of_value(text, Kind.IDENTIFIER, alike.namespace, origin) for text in texts]
     kinds = ((text, kind_of(text)) for text in texts)
-    return [
-        printer.of_value(text, Kind.IDENTIFIER if kind is Kind.TEXT else kind, "", origin) for text, kind in kinds
-    ]
+    return [printer.of_value(text, Kind.IDENTIFIER if kind is Kind.TEXT else kind, "", origin) for text, kind in kinds]
 
 
 def _prints_of_numbers(
