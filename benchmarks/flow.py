@@ -7,10 +7,10 @@
 plain search looks for the same five values and for each sentence of the body in all that was seen, as it stands. One
 thread. Memory is what Python allocates for the run.
 
-The second table is the same within a gateway: all that data flow adds to a call, in every thread of the process, with the
-looks into the database. A help desk works on its cases (`helpdesk.py`), and every call's arguments are traced, with what
-other calls showed since; its result is labelled and sealed; the row is committed with the outcome, as what that takes
-beside an outcome alone. Reads are not traced: no rule asks about theirs. The first fifth of the cases is not counted.
+The second table is the same within a gateway: all that data flow adds to a call, in all threads of the process, with
+the looks into the database. A help desk works on its cases (`helpdesk.py`); every call's arguments are traced, with
+what other calls showed since; its result is labelled and sealed; the row is committed with the outcome, as what it adds
+to an outcome alone. Reads are not traced: no rule asks about theirs. The first fifth of the cases is not counted.
 
 docs/data-flow.md has what was measured.
 """
