@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from connectors.asking import Given, LacksCapability, Passed, Question
 from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.results import NotData, plain, text
+from connectors.mcp_upstream.schema import Unusable, checker
 
 _MOST_QUESTIONS = 8
 _MOST_FIELDS = 30
@@ -31,7 +32,9 @@ class NotPassed(Exception):
     """A question goes to nobody; says why, in words of the gateway."""
 
 
-def questions(requests: Mapping[str, wire.InputRequest], server: Server, kinds: frozenset[Passed]) -> dict[str, Question]:
+def questions(
+    requests: Mapping[str, wire.InputRequest], server: Server, kinds: frozenset[Passed]
+) -> dict[str, Question]:
     """Read what a server wants to know before it goes on.
 
     Args:
@@ -43,7 +46,9 @@ def questions(requests: Mapping[str, wire.InputRequest], server: Server, kinds: 
         NotPassed: If any of it goes to nobody: a call cannot go on with half of the answers.
     """
     if not requests or len(requests) > _MOST_QUESTIONS:
-        raise NotPassed(f"it asks {len(requests)} things at once: at least 1 and at most {_MOST_QUESTIONS} are passed on")
+        raise NotPassed(
+            f"it asks {len(requests)} things at once: at least 1 and at most {_MOST_QUESTIONS} are passed on"
+        )
     if any(len(name) > _LONGEST_NAME or not name.isprintable() for name in requests):
         raise NotPassed("the name of a question is too long or holds what cannot be seen")
     return {name: question(request, server, kinds) for name, request in requests.items()}
@@ -107,6 +112,10 @@ def _check_form(schema: Mapping[str, Any]) -> None:
         raise NotPassed("its form has a field that is neither text, number, yes or no, nor a choice")
     if not all(each.isprintable() for each in _texts(schema)):
         raise NotPassed("its form holds characters that nobody would see")
+    try:
+        checker(schema)
+    except Unusable as error:
+        raise NotPassed(f"its form cannot be checked: {error}") from None
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -32,6 +32,8 @@ class Kind(StrEnum):
     REPEATED = "repeated"
     TURNED_AWAY = "turned_away"
     INTENT = "intent"
+    INQUIRED = "inquired"
+    INFORMED = "informed"
     OUTCOME = "outcome"
     SETTLED = "settled"
     ERASED = "erased"

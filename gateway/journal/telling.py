@@ -260,6 +260,8 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.REPEATED: _repeated,
     Kind.TURNED_AWAY: lambda body: f"turned away: {body.get('error', _GONE)}",
     Kind.INTENT: _begun,
+    Kind.INQUIRED: lambda body: f"its server asks the client for {', '.join(body.get('kinds', []))}",
+    Kind.INFORMED: lambda body: f"the client answers, and its server is told: {', '.join(body.get('given', []))}",
     Kind.OUTCOME: _ended,
     Kind.SETTLED: _settled,
     Kind.REVIEWED: _reviewed,
