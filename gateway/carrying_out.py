@@ -19,7 +19,7 @@ from gateway.flow.stage import Wrote, heard, shown
 from gateway.flow.unfinished import writing_rows
 from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.inquiries.inquiry import ClientAsked
-from gateway.inquiries.stage import asking_of, inquire, logged
+from gateway.inquiries.stage import asking_of, inquire, log_recorded
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
 from gateway.recovery import find_out, put_in_doubt, tell_recorded
@@ -57,9 +57,10 @@ async def carry_on(gateway: Gateway, decided: Decided, named: ToolCall) -> Answe
         decided: The call with the answers, decided anew.
         named: The call under the name that it goes by.
     """
+    context = _context(gateway, decided, named)
     with anyio.CancelScope(shield=decided.tool.effect is not Effect.READ):
-        answer = await _do(gateway, decided, named, _context(gateway, decided, named))
-    return answer
+        answer = await _do(gateway, decided, named, context)
+    return answer  # noqa: RET504 - a scope may swallow, as mypy sees it
 
 
 def _context(gateway: Gateway, decided: Decided, named: ToolCall) -> CallContext:
@@ -263,10 +264,9 @@ async def _settle(
     if call.key:
         await gateway.settled.keep(call.key, answer.model_dump_json())
     once = None if tool.effect is Effect.READ else f"outcome:{call.id}"
-    beside = (*beside, *logged(gateway, call, tool))
+    await log_recorded(gateway, call, tool)
     try:
         await record(gateway, call, Kind.OUTCOME, once=once, beside=beside, status=answer.status, **facts)
-        call.from_client.release()
     except AlreadyRecorded:
         # Others took it for given up and settled it.
         log.warning("ended_already", call=call.id, tool=call.tool, status=answer.status)

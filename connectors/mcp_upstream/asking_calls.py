@@ -253,22 +253,25 @@ async def _sent(
         await told(progress, total)
 
     is_sent = False
+    outcome: Outcome | None = None
     try:
         async with _session(server, mode, asking, asked) as client:
             is_sent = True
             request = wire.CallToolRequest(params=params)
             try:
-                return await client.session.send_request(
+                outcome = await client.session.send_request(
                     request, RESULT, _LONGEST_CALL_SECONDS, progress_callback=report
                 )
             except MCPError as error:
-                return lacking(error.error, passes, asking.kinds) or failed(error)
+                outcome = lacking(error.error, passes, asking.kinds) or failed(error)
             except UNUSABLE as error:
-                return failed(error)
+                outcome = failed(error)
     except _CANNOT_CONNECT as error:
-        if is_sent:
+        if outcome is None and is_sent:
             return Lost(type(error).__name__)
-        return Unavailable(f"the server `{server.name}` cannot be reached; nothing was done")
+        # What goes wrong in taking leave takes nothing back.
+        return outcome or Unavailable(f"the server `{server.name}` cannot be reached; nothing was done")
+    return outcome
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ clears; beyond that, policy decides the call anew with every answer.
 
 import json
 from secrets import token_hex
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from connectors.asking import Asked, Asking, Passed
 from connectors.contract import Effect, Tool
@@ -19,10 +19,6 @@ from gateway.gateway import Decided, Gateway, ToolCall, record
 from gateway.inquiries.inquiry import LONGEST, ClientAsked, Inquiry
 from gateway.inquiries.wording import words_of
 from gateway.journal import Kind
-from gateway.journal.entry import Beside
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MOST_ROUNDS = 10
 """How often one call's client is asked."""
@@ -65,21 +61,20 @@ async def inquire(gateway: Gateway, decided: Decided, call: ToolCall, asked: Ask
     _, why = await cleared(gateway, call, tool)
     if why:
         raise _ended(tool, asked, why)
+    await log_recorded(gateway, call, tool)
     words = [word for question in asked.questions.values() for word in words_of(question)]
-    beside = (*heard_words(gateway, call, tool, words), *logged(gateway, call, tool))
     asks = sorted(inquiry.questions.items())
     await record(
         gateway,
         call,
         Kind.INQUIRED,
-        beside=beside,
+        beside=heard_words(gateway, call, tool, words),
         inquiry=inquiry.name,
         round=number,
         held=asked.is_held,
         kinds=[question.kind for _, question in asks],
         hashes=[keyed_hash(json.dumps(question.params, sort_keys=True), gateway.secret) for _, question in asks],
     )
-    call.from_client.release()
     raise ClientAsked(inquiry)
 
 
@@ -99,10 +94,17 @@ async def cleared(gateway: Gateway, call: ToolCall, tool: Tool) -> tuple[Label, 
     )
 
 
-def logged(gateway: Gateway, call: ToolCall, tool: Tool) -> tuple[Beside, ...]:
-    """What is committed with the entry after which the client is told what the server logged; mostly nothing."""
-    words: Sequence[str] = [line for _, line in call.from_client.heard]
-    return heard_words(gateway, call, tool, words)
+async def log_recorded(gateway: Gateway, call: ToolCall, tool: Tool) -> None:
+    """Put on record that the client is told what the server logged, if it logged anything; then it may be told.
+
+    Raises:
+        JournalUnavailable: If it cannot be recorded; then it is not told.
+    """
+    heard = call.from_client.heard
+    if heard:
+        beside = heard_words(gateway, call, tool, [words for _, words in heard])
+        await record(gateway, call, Kind.LOGGED, times=len(heard), beside=beside)
+        call.from_client.release()
 
 
 def _ended(tool: Tool, asked: Asked, why: str) -> ConnectorError:

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     INTENT = "intent"
     INQUIRED = "inquired"
     INFORMED = "informed"
+    LOGGED = "logged"
     OUTCOME = "outcome"
     SETTLED = "settled"
     ERASED = "erased"

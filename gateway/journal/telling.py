@@ -262,6 +262,7 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.INTENT: _begun,
     Kind.INQUIRED: lambda body: f"its server asks the client for {', '.join(body.get('kinds', []))}",
     Kind.INFORMED: lambda body: f"the client answers, and its server is told: {', '.join(body.get('given', []))}",
+    Kind.LOGGED: lambda body: f"its server logs, and the client is told {body.get('times')} lines",
     Kind.OUTCOME: _ended,
     Kind.SETTLED: _settled,
     Kind.REVIEWED: _reviewed,

@@ -1,4 +1,4 @@
-"""A server over streamable HTTP, on the official SDK, with every tool that the suite calls: `suite_server.py PORT FILE`.
+"""A server over streamable HTTP, on the official SDK, with all tools of the suite: `suite_server.py PORT FILE`.
 
 It notes the headers of every request in the file. With a third argument it speaks the handshake eras only.
 """
@@ -6,6 +6,7 @@ It notes the headers of every request in the file. With a third argument it spea
 import json
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PORT, NOTED = int(sys.argv[1]), Path(sys.argv[2])
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 SOUND = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAAAAA=="
 SCHEMA: dict[str, Any] = {
@@ -99,7 +99,7 @@ ENUMS = form(
     titledMulti={"type": "array", "items": {"anyOf": TITLED}},
 )
 # What each tool asks, round by round; with a state where there is one.
-Rounds = list[wire.InputRequests]
+Rounds = Sequence[Mapping[str, wire.ElicitRequest | wire.CreateMessageRequest | wire.ListRootsRequest]]
 ASKING: dict[str, Rounds] = {
     "test_sampling": [{"model": sampling("Say something")}],
     "test_elicitation": [{"user": form("Who are you?", username=STRING, email=STRING)}],
@@ -185,7 +185,9 @@ def refuse_without(context: Any, name: str) -> None:
     lacking = [each for requests in ASKING[name] for each in requests.values() if not can(context, each)]
     if name == "test_input_required_result_capabilities" or not lacking:
         return
-    needed = {"sampling": {}} if isinstance(lacking[0], wire.CreateMessageRequest) else {"elicitation": {}}
+    needed: dict[str, Any] = (
+        {"sampling": {}} if isinstance(lacking[0], wire.CreateMessageRequest) else {"elicitation": {}}
+    )
     raise MCPError(
         wire.MISSING_REQUIRED_CLIENT_CAPABILITY, "the client cannot be asked", {"requiredCapabilities": needed}
     )
@@ -213,20 +215,19 @@ async def set_level(_context: Any, _params: Any) -> wire.EmptyResult:
     return wire.EmptyResult()
 
 
-def noting(app: ASGIApp) -> ASGIApp:
+def noting(app: ASGIApp, noted_in: Path) -> ASGIApp:
     async def note(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-            with NOTED.open("a") as noted:  # noqa: ASYNC230 - it has nothing else to do
+            with noted_in.open("a") as noted:
                 noted.write(json.dumps(headers) + "\n")
         await app(scope, receive, send)
 
     return note
 
 
-# The suite asks older servers for logging, which the protocol gives up.
-warnings.simplefilter("ignore", MCPDeprecationWarning)
-server: Server[Any] = Server("suite", on_list_tools=list_tools, on_call_tool=call_tool, on_set_logging_level=set_level)
+server: Server[Any] = Server("suite", on_list_tools=list_tools, on_call_tool=call_tool)
+server.add_request_handler("logging/setLevel", wire.SetLevelRequestParams, set_level)
 server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience="suite"))
 
 
@@ -244,6 +245,9 @@ def of_handshakes(app: ASGIApp) -> ASGIApp:
 
 
 if __name__ == "__main__":
-    served = server.streamable_http_app()
-    served = noting(of_handshakes(served) if len(sys.argv) > 3 else served)  # type: ignore[assignment]
-    uvicorn.run(served, host="127.0.0.1", port=PORT, log_level="warning")
+    # The suite asks older servers for logging, which the protocol gives up.
+    warnings.simplefilter("ignore", MCPDeprecationWarning)
+    port, noted, *handshakes = sys.argv[1:]
+    app: ASGIApp = server.streamable_http_app()
+    served = noting(of_handshakes(app) if handshakes else app, Path(noted))
+    uvicorn.run(served, host="127.0.0.1", port=int(port), log_level="warning")

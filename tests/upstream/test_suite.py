@@ -19,12 +19,13 @@ import pytest
 from tests.clients.node import NodeProgram, node_program
 from tests.clients.test_conformance import DOCUMENT, VERSIONS, Check, run_all
 from tests.processes import PATIENCE_SECONDS, clean, free_port, remit, serving
+from tests.upstream.suite_server import ASKING, CONTENT
 
 pytestmark = [pytest.mark.process, pytest.mark.node, pytest.mark.timeout(240)]
 
 SERVER = Path(__file__).with_name("suite_server.py")
 SECTION = "## From an upstream server"
-OUR_SCENARIOS = re.compile(r"tools-.*|json-schema-2020-12|server-stateless")
+OUR_SCENARIOS = re.compile(r"(tools|elicitation|input-required|server)-.*|json-schema-2020-12")
 TRIED = VERSIONS if "REMIT_MORE_TESTS" in os.environ else VERSIONS[:2]
 CALLERS_TOKEN = "rmt_a_callers_secret"
 
@@ -35,10 +36,10 @@ def suite() -> NodeProgram:
 
 
 @contextmanager
-def upstream(noted: Path) -> Iterator[str]:
+def upstream(noted: Path, *more: str) -> Iterator[str]:
     """The suite's server; gives its URL."""
     url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, str(SERVER), url.rpartition(":")[2], str(noted)]
+    command = [sys.executable, str(SERVER), url.rpartition(":")[2], str(noted), *more]
     with subprocess.Popen(command, env=clean()) as process:
         try:
             deadline = time.monotonic() + PATIENCE_SECONDS
@@ -71,19 +72,19 @@ def gateway(home: Path, upstream_url: str) -> Iterator[str]:
 
 
 def _names() -> list[str]:
-    found = re.search(r"CONTENT: .*?= \{(.*?)\n\}", SERVER.read_text(), re.DOTALL)
-    assert found
-    return re.findall(r'^    "(\w+)"', found.group(1), re.MULTILINE)
+    return [*CONTENT, *ASKING]
 
 
 def _write(home: Path, url: str) -> None:
     folder = home / "upstreams"
     folder.mkdir(parents=True)
-    tools = "\n".join(f'[tools.{name}]\neffect = "read"' for name in _names())
+    passes = 'passes = ["log", "form", "page", "sampling", "roots"]'
+    tools = "\n".join(f'[tools.{name}]\neffect = "read"\n{passes}' for name in _names())
     secret = home / "secret"
     secret.write_text("of-the-server\n")
     header = f'X-Own = {{ file = "{secret}", before = "Bearer " }}'
-    head = f'prefix = ""\npass_media = true\n[http]\nurl = "{url}"\n[http.headers]\n{header}'
+    asked = 'clearance = "customer"\npages = ["suite.example"]'
+    head = f'prefix = ""\npass_media = true\n{asked}\n[http]\nurl = "{url}"\n[http.headers]\n{header}'
     (folder / "suite.toml").write_text(f"{head}\n{tools}\n")
 
 
