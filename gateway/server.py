@@ -31,6 +31,7 @@ from gateway.held import Patience
 from gateway.identity import principal_of
 from gateway.inquiries.rounds import Rounds, set_log_level
 from gateway.listing import Listings
+from gateway.param_headers import refuse_other_headers
 from gateway.pending import PendingCall, left_waiting, wait_or_answer, with_way_to_answer
 from gateway.principal import Principal
 from gateway.stopping.refusing import offered
@@ -80,6 +81,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
     async def on_call_tool(context: Context, params: wire.CallToolRequestParams) -> Result:
         async def run() -> Result:
             call = _tool_call(context, params, _principal(context, operator_named), grant)
+            refuse_other_headers(gateway, context, call)
             return await rounds.make(context, params, call, partial(_made, gateway, context, params))
 
         return await _sanitized(run)
@@ -95,7 +97,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
         instructions=_INSTRUCTIONS,
         # What is listed depends on who asks, and a change of policy shows within seconds.
         cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_FRESH_MS, scope="private")},
-        # No tool maps arguments to headers; without this the SDK would run the whole list before each call.
+        # `refuse_other_headers` does it for this caller; without this the SDK would run the whole list before each call.
         get_tool_input_schema=lambda _name: None,
         on_list_tools=on_list_tools,
         on_call_tool=on_call_tool,

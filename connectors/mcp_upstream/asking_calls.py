@@ -7,7 +7,7 @@ before, it asks in the middle of it, and the call is held here, in a task of its
 
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
@@ -17,6 +17,7 @@ import mcp.types as wire
 from anyio.abc import TaskGroup
 from mcp.client import Client, ClientRequestContext
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import x_mcp_header_map
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from structlog import get_logger
 
@@ -44,11 +45,13 @@ class OneCall:
     Args:
         name: The tool, by the server's name.
         arguments: As they go to the server.
+        schema: The server's schema of them.
         passes: What its file passes on.
     """
 
     name: str
     arguments: Mapping[str, Any]
+    schema: Mapping[str, Any]
     passes: frozenset[Passed]
 
 
@@ -112,7 +115,7 @@ class AskingCalls:
             input_responses={name: given for name, given in answers.items() if given} or None,
             request_state=asking.state or None,
         )
-        result = _raised(await _sent(self._server, version, params, call.passes, asking, told, _Refusing()))
+        result = _raised(await _sent(self._server, version, params, call, asking, told, _Refusing()))
         if isinstance(result, wire.CallToolResult):
             return result
         state = result.request_state or ""
@@ -143,7 +146,7 @@ class AskingCalls:
         params = wire.CallToolRequestParams(name=call.name, arguments=dict(call.arguments))
         with held.scope:
             try:
-                outcome = await _sent(self._server, "legacy", params, call.passes, held.asking, held.report, held)
+                outcome = await _sent(self._server, "legacy", params, call, held.asking, held.report, held)
             except Exception as error:
                 log.exception("upstream_call_failed", server=self._server.name)
                 outcome = Lost(type(error).__name__)
@@ -238,7 +241,7 @@ async def _sent(
     server: Server,
     mode: str,
     params: wire.CallToolRequestParams,
-    passes: frozenset[Passed],
+    call: OneCall,
     asking: Asking,
     told: Progress,
     asked: _Refusing | _Held,
@@ -257,13 +260,15 @@ async def _sent(
     try:
         async with _session(server, mode, asking, asked) as client:
             is_sent = True
+            # The SDK knows which arguments to mirror into headers from a listing, and this session has none.
+            client.session._x_mcp_header_maps[call.name] = x_mcp_header_map(call.schema)  # noqa: SLF001
             request = wire.CallToolRequest(params=params)
             try:
                 outcome = await client.session.send_request(
                     request, RESULT, _LONGEST_CALL_SECONDS, progress_callback=report
                 )
             except MCPError as error:
-                outcome = lacking(error.error, passes, asking.kinds) or failed(error)
+                outcome = lacking(error.error, call.passes, asking.kinds) or failed(error)
             except UNUSABLE as error:
                 outcome = failed(error)
     except _CANNOT_CONNECT as error:
@@ -314,7 +319,9 @@ async def _session(server: Server, mode: str, asking: Asking, asked: _Refusing |
     async with client:
         if level and mode == "legacy" and client.server_capabilities.logging is not None:
             request = wire.SetLevelRequest(params=wire.SetLevelRequestParams(level=level))
-            await client.session.send_request(request, wire.EmptyResult)
+            # A server that cannot leave out lines sends them all; a client gets what it wants of them.
+            with suppress(MCPError):
+                await client.session.send_request(request, wire.EmptyResult)
         yield client
 
 

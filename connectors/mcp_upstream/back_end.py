@@ -103,7 +103,7 @@ class UpstreamBackEnd:
             return await connection.call(name, arguments.to_wire(), told)
         from connectors.mcp_upstream.asking_calls import OneCall
 
-        call = OneCall(name, arguments.to_wire(), tool.tool.passes)
+        call = OneCall(name, arguments.to_wire(), tool.definition.input_schema, tool.tool.passes)
         return await self._asking.call(connection.version, call, context.asking, told)
 
     def _refuse_unaccepted(self, tool: UpstreamTool, arguments: UpstreamInput) -> None:

@@ -62,6 +62,8 @@ CONTENT: dict[str, list[wire.ContentBlock]] = {
     "test_tool_with_logging": [TEXT],
     "test_logging_tool": [TEXT],
     "test_reconnection": [TEXT],
+    "test_trigger_tool_change": [TEXT],
+    "test_custom_headers": [TEXT],
     "json_schema_2020_12_tool": [TEXT],
 }
 
@@ -127,7 +129,8 @@ STATEFUL = {
 NOTHING = {"type": "object", "properties": {}}
 PROMPT = {"type": "object", "properties": {"prompt": {"type": "string"}}}
 MESSAGE = {"type": "object", "properties": {"message": {"type": "string"}}}
-SCHEMAS = {"json_schema_2020_12_tool": SCHEMA, "test_sampling": PROMPT, "test_elicitation": MESSAGE}
+REGION = {"type": "object", "properties": {"region": {**STRING, "x-mcp-header": "Region"}}, "required": ["region"]}
+SCHEMAS = {"test_custom_headers": REGION, "json_schema_2020_12_tool": SCHEMA, "test_sampling": PROMPT, "test_elicitation": MESSAGE}
 
 
 async def list_tools(_context: Any, _params: Any) -> wire.ListToolsResult:
