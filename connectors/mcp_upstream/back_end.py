@@ -48,15 +48,15 @@ class UpstreamBackEnd:
 
     session: Session
     tools: Mapping[str, UpstreamTool]
-    _asking: "AskingCalls | None" = None
+    asking: "AskingCalls | None" = None
 
     async def run(self) -> None:
         """Keep its session, and the calls that wait for answers. Runs until cancelled."""
         # The protocol's client is heavy, and most commands never connect.
         from connectors.mcp_upstream.asking_calls import AskingCalls
 
-        self._asking = AskingCalls(self.session.server)
-        async with self._asking.open():
+        self.asking = AskingCalls(self.session.server)
+        async with self.asking.open():
             await self.session.run()
 
     def __getattr__(self, name: str) -> Method:
@@ -99,12 +99,12 @@ class UpstreamBackEnd:
         self, connection: "Connection", tool: UpstreamTool, context: CallContext, arguments: UpstreamInput
     ) -> "wire.CallToolResult":
         name, told = tool.definition.name, _reporting(context)
-        if not tool.tool.passes or self._asking is None:
+        if not tool.tool.passes or self.asking is None:
             return await connection.call(name, arguments.to_wire(), told)
         from connectors.mcp_upstream.asking_calls import OneCall
 
         call = OneCall(name, arguments.to_wire(), tool.definition.input_schema, tool.tool.passes)
-        return await self._asking.call(connection.version, call, context.asking, told)
+        return await self.asking.call(connection.version, call, context.asking, told)
 
     def _refuse_unaccepted(self, tool: UpstreamTool, arguments: UpstreamInput) -> None:
         """The last look before a call: what is called is what policy judged and what a person accepted."""

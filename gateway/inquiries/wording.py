@@ -5,12 +5,15 @@ says whose words they are.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import mcp.types as wire
 
 from connectors.asking import Passed, Question
 from gateway.results.defusing import inert
 from gateway.visible_text import pieces, visible
+
+_LABELS = frozenset({"title", "description"})
 
 
 def who_asks(area: str, tool: str) -> str:
@@ -33,7 +36,7 @@ def request_for(question: Question, area: str, tool: str, elicitation_id: str | 
     params, who = question.params, who_asks(area, tool)
     match question.kind:
         case Passed.FORM:
-            schema = params["requestedSchema"]
+            schema = _labelled(params["requestedSchema"])
             message = f"{who} {_line(params['message'])}"
             return wire.ElicitRequest(params=wire.ElicitRequestFormParams(message=message, requested_schema=schema))
         case Passed.PAGE:
@@ -68,6 +71,18 @@ def _sampling(question: Question, who: str) -> wire.CreateMessageRequest:
             include_context="none",
         )
     )
+
+
+def _labelled(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """A form's schema in which no label is alive; its values stay, since they are what is answered."""
+    if isinstance(schema, list):
+        return [_labelled(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _line(each) if name in _LABELS and isinstance(each, str) else _labelled(each)
+        for name, each in schema.items()
+    }
 
 
 def _line(words: str) -> str:

@@ -59,16 +59,16 @@ class Caller:
     def asked(self) -> int:
         return len(self.forms) + len(self.prompts)
 
-    async def elicited(self, context: ClientRequestContext, params: wire.ElicitRequestParams) -> Any:  # noqa: ARG002
+    async def elicited(self, context: ClientRequestContext, params: wire.ElicitRequestParams) -> Any:
         self.forms.append(params)
         return self.says(params)
 
-    async def sampled(self, context: ClientRequestContext, params: wire.CreateMessageRequestParams) -> Any:  # noqa: ARG002
+    async def sampled(self, context: ClientRequestContext, params: wire.CreateMessageRequestParams) -> Any:
         self.prompts.append(params)
         said = wire.TextContent(text=self.model_says)
         return wire.CreateMessageResult(role="assistant", content=said, model="m")
 
-    async def listed(self, context: ClientRequestContext) -> wire.ListRootsResult:  # noqa: ARG002
+    async def listed(self, context: ClientRequestContext) -> wire.ListRootsResult:
         return wire.ListRootsResult(roots=[wire.Root.model_validate({"uri": "file:///work", "name": "work"})])
 
     async def heard(self, params: wire.LoggingMessageNotificationParams) -> None:

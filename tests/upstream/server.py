@@ -1,8 +1,8 @@
 """A stdio MCP server that does what its plan says, for good and for bad: hand-written, so that nothing keeps it honest.
 
 The plan is a JSON file, read anew for each request: `tools` as `tools/list` gives them; `answers` by tool, each with a
-`result`, an `error`, a `raw` line, or something to `do`. Every request is noted in a file beside the plan. With `modern`
-in the plan it speaks 2026-07-28, and asks by its answers.
+`result`, an `error`, a `raw` line, or something to `do`. Every request is noted in a file beside the plan. With
+`modern` in the plan it speaks 2026-07-28, and asks by its answers.
 """
 
 import json

@@ -130,7 +130,12 @@ NOTHING = {"type": "object", "properties": {}}
 PROMPT = {"type": "object", "properties": {"prompt": {"type": "string"}}}
 MESSAGE = {"type": "object", "properties": {"message": {"type": "string"}}}
 REGION = {"type": "object", "properties": {"region": {**STRING, "x-mcp-header": "Region"}}, "required": ["region"]}
-SCHEMAS = {"test_custom_headers": REGION, "json_schema_2020_12_tool": SCHEMA, "test_sampling": PROMPT, "test_elicitation": MESSAGE}
+SCHEMAS = {
+    "test_custom_headers": REGION,
+    "json_schema_2020_12_tool": SCHEMA,
+    "test_sampling": PROMPT,
+    "test_elicitation": MESSAGE,
+}
 
 
 async def list_tools(_context: Any, _params: Any) -> wire.ListToolsResult:
