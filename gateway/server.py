@@ -97,7 +97,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
         instructions=_INSTRUCTIONS,
         # What is listed depends on who asks, and a change of policy shows within seconds.
         cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_FRESH_MS, scope="private")},
-        # `refuse_other_headers` does it for this caller; without this the SDK would run the whole list before each call.
+        # `refuse_other_headers` does it, for each caller; without this the SDK would list all tools before each call.
         get_tool_input_schema=lambda _name: None,
         on_list_tools=on_list_tools,
         on_call_tool=on_call_tool,

@@ -109,7 +109,8 @@ async def test_a_server_that_asks_endlessly_is_given_up(
 
 async def test_what_is_asked_at_once_without_measure_is_passed_to_nobody(up: Upstream, settings: Settings) -> None:
     up.modern = True
-    offers_asking(up, **{f"q{number}": form() for number in range(9)})
+    questions: dict[str, Any] = {f"q{number}": form() for number in range(9)}
+    offers_asking(up, **questions)
     caller = Caller()
     async with fronting(settings, up) as front, client_of(front, caller) as client:
         answer = told(await client.call_tool("up_ask"))
@@ -308,17 +309,19 @@ async def test_an_older_servers_questions_that_nobody_answers_hold_no_place_and_
     soon = settings.model_copy(update={"answer_wait": 0.2})
     async with fronting(soon, up) as front, client_of(front, Caller()) as client:
         held = front.gateway.upstreams.back_ends["up"].asking
+        assert held is not None
         state = (await begun(client)).request_state
         await front.until(lambda: not len(held))
         assert (await answered(client, state, responses={"question": GIVEN}))["status"] == "failed"
         # The one place that there is, is free again.
-        assert await begun(client)
+        await begun(client)
 
 
 async def test_nothing_of_the_client_goes_along_but_its_answer(up: Upstream, settings: Settings) -> None:
     up.modern = True
     offers_asking(up, user=form())
     async with fronting(settings, up) as front, client_of(front, Caller()) as client:
-        await client.call_tool("up_ask", {}, meta={"remit/run": "rmt_secret"})
+        meta: Any = {"remit/run": "rmt_secret"}
+        await client.call_tool("up_ask", {}, meta=meta)
     assert "rmt_secret" not in str(up.calls())
     assert all("ana" not in str(call).lower() or "inputResponses" in call for call in up.calls())
