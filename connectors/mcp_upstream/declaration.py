@@ -149,6 +149,18 @@ class _File(_Strict):
             raise ValueError("`pages` is missing: name the hosts whose pages the server may have opened")
         return self
 
+    @model_validator(mode="after")
+    def _asks_within_clearance(self) -> Self:
+        """A question is as confidential as the server's texts: above its clearance, nothing could ever be answered."""
+        for name, tool in self.tools.items():
+            level = tool.text.confidentiality
+            if ASKING & set(tool.passes) and self.clearance and level.rank > self.clearance.rank:
+                raise ValueError(
+                    f"`tools.{name}.text` is `{level}`, and so is what the server asks, above its `clearance`: "
+                    "say in `text` how confidential its words are"
+                )
+        return self
+
 
 class Server(_File):
     """One upstream server.

@@ -113,8 +113,7 @@ async def test_a_page_of_a_host_that_the_file_names_is_opened(up: Upstream, sett
 async def test_its_log_reaches_a_client_that_wants_it_after_it_is_on_record(
     up: Upstream, settings: Settings, entries: Entries, mode: str
 ) -> None:
-    up.options = HEAD
-    up.offers(wire_tool("noisy"), more=PASSES, do="logs", times=3)
+    up.offers(wire_tool("noisy"), more='passes = ["log"]', do="logs", times=3)
     caller = Caller()
     async with fronting(settings, up) as front, client_of(front, caller, mode, log_level="info") as client:
         if mode == HANDSHAKES:
@@ -127,8 +126,7 @@ async def test_its_log_reaches_a_client_that_wants_it_after_it_is_on_record(
 
 
 async def test_its_log_reaches_nobody_who_does_not_want_it(up: Upstream, settings: Settings) -> None:
-    up.options = HEAD
-    up.offers(wire_tool("noisy"), more=PASSES, do="logs", times=3)
+    up.offers(wire_tool("noisy"), more='passes = ["log"]', do="logs", times=3)
     caller = Caller()
     async with fronting(settings, up) as front, client_of(front, caller) as client:
         assert told(await client.call_tool("up_noisy"))["status"] == "ok"
@@ -164,7 +162,12 @@ async def test_what_is_asked_and_answered_is_in_the_journal_by_kind_and_hash_and
 
 
 @pytest.mark.parametrize(
-    ("head", "told_of"), [("", "`clearance` is missing"), ('clearance = "internal"', "`pages` is missing")]
+    ("head", "told_of"),
+    [
+        ("", "`clearance` is missing"),
+        ('clearance = "internal"', "`pages` is missing"),
+        (HEAD, "`tools.ask.text` is `customer`, and so is what the server asks, above its `clearance`"),
+    ],
 )
 def test_a_file_that_passes_questions_on_without_bounds_is_refused(up: Upstream, head: str, told_of: str) -> None:
     up.options = head
