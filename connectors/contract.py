@@ -21,6 +21,8 @@ from typing import Any, Protocol, TypeVar, get_args, get_type_hints, runtime_che
 
 from pydantic import BaseModel, ConfigDict
 
+from connectors.asking import NOBODY, Asking, Passed
+
 TOOL_NAME = re.compile(r"[a-z]+(_[a-z]+){2,}")
 MAX_TOOL_NAME = 64
 
@@ -152,6 +154,7 @@ class CallContext:
         readers: One set of group names per acting party (person, agent); a document is readable only if each set
             shares a group with the document's own.
         progress: Awaited with (done, total or None, message) by long work.
+        asking: What the client that made the call can be asked in the course of it.
     """
 
     tenant: str
@@ -160,6 +163,7 @@ class CallContext:
     now: datetime
     readers: tuple[frozenset[str], ...] = ()
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
+    asking: Asking = NOBODY
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,8 @@ class Tool:
     to how their value changes that; `confidentiality` output paths to who may see them; `kept` lists the output paths
     that are the organisation's record, `owners` those that say whose it is; `namespaces` maps input and output paths
     to the kind of thing that they identify; `personal` lists the input and output paths that hold personal data. Paths
-    are dotted, `[]` stands for every item of a list.
+    are dotted, `[]` stands for every item of a list. `passes` says what its back end may ask of the client that made a
+    call, `clearance` how confidential what the run has seen may be for answers to go there.
     """
 
     name: str
@@ -190,6 +195,8 @@ class Tool:
     namespaces: dict[str, str] = field(default_factory=dict)
     personal_input: frozenset[str] = frozenset()
     personal_output: frozenset[str] = frozenset()
+    passes: frozenset[Passed] = frozenset()
+    clearance: Confidentiality = Confidentiality.PUBLIC
 
 
 @runtime_checkable

@@ -71,6 +71,7 @@ def _patience(settings: Settings, approvals: ApprovalBook) -> Patience:
         held=held,
         state_key=_state_key(settings),
         state_ttl=2 * settings.approval_ttl,  # as long as the question's end is remembered
+        answer_seconds=settings.answer_wait,
     )
 
 

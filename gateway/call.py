@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from structlog import get_logger
 
+from connectors.asking import LacksCapability
 from connectors.contract import Effect, Tool
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
@@ -20,6 +21,8 @@ from gateway.flow.stage import traced
 from gateway.gateway import Gateway, ToolCall, decide, record
 from gateway.grants.grant import BadGrant
 from gateway.grants.presented import counted_under, looked_back_at, refuse, under_its_grant
+from gateway.inquiries.going_on import go_on
+from gateway.inquiries.inquiry import ClientAsked
 from gateway.journal import JournalUnavailable, Kind
 from gateway.metrics import counted
 from gateway.policy.decision import Verdict
@@ -41,11 +44,13 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
 
     Raises:
         UnknownTool: If the principal has no such tool. It is recorded and says nothing about why.
+        ClientAsked: If the client has to answer first what an upstream server asks.
+        LacksCapability: If an upstream server needs what the client cannot do.
     """
     try:
         async with gateway.slots.take(_place(gateway, call)):
             return await _under_grant(gateway, call)
-    except UnknownTool:
+    except (UnknownTool, ClientAsked, LacksCapability):
         raise
     except Busy:
         return answers.failed(call.id, ErrorKind.BUSY, "too many calls at the moment; nothing was done")
@@ -82,13 +87,19 @@ async def _dispose(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         await record(gateway, call, Kind.INVALID, error=error.message)
         return answers.failed(call.id, ErrorKind.INVALID_INPUT, error.message, error.field)
 
-    own = names_of_key(keyed_name(call.principal, call.declared.key, gateway.secret)) if call.declared.key else ()
+    own = _own_names(gateway, call)
     async with gateway.history.turn(call.principal, looked_back_at(policy, call, tool), gateway.now(), own) as earlier:
         if gateway.policy.current is policy:
             call = await counted_under(gateway, call, own)
             return await _decide(gateway, call, policy, tool, arguments, earlier)
     # Policy changed while the call waited for its turn.
     return await _dispose(gateway, call)
+
+
+def _own_names(gateway: Gateway, call: ToolCall) -> tuple[str, ...]:
+    """The names under which the call itself may have been begun before."""
+    keyed = names_of_key(keyed_name(call.principal, call.declared.key, gateway.secret)) if call.declared.key else ()
+    return (*keyed, call.resumed.inquiry.call) if call.resumed else keyed
 
 
 async def _decide(
@@ -101,7 +112,9 @@ async def _decide(
     if decided.decision.verdict is Verdict.DENY:
         await record(gateway, call, Kind.DENIED, **decided.facts)
         return answers.denied(call.id, decided.decision)
-    if decided.decision.verdict is Verdict.ASK and not await _ran_unasked(gateway, call, tool):
+    if call.resumed:
+        answer = await go_on(gateway, decided, call.resumed)
+    elif decided.decision.verdict is Verdict.ASK and not await _ran_unasked(gateway, call, tool):
         answer = await ask(gateway, decided)
     else:
         answer = await carry_out(gateway, decided)

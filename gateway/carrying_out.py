@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 from structlog import get_logger
 
+from connectors.asking import Asked, LacksCapability
 from connectors.contract import CallContext, Effect, Idempotency, Output, RemembersEffects, Tool
 from connectors.errors import ConnectorError, InDoubt
 from gateway import answers
@@ -17,6 +18,8 @@ from gateway.flow.shown import seen_ids
 from gateway.flow.stage import Wrote, heard, shown
 from gateway.flow.unfinished import writing_rows
 from gateway.gateway import Decided, Gateway, ToolCall, record
+from gateway.inquiries.inquiry import ClientAsked
+from gateway.inquiries.stage import asking_of, inquire, log_recorded
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
 from gateway.recovery import find_out, put_in_doubt, tell_recorded
@@ -33,16 +36,9 @@ async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
     Raises:
         JournalUnavailable: If its intent cannot be recorded: then it was not carried out.
     """
-    call, tool, facts = decided.call, decided.tool, decided.facts
-    named = _by_its_key(call, tool, gateway.secret)
-    context = CallContext(
-        tenant=call.principal.tenant,
-        actor=call.principal.person or call.principal.agent or "",
-        key=effect_key(call.principal, tool.name, facts["arguments_hash"], named.key.partition("_")[2] or call.id),
-        now=gateway.now(),
-        readers=decided.policy.groups(call.principal),
-        progress=_before_done(call),
-    )
+    tool = decided.tool
+    named = _by_its_key(decided.call, tool, gateway.secret)
+    context = _context(gateway, decided, named)
     # Once a write's intent is recorded, its outcome will be too: a caller who goes away cannot tear them apart.
     with anyio.CancelScope(shield=tool.effect is not Effect.READ):
         try:
@@ -51,6 +47,33 @@ async def carry_out(gateway: Gateway, decided: Decided) -> Answer[Any]:
             # The same key came twice at this moment, and the other was faster.
             answer = await _begin(gateway, decided, named, context)
     return answer
+
+
+async def carry_on(gateway: Gateway, decided: Decided, named: ToolCall) -> Answer[Any]:
+    """Go on with a begun call whose client has answered what its server asked.
+
+    Args:
+        gateway: The gateway.
+        decided: The call with the answers, decided anew.
+        named: The call under the name that it goes by.
+    """
+    context = _context(gateway, decided, named)
+    with anyio.CancelScope(shield=decided.tool.effect is not Effect.READ):
+        answer = await _do(gateway, decided, named, context)
+    return answer  # noqa: RET504 - a scope may swallow, as mypy sees it
+
+
+def _context(gateway: Gateway, decided: Decided, named: ToolCall) -> CallContext:
+    call, tool, arguments_hash = decided.call, decided.tool, decided.facts["arguments_hash"]
+    return CallContext(
+        tenant=call.principal.tenant,
+        actor=call.principal.person or call.principal.agent or "",
+        key=effect_key(call.principal, tool.name, arguments_hash, named.key.partition("_")[2] or named.id),
+        now=gateway.now(),
+        readers=decided.policy.groups(call.principal),
+        progress=_before_done(call),
+        asking=asking_of(gateway, call, tool),
+    )
 
 
 async def tell_again(gateway: Gateway, decided: Decided, kept: Answer[Any], facts: dict[str, Any]) -> Answer[Any]:
@@ -130,7 +153,11 @@ async def _repeat(
             gateway, decided, answer_of(earlier.end, await gateway.settled.find(earlier.name)), told
         )
     is_lost = gateway.running.is_lost(earlier.name)
-    if earlier.name in gateway.running or (gateway.is_fresh(begun.at) and not is_lost and not earlier.doubted):
+    if (
+        earlier.name in gateway.running
+        or gateway.waits_for_client(earlier)
+        or (gateway.is_fresh(begun.at) and not is_lost and not earlier.doubted)
+    ):
         await record(gateway, call, Kind.REPEATED, status="in_progress", **told)
         return answers.in_progress(call.id, earlier.name)
     await record(gateway, call, Kind.REPEATED, status="looked_into", **told)
@@ -154,18 +181,27 @@ async def _do(
     """Let the back end do it, under the name that the call goes by."""
     tool, arguments = decided.tool, decided.arguments
     back_end = getattr(gateway.back_ends, tool.area)
+
+    async def attempt() -> Output:
+        try:
+            output: Output = await getattr(back_end, tool.name)(context, arguments)
+        except Asked as asked:
+            await inquire(gateway, decided, call, asked)
+        return output
+
     with gateway.running.carrying_out(call.id):
         try:
             await call.progress(1, 2, "allowed and recorded")
-            output = await gateway.resilience.run(
-                call.principal.tenant, tool, gateway.timeout, lambda: getattr(back_end, tool.name)(context, arguments)
-            )
+            output = await gateway.resilience.run(call.principal.tenant, tool, gateway.timeout, attempt)
             return await _done(gateway, decided, call, output)
         except InDoubt:
             return await _broke_off(gateway, decided, call, context)
+        except LacksCapability as error:
+            await _refused(gateway, decided, call, error, again=again)
+            raise
         except ConnectorError as error:
             return await _refused(gateway, decided, call, error, again=again)
-        except JournalUnavailable:
+        except (JournalUnavailable, ClientAsked):
             raise
         except TimeoutError:
             return await _no_answer_in_time(gateway, decided, call, context)
@@ -228,6 +264,7 @@ async def _settle(
     if call.key:
         await gateway.settled.keep(call.key, answer.model_dump_json())
     once = None if tool.effect is Effect.READ else f"outcome:{call.id}"
+    await log_recorded(gateway, call, tool)
     try:
         await record(gateway, call, Kind.OUTCOME, once=once, beside=beside, status=answer.status, **facts)
     except AlreadyRecorded:

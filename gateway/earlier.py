@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.answer import Answer, ErrorKind
@@ -25,6 +25,7 @@ class Earlier:
         end: What became of it: its outcome, or what a person said if no late outcome shows that it happened after all;
             None while nobody knows.
         erased: Whether the arguments are gone for ever; then whatever bears its name counts as the same call.
+        inquired: The last entry that its client was asked something, or that it answered.
     """
 
     name: str
@@ -35,6 +36,20 @@ class Earlier:
     doubted: bool = False
     end: Entry | None = None
     erased: bool = False
+    inquired: Entry | None = None
+
+    def waits_for_client(self, now: datetime, answer: timedelta, given_up: timedelta) -> bool:
+        """Whether its client may still answer what it was asked, or somebody goes on with what it answered.
+
+        Args:
+            now: The time.
+            answer: How long a client has to answer.
+            given_up: How long after an entry another process may still go on.
+        """
+        if self.inquired is None:
+            return False
+        asked = self.inquired.kind is Kind.INQUIRED
+        return now < self.inquired.at + given_up + (answer if asked else timedelta())
 
     def is_of(self, tool: str, arguments: dict[str, Any]) -> bool:
         """Whether it was the same call."""
@@ -59,6 +74,8 @@ def _after(earlier: Earlier | None, entry: Entry) -> Earlier | None:
         return Earlier(entry.call_id, body["tool"], arguments, arguments, erased=entry.erased)
     if earlier is None or entry.call_id != earlier.name:
         return earlier
+    if entry.kind in {Kind.INQUIRED, Kind.INFORMED}:
+        return replace(earlier, inquired=entry)
     if entry.kind is Kind.OUTCOME and body["status"] == "in_doubt":
         return replace(earlier, doubted=True)
     if entry.kind is Kind.OUTCOME and body.get("late"):

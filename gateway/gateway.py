@@ -17,12 +17,14 @@ from gateway.approvals.book import ApprovalBook
 from gateway.canonical import digest
 from gateway.catalog import Catalog
 from gateway.declared import Declared
+from gateway.earlier import Earlier
 from gateway.flow.arguments import Traced
 from gateway.flow.runs import Runs
 from gateway.grants.book import GrantBook
 from gateway.grants.bounds import why_outside
 from gateway.grants.grant import NOTHING_MADE, Grant, narrow
 from gateway.held import Patience
+from gateway.inquiries.inquiry import Client, Resumed
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
 from gateway.journal.entry import Beside
@@ -77,6 +79,12 @@ class Gateway:
         """Whether a call that was begun then may still be carried out somewhere."""
         return self.now() < begun_at + self.given_up_after
 
+    def waits_for_client(self, earlier: Earlier) -> bool:
+        """Whether a begun call goes on as soon as its client has answered."""
+        return earlier.waits_for_client(
+            self.now(), timedelta(seconds=self.patience.answer_seconds), self.given_up_after
+        )
+
 
 def new_call_id() -> str:
     """Make a name for a call."""
@@ -101,6 +109,10 @@ class ToolCall:
     """The grant that it presents, once that is verified."""
     made: Mapping[str, int] = field(default_factory=lambda: NOTHING_MADE)
     """How many calls were made under that grant so far, by tool, where it limits them."""
+    from_client: Client = field(default_factory=Client)
+    """What the client that makes it can do for whoever carries it out."""
+    resumed: Resumed | None = None
+    """The inquiry that it answers, if it goes on with a call that asked."""
 
 
 @dataclass(frozen=True)

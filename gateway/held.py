@@ -44,7 +44,7 @@ class HeldRequests:
     ) -> None:
         self._find = find
         self._now = now
-        self._places = places
+        self.places = places
         self._poll = poll
         self._held: set[_Held] = set()
         self._first = anyio.Event()
@@ -59,7 +59,7 @@ class HeldRequests:
         Raises:
             NoPlace: If there is none.
         """
-        if len(self._held) >= self._places:
+        if len(self._held) >= self.places:
             raise NoPlace
         held = _Held(approval_id)
         self._held.add(held)
@@ -108,6 +108,7 @@ class Patience:
         held: Where.
         state_key: 32 secret bytes or more that every process shares which may serve a retry.
         state_ttl: Seconds after which a client's retry is no longer understood.
+        answer_seconds: How long a client has to answer what an upstream server asks it.
     """
 
     console_url: str
@@ -115,3 +116,4 @@ class Patience:
     held: HeldRequests
     state_key: bytes
     state_ttl: float
+    answer_seconds: float

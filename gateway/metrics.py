@@ -21,9 +21,11 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.answer import Answer
+from connectors.asking import LacksCapability
+from gateway.answer import Answer, ErrorKind
 from gateway.catalog import UnknownTool
 from gateway.home import utc_now
+from gateway.inquiries.inquiry import ClientAsked
 from gateway.journal import Journal
 from gateway.policy_source import PolicySource
 from gateway.slots import Slots
@@ -156,6 +158,12 @@ def counted(call_tool: _CallTool) -> _CallTool:
             status, error = answer.status, answer.error.kind.value if answer.error else ""
         except UnknownTool:
             error = "unknown_tool"
+            raise
+        except ClientAsked:
+            status, error = "inquired", ""
+            raise
+        except LacksCapability:
+            error = ErrorKind.INVALID_INPUT
             raise
         else:
             return answer

@@ -59,6 +59,9 @@ async def find_out(gateway: "Gateway", begun: Begun, call: "ToolCall | None" = N
     if tool and tool.effect is Effect.READ:
         await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", status="interrupted")
         return answers.failed(begun.id, ErrorKind.NOT_DONE, "it was interrupted")
+    if tool and tool.passes and await _was_never_answered(gateway, begun):
+        unanswered = answers.failed(begun.id, ErrorKind.NOT_DONE, "its client was asked something and never answered")
+        return await _end(gateway, begun, tool, unanswered, call)
     try:
         answer = await _what_happened(gateway, begun, tool)
     except _CannotSay as error:
@@ -69,6 +72,13 @@ async def find_out(gateway: "Gateway", begun: Begun, call: "ToolCall | None" = N
         return answers.in_doubt(begun.id, error.why, keyed=begun.keyed)
     assert tool  # noqa: S101 - or nothing could have been found out
     return await _end(gateway, begun, tool, answer, call)
+
+
+async def _was_never_answered(gateway: "Gateway", begun: Begun) -> bool:
+    """Whether a server asked instead of acting, and nobody told it what it asked for."""
+    earlier = read_earlier(await gateway.recorded.of(begun.tenant, begun.id))
+    asked = earlier.inquired if earlier else None
+    return asked is not None and asked.kind is Kind.INQUIRED and not asked.body["held"]
 
 
 async def put_in_doubt(gateway: "Gateway", begun: Begun, why: str) -> None:
@@ -197,7 +207,7 @@ class Recovery:
         await self._look()
         silent: set[str] = set()
         for where, begun in list(self._open.items()):
-            if self._may_be_running(begun):
+            if self._may_be_running(begun) or await self._waits_for_client(begun):
                 continue
             area = begun.tool.partition("_")[0]
             # A back end that did not answer now is not asked for every call.
@@ -210,6 +220,10 @@ class Recovery:
     def _may_be_running(self, begun: Begun) -> bool:
         running = self._gateway.running
         return begun.id in running or (self._gateway.is_fresh(begun.at) and not running.is_lost(begun.id))
+
+    async def _waits_for_client(self, begun: Begun) -> bool:
+        earlier = read_earlier(await self._gateway.recorded.of(begun.tenant, begun.id))
+        return earlier is not None and self._gateway.waits_for_client(earlier)
 
     async def _look(self) -> None:
         """Take in what became old enough since the last look, and what this process lost track of."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter, ValidationError
 from structlog import get_logger
 
+from connectors.asking import Passed
 from connectors.mcp_upstream.results import UpstreamResult
 from gateway.answer import Answer
 from gateway.call import call_tool
@@ -27,7 +29,9 @@ from gateway.grants.grant import BadGrant
 from gateway.grants.listing import under_grant
 from gateway.held import Patience
 from gateway.identity import principal_of
+from gateway.inquiries.rounds import Rounds, set_log_level
 from gateway.listing import Listings
+from gateway.param_headers import refuse_other_headers
 from gateway.pending import PendingCall, left_waiting, wait_or_answer, with_way_to_answer
 from gateway.principal import Principal
 from gateway.stopping.refusing import offered
@@ -59,6 +63,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
         grant: The token of the grant that requests are under which present none; empty if there is none.
     """
     listings = Listings(gateway.catalog.tools.values(), gateway.policy.current)
+    rounds = Rounds(gateway.patience.answer_seconds, gateway.patience.held.places)
 
     async def on_list_tools(context: Context, params: wire.PaginatedRequestParams | None) -> wire.ListToolsResult:
         async def run() -> wire.ListToolsResult:
@@ -76,24 +81,14 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
     async def on_call_tool(context: Context, params: wire.CallToolRequestParams) -> Result:
         async def run() -> Result:
             call = _tool_call(context, params, _principal(context, operator_named), grant)
-            if left := await left_waiting(gateway, params, call.principal):
-                return _result(left)
-            answer = await _answered(gateway, call)
-            if answer.status != "pending_approval" or answer.approval is None:
-                return _result(answer)
-
-            async def again() -> Answer[Any]:
-                # What the caller replied was recorded; a question asked back since then is another one.
-                declared = call.declared.model_copy(update={"reply": None})
-                return await _answered(gateway, replace(call, id=new_call_id(), declared=declared))
-
-            pending = PendingCall(context, params, call, answer, answer.approval, again)
-            told = await wait_or_answer(gateway.patience, pending)
-            if isinstance(told, wire.InputRequiredResult):
-                return told
-            return _result(with_way_to_answer(told, gateway.patience))
+            refuse_other_headers(gateway, context, call)
+            return await rounds.make(context, params, call, partial(_made, gateway, context, params))
 
         return await _sanitized(run)
+
+    async def on_set_logging_level(context: Context, params: wire.SetLevelRequestParams) -> wire.EmptyResult:
+        set_log_level(context, params.level)
+        return wire.EmptyResult()
 
     server = Server(
         "remit",
@@ -102,14 +97,36 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
         instructions=_INSTRUCTIONS,
         # What is listed depends on who asks, and a change of policy shows within seconds.
         cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_FRESH_MS, scope="private")},
-        # No tool maps arguments to headers; without this the SDK would run the whole list before each call.
+        # `refuse_other_headers` does it, for each caller; without this the SDK would list all tools before each call.
         get_tool_input_schema=lambda _name: None,
         on_list_tools=on_list_tools,
         on_call_tool=on_call_tool,
         lifespan=_watching(gateway.patience),
     )
     server.middleware.append(_state_sealed(gateway.patience, operator_named))
+    if any(Passed.LOG in tool.passes for tool in gateway.catalog.tools.values()):
+        # Not by the constructor, which warns that the newest revision has this no more; older clients have.
+        server.add_request_handler("logging/setLevel", wire.SetLevelRequestParams, on_set_logging_level)
     return server
+
+
+async def _made(gateway: Gateway, context: Context, params: wire.CallToolRequestParams, call: ToolCall) -> Result:
+    if call.resumed is None and (left := await left_waiting(gateway, params, call.principal)):
+        return _result(left)
+    answer = await _answered(gateway, call)
+    if answer.status != "pending_approval" or answer.approval is None:
+        return _result(answer)
+
+    async def again() -> Answer[Any]:
+        # What the caller replied was recorded; a question asked back since then is another one.
+        declared = call.declared.model_copy(update={"reply": None})
+        return await _answered(gateway, replace(call, id=new_call_id(), declared=declared))
+
+    pending = PendingCall(context, params, call, answer, answer.approval, again)
+    told = await wait_or_answer(gateway.patience, pending)
+    if isinstance(told, wire.InputRequiredResult):
+        return told
+    return _result(with_way_to_answer(told, gateway.patience))
 
 
 async def _listed(gateway: Gateway, shown: list[wire.Tool], grant: str, principal: Principal) -> wire.ListToolsResult:

@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     max_held: Annotated[int, Field(ge=0, le=10_000)] = 100
     """How many requests are held at the same time; further ones are told at once that they wait."""
 
+    answer_wait: Annotated[float, Field(gt=0, le=3_600)] = 300.0
+    """How long a client has to answer what an upstream server asks it in the course of a call."""
+
     state_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     """The secret that seals what clients bring back; empty means one that follows from the journal's key."""
 

@@ -28,7 +28,8 @@ from connectors.mcp_upstream.tools import UpstreamTool
 if TYPE_CHECKING:
     import mcp.types as wire
 
-    from connectors.mcp_upstream.client import Progress
+    from connectors.mcp_upstream.asking_calls import AskingCalls
+    from connectors.mcp_upstream.client import Connection, Progress
 
 _LONGEST_ERROR = 500
 _MOST_REPORTS = 1_000
@@ -47,6 +48,16 @@ class UpstreamBackEnd:
 
     session: Session
     tools: Mapping[str, UpstreamTool]
+    asking: "AskingCalls | None" = None
+
+    async def run(self) -> None:
+        """Keep its session, and the calls that wait for answers. Runs until cancelled."""
+        # The protocol's client is heavy, and most commands never connect.
+        from connectors.mcp_upstream.asking_calls import AskingCalls
+
+        self.asking = AskingCalls(self.session.server)
+        async with self.asking.open():
+            await self.session.run()
 
     def __getattr__(self, name: str) -> Method:
         """The method of a tool, as every back end has one."""
@@ -70,7 +81,7 @@ class UpstreamBackEnd:
                     connection = await self.session.connection()
                     self._refuse_unaccepted(tool, arguments)
                     is_sent = True
-                    result = await connection.call(tool.definition.name, arguments.to_wire(), _reporting(context))
+                    result = await self._result(connection, tool, context, arguments)
         except (Lost, TimeoutError) as error:
             self.session.look_again()
             why = "gave no usable answer" if isinstance(error, Lost) else f"did not answer within {server.timeout:g} s"
@@ -83,6 +94,17 @@ class UpstreamBackEnd:
         if result.is_error:
             raise _refusal(server.name, "; ".join(_texts(result)))
         return _read(tool, result, server)
+
+    async def _result(
+        self, connection: "Connection", tool: UpstreamTool, context: CallContext, arguments: UpstreamInput
+    ) -> "wire.CallToolResult":
+        name, told = tool.definition.name, _reporting(context)
+        if not tool.tool.passes or self.asking is None:
+            return await connection.call(name, arguments.to_wire(), told)
+        from connectors.mcp_upstream.asking_calls import OneCall
+
+        call = OneCall(name, arguments.to_wire(), tool.definition.input_schema, tool.tool.passes)
+        return await self.asking.call(connection.version, call, context.asking, told)
 
     def _refuse_unaccepted(self, tool: UpstreamTool, arguments: UpstreamInput) -> None:
         """The last look before a call: what is called is what policy judged and what a person accepted."""

@@ -1,7 +1,8 @@
 """The protocol's client side: the one module that speaks MCP to upstream servers, on the official SDK.
 
-Nothing of a caller goes along: no token, no header, no metadata. What a server asks of its client (elicitation,
-sampling, roots) is not offered, and refused; what it logs is dropped.
+Nothing of a caller goes along: no token, no header, no metadata. On the session that all calls share, what a server
+asks of its client (elicitation, sampling, roots) is not offered, and refused; what it logs is dropped. A call of a tool
+whose file passes such things on has a session of its own (`asking_calls.py`).
 """
 
 import os
@@ -37,9 +38,13 @@ _LARGEST_BODY = 16 * 2**20
 _LONGEST_REFUSAL = 500
 _UNKNOWN = frozenset({wire.CONNECTION_CLOSED, wire.REQUEST_TIMEOUT, wire.INTERNAL_ERROR, wire.PARSE_ERROR})
 """Error codes after which nobody knows whether the call was carried out."""
-_RESULT: TypeAdapter[wire.CallToolResult | wire.InputRequiredResult] = TypeAdapter(
+RESULT: TypeAdapter[wire.CallToolResult | wire.InputRequiredResult] = TypeAdapter(
     wire.CallToolResult | wire.InputRequiredResult
 )
+UNUSABLE = (ValidationError, httpx2.HTTPError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError)
+"""What is raised where a server's answer is none, or does not come."""
+
+REMIT = wire.Implementation(name="remit", version=version("remit"))
 
 Progress = Callable[[float, float | None], Awaitable[None]]
 
@@ -93,24 +98,28 @@ class Connection:
         request = wire.CallToolRequest(params=params)
         try:
             # Not `call_tool`: it would check the result against the schema of the moment, and list tools for it.
-            result = await self._client.session.send_request(request, _RESULT, progress_callback=report)
+            result = await self._client.session.send_request(request, RESULT, progress_callback=report)
         except MCPError as error:
-            if error.code in _UNKNOWN:
-                self.is_open = error.code != wire.CONNECTION_CLOSED
-                raise Lost(type(error).__name__) from None
-            raise Refused(text(error.message)[:_LONGEST_REFUSAL]) from None
-        except (
-            ValidationError,
-            httpx2.HTTPError,
-            OSError,
-            anyio.ClosedResourceError,
-            anyio.BrokenResourceError,
-        ) as error:
+            self.is_open = error.code != wire.CONNECTION_CLOSED
+            raise failed(error) from None
+        except UNUSABLE as error:
             self.is_open = isinstance(error, ValidationError)
-            raise Lost(type(error).__name__) from None
+            raise failed(error) from None
         if isinstance(result, wire.InputRequiredResult):
             raise Refused("it asks its client for something that the gateway does not give")
         return result
+
+    @property
+    def version(self) -> str:
+        """The protocol version that its server speaks."""
+        return self._client.protocol_version
+
+
+def failed(error: Exception) -> Exception:
+    """What an error of the protocol or the transport means for a call that was sent: `Refused` or `Lost`."""
+    if isinstance(error, MCPError) and error.code not in _UNKNOWN:
+        return Refused(text(error.message)[:_LONGEST_REFUSAL])
+    return Lost(type(error).__name__)
 
 
 def _definition(tool: wire.Tool) -> Definition:
@@ -150,10 +159,10 @@ async def connected(server: Server, changed: Callable[[], None]) -> AsyncIterato
         changed()
 
     client = Client(
-        _transport(server, ended),
+        transport(server, ended),
         read_timeout_seconds=server.timeout,
         message_handler=heard,
-        client_info=wire.Implementation(name="remit", version=version("remit")),
+        client_info=REMIT,
         cache=None,
     )
     async with client, anyio.create_task_group() as tasks:
@@ -175,7 +184,8 @@ async def _listen(client: Client, changed: Callable[[], None]) -> None:
         log.debug("upstream_not_listened_to", why=type(error).__name__)
 
 
-def _transport(server: Server, ended: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
+def transport(server: Server, ended: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
+    """The way to a server, as the SDK's client takes it; `ended` is called when nothing comes back any more."""
     if server.stdio:
         return _stdio(server.name, server.stdio, ended)
     assert server.http  # noqa: S101 - a server is reached one way or the other

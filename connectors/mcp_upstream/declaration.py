@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from connectors.asking import ASKING, Passed
 from connectors.contract import Author, Confidentiality, Effect, Idempotency, Sink
 
 SERVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_HOST = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 
 
@@ -63,6 +65,8 @@ class DeclaredTool(_Strict):
     json_text: bool = False
     """Whether its text is JSON, to be read like a structured result."""
     text: Result = Result()
+    passes: list[Passed] = []
+    """What the server may send to the client that made a call of this tool, or ask of it, in the course of the call."""
     arguments: dict[str, Argument] = {}
     output: dict[str, Result] = {}
 
@@ -126,12 +130,35 @@ class _File(_Strict):
     max_result: Annotated[int, Field(ge=1_000, le=10_000_000)] = 200_000
     max_calls: Annotated[int, Field(ge=1, le=1_000)] = 16
     pass_media: bool = False
+    clearance: Confidentiality | None = None
+    pages: list[Annotated[str, Field(pattern=_HOST)]] = []
     tools: dict[str, DeclaredTool] = {}
 
     @model_validator(mode="after")
     def _reached_one_way(self) -> Self:
         if (self.stdio is None) == (self.http is None):
             raise ValueError("give one of `[stdio]` and `[http]`")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_have_bounds(self) -> Self:
+        passed = {kind for tool in self.tools.values() for kind in tool.passes}
+        if passed & ASKING and self.clearance is None:
+            raise ValueError("`clearance` is missing: say how confidential what is answered to the server may be")
+        if Passed.PAGE in passed and not self.pages:
+            raise ValueError("`pages` is missing: name the hosts whose pages the server may have opened")
+        return self
+
+    @model_validator(mode="after")
+    def _asks_within_clearance(self) -> Self:
+        """A question is as confidential as the server's texts: above its clearance, nothing could ever be answered."""
+        for name, tool in self.tools.items():
+            level = tool.text.confidentiality
+            if ASKING & set(tool.passes) and self.clearance and level.rank > self.clearance.rank:
+                raise ValueError(
+                    f"`tools.{name}.text` is `{level}`, and so is what the server asks, above its `clearance`: "
+                    "say in `text` how confidential its words are"
+                )
         return self
 
 
@@ -147,6 +174,8 @@ class Server(_File):
         max_result: Characters of a result that are passed on.
         max_calls: Calls at the same time; as many again may wait.
         pass_media: Whether images and sound are passed on; otherwise they are only described.
+        clearance: How confidential what a run has seen may be for its client's answers to go there.
+        pages: The hosts whose pages a client's user may be asked to open.
     """
 
     name: str

@@ -12,6 +12,7 @@ from pydantic import Field
 from connectors.contract import (
     MAX_TOOL_NAME,
     Author,
+    Confidentiality,
     Effect,
     Sink,
     Tool,
@@ -101,6 +102,8 @@ def make_tool(server: Server, definition: Definition) -> UpstreamTool:
         | {paths.by_wire[path]: given.namespace for path, given in declared.arguments.items() if given.namespace},
         personal_input=frozenset(paths.by_wire[path] for path, given in declared.arguments.items() if given.personal),
         personal_output=frozenset(path for path, result in results.items() if result.personal),
+        passes=frozenset(declared.passes),
+        clearance=server.clearance or Confidentiality.PUBLIC,
     )
     return UpstreamTool(tool, definition, declared, gives, result_check)
 

@@ -91,12 +91,16 @@ def _servers(pinned: Pinned, name: str | None) -> Sequence[Server]:
 async def _defined(server: Server) -> dict[str, Definition]:
     from connectors.mcp_upstream.client import connected  # heavy, and only wanted here
 
+    found: dict[str, Definition] | None = None
     try:
         with anyio.fail_after(_PATIENCE_SECONDS):
             async with connected(server, lambda: None) as connection:
-                return {each.name: each for each in await connection.definitions()}
+                found = {each.name: each for each in await connection.definitions()}
     except Exception as error:
-        raise typer.BadParameter(f"`{server.name}` cannot be reached: {_reason(error)}") from error
+        # What goes wrong in taking leave takes nothing back.
+        if found is None:
+            raise typer.BadParameter(f"`{server.name}` cannot be reached: {_reason(error)}") from error
+    return found
 
 
 def _reason(error: BaseException) -> str:

@@ -35,6 +35,8 @@ _HIDDEN = re.compile(f"{HIDDEN}[0-9a-f]{{24}}")
 _LONG, _LONG_ARGUMENTS = 30_000, 4_000
 """From how much on a result and arguments are looked through beside the event loop."""
 _COUNTED = frozenset({"denials", "records", "recent_calls"})
+_TEXT = "content[].text"
+"""Where the texts of an upstream server's tool stand."""
 _LATELY = _COUNTED | {"has_grant", "is_intended"}
 """What is known without looking at what the run has seen."""
 
@@ -178,7 +180,23 @@ def heard(gateway: "Gateway", call: "ToolCall", answer: Answer[Any]) -> tuple[Be
     if answer.error is None or ERROR not in (answer.untrusted or ()):
         return ()
     label = Label(Integrity.ANYONE, Confidentiality.CUSTOMER, frozenset((NOBODY,)))
-    said = Alike(ERROR, Author.OUTSIDER, False, label, "", [answer.error.message])
+    return _heard(gateway, call, label, ERROR, (answer.error.message,))
+
+
+def heard_words(gateway: "Gateway", call: "ToolCall", tool: Tool, words: Sequence[str]) -> tuple[Beside, ...]:
+    """What is to be committed with the entry after which a client gets a server's words apart from a result.
+
+    They are as confidential as the texts that the tool gives.
+    """
+    if not words:
+        return ()
+    level = gateway.policy.current.labelled(tool).confidentiality.get(_TEXT, Confidentiality.CUSTOMER)
+    owners = frozenset((NOBODY,)) if level is Confidentiality.CUSTOMER else frozenset[str]()
+    return _heard(gateway, call, Label(Integrity.ANYONE, level, owners), "words", words)
+
+
+def _heard(gateway: "Gateway", call: "ToolCall", label: Label, path: str, words: Sequence[str]) -> tuple[Beside, ...]:
+    said = Alike(path, Author.OUTSIDER, False, label, "", [each for each in words if each])
     sight = sight_of(Reading((said,), ()), f"{call.tool} {call.id}", gateway.runs.key)
     run = call.grant.run if call.grant else ""
     return (seen_row(call.principal.tenant, call.principal.name, run, gateway.now(), sight),)

@@ -14,6 +14,7 @@ CLEAR = frozenset(
     | {"approval", "standing", "call", "repeats", "use", "times", "until", "expires_at", "schema_hash", "via", "cost"}
     | {"saw", "untrusted", "positions", "flow", "written", "places", "obligations", "redacted", "altered"}
     | {"grant", "tools", "limits", "stops", "subject", "together"}
+    | {"inquiry", "round", "held", "kinds", "given"}
 )
 """What stays readable: staff, agents, rules, outcomes, times, and ids of records."""
 
@@ -25,7 +26,7 @@ CLEAR_IN_WORDS_OF_POLICY = frozenset({"reason"})
 
 PERSONAL = frozenset(
     {"arguments", "edited", "fixed", "error", "note", "text", "said", "case", "reply", "context", "people", "key"}
-    | {"arguments_hash", "binding", "effect_key"}
+    | {"arguments_hash", "binding", "effect_key", "hashes"}
     | {"request", "targets", "values", "delegates"}
 )
 """What is erased on request: words, values, and hashes by which a guess at them could be confirmed."""

@@ -85,7 +85,7 @@ class Upstreams:
         """
         async with anyio.create_task_group() as tasks:
             for back_end in self.back_ends.values():
-                tasks.start_soon(back_end.session.run)
+                tasks.start_soon(back_end.run)
             while self.back_ends:
                 await anyio.sleep(every)
                 await self._take_up(renew)

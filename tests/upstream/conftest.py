@@ -58,11 +58,13 @@ class Upstream:
     declared: str = ""
     options: str = ""
     stdio: str = ""
+    modern: bool = False
+    """Whether it speaks 2026-07-28, and not an older version."""
 
     def write(self) -> None:
         """Write plan and file as they are now."""
         beside = self.plan_file.with_suffix(".new")
-        beside.write_text(json.dumps({"tools": self.tools, "answers": self.answers}))
+        beside.write_text(json.dumps({"tools": self.tools, "answers": self.answers, "modern": self.modern}))
         beside.replace(self.plan_file)
         self.folder.mkdir(parents=True, exist_ok=True)
         command = json.dumps(sys.executable)

@@ -1,6 +1,6 @@
 """The tools of the official conformance suite, behind a server of their own: directly, and through the gateway.
 
-`docs/conformance.md` lists what does not pass through, each with its reason; everything else that passes directly must.
+Whatever passes directly passes through the gateway; `docs/conformance.md` lists what does not behind an older server.
 """
 
 import json
@@ -19,13 +19,13 @@ import pytest
 from tests.clients.node import NodeProgram, node_program
 from tests.clients.test_conformance import DOCUMENT, VERSIONS, Check, run_all
 from tests.processes import PATIENCE_SECONDS, clean, free_port, remit, serving
+from tests.upstream.suite_server import ASKING, CONTENT
 
 pytestmark = [pytest.mark.process, pytest.mark.node, pytest.mark.timeout(240)]
 
 SERVER = Path(__file__).with_name("suite_server.py")
 SECTION = "## From an upstream server"
-OUR_SCENARIOS = re.compile(r"tools-.*|json-schema-2020-12|server-stateless")
-TRIED = VERSIONS if "REMIT_MORE_TESTS" in os.environ else VERSIONS[:2]
+HIDDEN = "test_hidden_headers"
 CALLERS_TOKEN = "rmt_a_callers_secret"
 
 
@@ -35,10 +35,10 @@ def suite() -> NodeProgram:
 
 
 @contextmanager
-def upstream(noted: Path) -> Iterator[str]:
+def upstream(noted: Path, *more: str) -> Iterator[str]:
     """The suite's server; gives its URL."""
     url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, str(SERVER), url.rpartition(":")[2], str(noted)]
+    command = [sys.executable, str(SERVER), url.rpartition(":")[2], str(noted), *more]
     with subprocess.Popen(command, env=clean()) as process:
         try:
             deadline = time.monotonic() + PATIENCE_SECONDS
@@ -71,19 +71,19 @@ def gateway(home: Path, upstream_url: str) -> Iterator[str]:
 
 
 def _names() -> list[str]:
-    found = re.search(r"CONTENT: .*?= \{(.*?)\n\}", SERVER.read_text(), re.DOTALL)
-    assert found
-    return re.findall(r'^    "(\w+)"', found.group(1), re.MULTILINE)
+    return [*CONTENT, *ASKING]
 
 
 def _write(home: Path, url: str) -> None:
     folder = home / "upstreams"
     folder.mkdir(parents=True)
-    tools = "\n".join(f'[tools.{name}]\neffect = "read"' for name in _names())
+    passes = 'passes = ["log", "form", "page", "sampling", "roots"]'
+    tools = "\n".join(f'[tools.{name}]\neffect = "read"\n{passes}' for name in _names())
     secret = home / "secret"
     secret.write_text("of-the-server\n")
     header = f'X-Own = {{ file = "{secret}", before = "Bearer " }}'
-    head = f'prefix = ""\npass_media = true\n[http]\nurl = "{url}"\n[http.headers]\n{header}'
+    asked = 'clearance = "customer"\npages = ["suite.example"]'
+    head = f'prefix = ""\npass_media = true\n{asked}\n[http]\nurl = "{url}"\n[http.headers]\n{header}'
     (folder / "suite.toml").write_text(f"{head}\n{tools}\n")
 
 
@@ -92,7 +92,8 @@ def _policies(home: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "model.conf").write_text((Path(__file__).parents[2] / "policies" / "model.conf").read_text())
     (folder / "roles.csv").write_text("g, person:suite, role:suite, larkspur\n")
-    rules = [f'p, S{number}, role:suite, {name}, "", allow, "the suite"\n' for number, name in enumerate(_names(), 1)]
+    shown = [name for name in _names() if name != HIDDEN]
+    rules = [f'p, S{number}, role:suite, {name}, "", allow, "the suite"\n' for number, name in enumerate(shown, 1)]
     (folder / "rules.csv").write_text("".join(rules))
     return folder
 
@@ -108,8 +109,10 @@ def listed() -> dict[str, set[str]]:
 
 
 def passed(outcome: dict[Check, bool]) -> set[str]:
-    ours = {check: fine for check, fine in outcome.items() if OUR_SCENARIOS.fullmatch(check.scenario)}
-    return {f"{check.scenario}/{check.id}".removesuffix(f"/{check.scenario}") for check, fine in ours.items() if fine}
+    """The checks that succeed, of all scenarios that the protocol version has."""
+    return {
+        f"{check.scenario}/{check.id}".removesuffix(f"/{check.scenario}") for check, fine in outcome.items() if fine
+    }
 
 
 def test_the_suites_tools_behave_the_same_through_the_gateway_and_token_pass_through_does_not_happen(
@@ -117,12 +120,17 @@ def test_the_suites_tools_behave_the_same_through_the_gateway_and_token_pass_thr
 ) -> None:
     noted = tmp_path / "noted"
     with upstream(noted) as direct, gateway(tmp_path / "home", direct) as through:
-        for version in TRIED:
+        for version in VERSIONS:
             before = passed(run_all(suite, direct, version, tmp_path / "direct" / version))
             after = passed(run_all(suite, through, version, tmp_path / "through" / version))
-            assert before - after == listed().get(version, set())
-            assert len(after) > 8
-        assert _call(through, "test_simple_text")["status"] == "ok"
+            assert before - after == set(), version
+            assert len(after) > 40
+        assert '"status":"ok"' in _call(through, "test_simple_text")
+        # Headers that say something else tell nobody that there is a tool which they do not have.
+        assert "header" in _call(through, "test_custom_headers", region="eu")
+        assert _call(through, HIDDEN, region="eu").replace(HIDDEN, "") == _call(
+            through, "no_such", region="eu"
+        ).replace("no_such", "")
     seen = [json.loads(line) for line in noted.read_text().splitlines()]
     of_the_gateway = [headers for headers in seen if headers.get("x-own") == "Bearer of-the-server"]
     assert of_the_gateway
@@ -130,7 +138,20 @@ def test_the_suites_tools_behave_the_same_through_the_gateway_and_token_pass_thr
     assert not any({"authorization", "cookie", "x-api-key"} & headers.keys() for headers in of_the_gateway)
 
 
-def _call(url: str, tool: str) -> dict[str, object]:
+@pytest.mark.skipif("REMIT_MORE_TESTS" not in os.environ, reason="REMIT_MORE_TESTS")
+def test_they_do_so_behind_a_server_of_the_handshake_eras_too_but_for_the_listed_checks(
+    suite: NodeProgram, tmp_path: Path
+) -> None:
+    older, newer = tmp_path / "older", tmp_path / "newer"
+    with upstream(newer) as direct, upstream(older, "handshakes") as behind, gateway(tmp_path / "home", behind) as url:
+        for version in VERSIONS:
+            before = passed(run_all(suite, direct, version, tmp_path / "direct" / version))
+            after = passed(run_all(suite, url, version, tmp_path / "through" / version))
+            assert before - after == listed().get(version, set()), version
+
+
+def _call(url: str, tool: str, **arguments: str) -> str:
+    """What is answered to a call with headers of another that must go nowhere."""
     protocol = "2026-07-28"
     client = {"name": "test", "version": "1"}
     meta = {
@@ -139,7 +160,8 @@ def _call(url: str, tool: str) -> dict[str, object]:
         "io.modelcontextprotocol/clientCapabilities": {},
         "remit/run": CALLERS_TOKEN,
     }
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}, "_meta": meta}}
+    params = {"name": tool, "arguments": arguments, "_meta": meta}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     headers = {
         "Authorization": f"Bearer {CALLERS_TOKEN}",
         "Accept": "application/json, text/event-stream",
@@ -149,9 +171,4 @@ def _call(url: str, tool: str) -> dict[str, object]:
         "X-Api-Key": CALLERS_TOKEN,
         "Cookie": f"session={CALLERS_TOKEN}",
     }
-    text = httpx.post(url, json=body, headers=headers, timeout=PATIENCE_SECONDS).text
-    lines = [line for line in text.splitlines() if '"structuredContent"' in line]
-    assert lines, text
-    [line] = lines
-    told: dict[str, object] = json.loads(line.removeprefix("data:"))["result"]["structuredContent"]
-    return told
+    return httpx.post(url, json=body, headers=headers, timeout=PATIENCE_SECONDS).text
