@@ -84,7 +84,7 @@ async def cleared(gateway: Gateway, call: ToolCall, tool: Tool) -> tuple[Label, 
     Raises:
         JournalUnavailable: If that cannot be read.
     """
-    async with gateway.runs.of(call.principal, call.grant, gateway.now()) as run:
+    async with gateway.runs.of(call.principal, call.grant, gateway.now()) as (run, _):
         label = run.label
     if label.confidentiality.rank <= tool.clearance.rank:
         return label, ""
