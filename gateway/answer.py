@@ -115,6 +115,8 @@ class Answer(_Part, Generic[O]):
     changed: Changed | None = None
     error: Failure | None = None
     next: str | None = Field(default=None, description="What to do next.")
+    retry_after: int | None = Field(default=None, description="In how many seconds the same call may go through.")
+    retry_at: datetime | None = Field(default=None, description="When that is.")
     _is_presented: bool = PrivateAttr(default=False)
 
     @property

@@ -1,5 +1,7 @@
 """The answers of `call.py`, each with the sentence that tells the caller what to do next."""
 
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from connectors.contract import Output
@@ -45,6 +47,17 @@ def denied(call_id: str, decision: Decision) -> Answer[Any]:
         rules=list(decision.rules),
         next="Do not try to reach the same end another way. Go on without it, or tell the person why it was denied.",
     )
+
+
+def over_limit(call_id: str, decision: Decision, free_at: datetime | None, now: datetime) -> Answer[Any]:
+    """A limit leaves no room for the call until a time; None if it never does, since the call alone is too much."""
+    if free_at is None:
+        told = "Nothing was done. It is more than the limit ever allows at once: ask for less, or tell the person."
+        return denied(call_id, decision).model_copy(update={"next": told})
+    free_at = free_at.replace(microsecond=0) + timedelta(seconds=1)
+    seconds = max(ceil((free_at - now).total_seconds()), 1)
+    told = f"Nothing was done. Go on without it, or come back in {seconds} s. Do not do the same another way."
+    return denied(call_id, decision).model_copy(update={"next": told, "retry_after": seconds, "retry_at": free_at})
 
 
 def badly_granted(call_id: str, decision: Decision) -> Answer[Any]:

@@ -17,6 +17,8 @@ from gateway.catalog import validate
 from gateway.flow.arguments import changed_arguments
 from gateway.gateway import Decided, Gateway, decide, record
 from gateway.journal import Kind
+from gateway.journal.uses import OverLimit
+from gateway.limits.refusing import check_limits, refused_over_limit
 from gateway.policy.decision import Verdict
 
 
@@ -31,6 +33,8 @@ async def ask(gateway: Gateway, decided: Decided) -> Answer[Any]:
         approval = await _asked(gateway, decided, now)
     except KeyUsedOtherwise:
         return await key_used_otherwise(gateway, call, facts, "a question to a person")
+    except OverLimit as error:
+        return await refused_over_limit(gateway, decided, error)
     except TooManyAsked as error:
         await record(gateway, call, Kind.TURNED_AWAY, error=str(error), **facts)
         return answers.too_many_asked(call.id, str(error))
@@ -66,6 +70,8 @@ async def _asked(gateway: Gateway, decided: Decided, now: datetime) -> Approval 
     said = {**declared.told(), "client": call.client, **({"grant": call.grant.told()} if call.grant else {})}
     question, approval = await book.raised(who, tool, arguments, said, now, declared.key or "", decided.traced)
     standing = None
+    if approval is None:
+        await check_limits(gateway, decided)  # nobody is asked about what would be refused all the same
     # What is recorded is told even if the caller goes away meanwhile.
     with anyio.CancelScope(shield=True):
         if approval is None or approval.state(now) is State.PENDING:

@@ -44,6 +44,7 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
         tasks.start_soon(_forget_grants, gateway)
         tasks.start_soon(_forget_what_was_seen, gateway, settings.seen_needed)
         tasks.start_soon(_forget_recipients, gateway, timedelta(seconds=settings.recipients_kept))
+        tasks.start_soon(_forget_uses, gateway)
         if channels := await _channels(gateway, settings, stack):
             gather = timedelta(seconds=settings.notify_gather)
             notices = Notices(gateway, channels, partial(page_of, gateway.patience.console_url), gather)
@@ -126,6 +127,15 @@ async def _forget_recipients(gateway: Gateway, after: timedelta) -> None:
         except JournalUnavailable as error:
             log.error("recipients_not_forgotten", error=str(error))
         await anyio.sleep(EVERY_SECONDS)
+
+
+async def _forget_uses(gateway: Gateway) -> None:
+    while True:
+        try:
+            await anyio.to_thread.run_sync(gateway.uses.forget, gateway.now())
+        except JournalUnavailable as error:
+            log.error("limit_uses_not_forgotten", error=str(error))
+        await anyio.sleep(_HOUR)
 
 
 async def _channels(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> list[Channel]:

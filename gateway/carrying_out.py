@@ -9,7 +9,7 @@ from structlog import get_logger
 
 from connectors.asking import Asked, LacksCapability
 from connectors.contract import CallContext, Effect, Idempotency, Output, RemembersEffects, Tool
-from connectors.errors import ConnectorError, InDoubt
+from connectors.errors import ConnectorError, InDoubt, Unavailable
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
 from gateway.canonical import effect_key, keyed_name, names_of_key
@@ -22,6 +22,9 @@ from gateway.inquiries.inquiry import ClientAsked
 from gateway.inquiries.stage import asking_of, inquire, log_recorded
 from gateway.journal import AlreadyRecorded, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
+from gateway.journal.uses import OverLimit, returned, taken_again
+from gateway.journal.uses import told as told_uses
+from gateway.limits.refusing import refused_over_limit, uses
 from gateway.recovery import find_out, put_in_doubt, tell_recorded
 from gateway.resilience import OutOfService
 from gateway.results.stage import account_of, present
@@ -117,9 +120,14 @@ async def _begin(gateway: Gateway, decided: Decided, named: ToolCall, context: C
         with gateway.resilience.admitted(call.principal.tenant, tool):
             # Either name of a key: of an allowed call and of an approved one with the same key only one is begun.
             once = f"intent:{named.key.partition('_')[2]}" if named.key else None
+            named = replace(named, uses=uses(gateway, decided))
             intent = {**facts, "effect": tool.effect, "effect_key": context.key}
-            await record(gateway, named, Kind.INTENT, once=once, beside=_writing(decided, named), **intent)
+            intent |= {"uses": told_uses(named.uses)} if named.uses else {}
+            beside = _writing(decided, named)
+            await record(gateway, named, Kind.INTENT, once=once, beside=beside, uses=named.uses, **intent)
             return await _do(gateway, decided, named, context)
+    except OverLimit as error:
+        return await refused_over_limit(gateway, decided, error)
     except OutOfService as error:
         await record(gateway, call, Kind.TURNED_AWAY, error=str(error), **facts)
         return answers.failed(call.id, ErrorKind.UNAVAILABLE, str(error))
@@ -146,7 +154,8 @@ async def _repeat(
     """Answer a call that was begun before: with its end, that it goes on, or after finding out."""
     call, tool = decided.call, decided.tool
     assert earlier.begun  # noqa: S101 - whoever calls has looked
-    named, begun = replace(named, id=earlier.name, key=earlier.name), begun_by(earlier.begun)
+    begun = begun_by(earlier.begun)
+    named = replace(named, id=earlier.name, key=earlier.name, uses=begun.uses)
     told = {**decided.facts, "repeats": earlier.name}
     if earlier.end:
         return await tell_again(
@@ -222,7 +231,7 @@ async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Outp
         seen = await shown(gateway, call, tool, result, wrote)
         answer = answers.ok(call.id, output, seen.untrusted)
         ready = await present(gateway, decided, answer)
-        told = {"untrusted": seen.untrusted, "saw": seen_ids(output)}
+        told: dict[str, Any] = {"untrusted": seen.untrusted, "saw": seen_ids(output)}
         told |= account_of(ready, decided.decision.obligations)
         settled = await _settle(gateway, call, tool, answer, (*seen.beside, *sent), **told)
     except JournalUnavailable:
@@ -245,7 +254,9 @@ async def _refused(
         return answers.in_doubt(call.id, "asked again, the back end refuses it", keyed=True)
     refused = answers.refused_by_back_end(call.id, error, settled=bool(call.key))
     beside = heard(gateway, call, refused)
-    return await _settle(gateway, call, decided.tool, refused, beside, error=error.message)
+    # A read that was answered was made, whatever the answer: whoever tries ids out is counted.
+    undone = decided.tool.effect is not Effect.READ or isinstance(error, Unavailable)
+    return await _settle(gateway, call, decided.tool, refused, beside, undone=undone, error=error.message)
 
 
 async def _settle(
@@ -254,9 +265,13 @@ async def _settle(
     tool: Tool,
     answer: Answer[Any],
     beside: tuple[Beside, ...] = (),
+    *,
+    undone: bool = False,
     **facts: Any,  # noqa: ANN401 - JSON data
 ) -> Answer[Any]:
     """Record a call's outcome, a write's once; before, keep its answer for whoever repeats it.
+
+    What it used up of limits is given back if it is `undone`.
 
     Returns:
         The answer, or that of the end which was recorded before this one.
@@ -266,14 +281,16 @@ async def _settle(
     once = None if tool.effect is Effect.READ else f"outcome:{call.id}"
     await log_recorded(gateway, call, tool)
     try:
-        await record(gateway, call, Kind.OUTCOME, once=once, beside=beside, status=answer.status, **facts)
+        back = returned(call.uses) if undone else ()
+        await record(gateway, call, Kind.OUTCOME, once=once, beside=beside, uses=back, status=answer.status, **facts)
     except AlreadyRecorded:
         # Others took it for given up and settled it.
         log.warning("ended_already", call=call.id, tool=call.tool, status=answer.status)
         earlier = read_earlier(await gateway.recorded.of(call.principal.tenant, call.id))
         if answer.status == "ok" and earlier and earlier.end and earlier.end.body["status"] == "failed":
             # They were wrong: it did happen.
-            await record(gateway, call, Kind.OUTCOME, beside=beside, status="ok", late=True, **facts)
+            again = taken_again(call.uses)
+            await record(gateway, call, Kind.OUTCOME, beside=beside, uses=again, status="ok", late=True, **facts)
         return await tell_recorded(gateway, call, tool, call.id)
     return answer
 
@@ -315,6 +332,7 @@ def _begun(gateway: Gateway, decided: Decided, call: ToolCall, key: str) -> Begu
         at=gateway.now(),
         arguments=decided.facts["arguments"],
         written=decided.traced.written,
+        uses=call.uses,
     )
 
 

@@ -7,6 +7,7 @@ from gateway.approvals.answering import concerned
 from gateway.earlier import Earlier, read_earlier
 from gateway.journal import AlreadyRecorded, Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
+from gateway.journal.uses import returned, uses_from
 from gateway.policy.judge import Policy
 from gateway.principal import Principal
 
@@ -74,7 +75,9 @@ def settled(earlier: Earlier | None, who: Principal, policy: Policy, happened: b
         "note": note.strip(),
         "policy_version": policy.version,
     }
-    return Entry(earlier.name, begun.tenant, begun.principal, now, Kind.SETTLED, body, once=f"outcome:{earlier.name}")
+    back = () if happened else returned(uses_from(begun.body.get("uses", ())))
+    once = f"outcome:{earlier.name}"
+    return Entry(earlier.name, begun.tenant, begun.principal, now, Kind.SETTLED, body, once=once, uses=back)
 
 
 def _obstacle(earlier: Earlier, begun: Entry, who: Principal, policy: Policy, note: str) -> str:

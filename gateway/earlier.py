@@ -9,6 +9,7 @@ from gateway.answer import Answer, ErrorKind
 from gateway.answers import failed, happened, repeated
 from gateway.flow.labels import CLEAN, Label, label_from
 from gateway.journal import Entry, Kind
+from gateway.journal.uses import Use, uses_from
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Begun:
         at: When it was begun.
         arguments: With what, as JSON data; empty where that is erased.
         written: The label of what it writes.
+        uses: What it used up of limits; nothing where that is erased.
     """
 
     id: str
@@ -114,6 +116,7 @@ class Begun:
     at: datetime
     arguments: Mapping[str, Any] = field(default_factory=dict)
     written: Label = CLEAN
+    uses: tuple[Use, ...] = ()
 
 
 def begun_by(intent: Entry) -> Begun:
@@ -131,6 +134,7 @@ def begun_by(intent: Entry) -> Begun:
         at=intent.at,
         arguments=body.get("arguments", {}),
         written=label_from(body["written"]) if "written" in body else CLEAN,
+        uses=uses_from(body.get("uses", ())),
     )
 
 

@@ -28,6 +28,8 @@ from gateway.inquiries.inquiry import Client, Resumed
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
 from gateway.journal.entry import Beside
+from gateway.journal.uses import Use
+from gateway.limits.kept import LimitUses
 from gateway.metrics import Metrics
 from gateway.policy.decision import Decision
 from gateway.policy.judge import Policy
@@ -66,6 +68,7 @@ class Gateway:
     recorded: RecordedCalls
     stops: StopsInForce
     activity: Activity
+    uses: LimitUses
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""
@@ -113,6 +116,8 @@ class ToolCall:
     """What the client that makes it can do for whoever carries it out."""
     resumed: Resumed | None = None
     """The inquiry that it answers, if it goes on with a call that asked."""
+    uses: tuple[Use, ...] = ()
+    """What it used up of limits, once it is begun."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +177,14 @@ async def record(
     *,
     once: str | None = None,
     beside: tuple[Beside, ...] = (),
+    uses: tuple[Use, ...] = (),
     **facts: Any,  # noqa: ANN401 - JSON data
 ) -> None:
     """Make an entry about a call durable.
 
     Raises:
         AlreadyRecorded: If its `once` is in the journal.
+        OverLimit: If it uses up more than a limit leaves.
         JournalUnavailable: If it cannot be made durable.
     """
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
@@ -185,6 +192,7 @@ async def record(
     body = {"tool": call.tool[:100], **who, **granted, **call.declared.told(), **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):
+        who_calls = call.principal.tenant, call.principal.name
         await gateway.journal.append(
-            Entry(call.id, call.principal.tenant, call.principal.name, gateway.now(), kind, body, once, beside=beside)
+            Entry(call.id, *who_calls, gateway.now(), kind, body, once, beside=beside, uses=uses)
         )

@@ -75,6 +75,9 @@ class Metrics:
         self._stopped = Counter(
             "remit_calls_stopped", "Calls refused because they are stopped.", registry=self.registry
         )
+        self._limited = Counter(
+            "remit_calls_limited", "Calls refused because a limit is reached.", ["limit"], registry=self.registry
+        )
         ProcessCollector(registry=self.registry)
 
     def called(self, tenant: str, tool: str, status: str, error: str, seconds: float) -> None:
@@ -98,6 +101,11 @@ class Metrics:
     def refused_by_stop(self) -> None:
         """Count one call that was refused because it is stopped."""
         self._stopped.inc()
+
+    def refused_by_limit(self, limits: Iterable[str]) -> None:
+        """Count one call that was refused because these limits are reached."""
+        for limit in limits:
+            self._limited.labels(limit).inc()
 
     def written(self) -> bytes:
         """Everything in Prometheus' text form."""

@@ -21,6 +21,7 @@ from gateway.flow.shown import seen_ids
 from gateway.flow.stage import Wrote, heard, labelled, shown
 from gateway.journal import AlreadyRecorded, Entry, JournalUnavailable, Kind
 from gateway.journal.entry import Beside
+from gateway.journal.uses import Use, returned
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway, ToolCall
@@ -150,7 +151,8 @@ async def _end(
         facts |= {"error": answer.error.message}
     if begun.keyed:
         await gateway.settled.keep(begun.id, answer.model_dump_json())
-    recorded = await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", rows, **facts)
+    back = returned(begun.uses) if answer.status == "failed" else ()
+    recorded = await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", rows, back, **facts)
     gateway.running.found(begun.id)
     if recorded:
         return answer
@@ -160,14 +162,20 @@ async def _end(
 
 
 async def _record(
-    gateway: "Gateway", begun: Begun, kind: Kind, once: str, beside: tuple[Beside, ...] = (), **facts: object
+    gateway: "Gateway",
+    begun: Begun,
+    kind: Kind,
+    once: str,
+    beside: tuple[Beside, ...] = (),
+    uses: tuple[Use, ...] = (),
+    **facts: object,
 ) -> bool:
     """Record an entry and say whether it was the first."""
     body = {"tool": begun.tool, "person": begun.person, "agent": begun.agent, **facts}
     at = gateway.now()
     try:
         await gateway.journal.append(
-            Entry(begun.id, begun.tenant, begun.principal, at, kind, body, once, beside=beside)
+            Entry(begun.id, begun.tenant, begun.principal, at, kind, body, once, beside=beside, uses=uses)
         )
     except AlreadyRecorded:
         return False

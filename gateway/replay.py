@@ -130,6 +130,9 @@ def _decide_again(
     if body.get("rules") == [GRANT]:
         found.undecidable["its grant denied it, whatever policy said"] += 1
         return
+    if body.get("limits"):
+        found.undecidable["a limit denied it, whatever rules said"] += 1
+        return
     if tool not in readers:
         found.undecidable[f"there is no tool `{tool}` any more"] += 1
         return

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.options import Home
 from gateway.policy.explaining.telling import told
+from gateway.policy.files.limits import Limit
 from gateway.policy.judge import Rule
 from gateway.policy.load import load_policy
 from gateway.policy.testing.cases import FOLDER, load_cases
@@ -41,7 +42,11 @@ def run_tests(
         junit_file.write_text(junit(report), "utf-8")
     if not report.trials:
         typer.echo(f"there are no tests: write {directory / FOLDER}/NAME.yaml", err=True)
-    sys.exit(bool(report.failures or not report.trials or (require_coverage and report.unreached)))
+    sys.exit(
+        bool(
+            report.failures or not report.trials or (require_coverage and (report.unreached or report.limits_unreached))
+        )
+    )
 
 
 def summary(report: Report) -> Iterator[str]:
@@ -56,6 +61,7 @@ def summary(report: Report) -> Iterator[str]:
     yield f"{report.rules - len(report.unreached)} of {report.rules} rules made a decision"
     yield from _listed("no test reaches", report.unreached)
     yield from _listed("no test shows where it ends", report.one_sided)
+    yield from _listed("no test reaches the limits", report.limits_unreached)
 
 
 def _failure(trial: Trial) -> Iterator[str]:
@@ -66,6 +72,6 @@ def _failure(trial: Trial) -> Iterator[str]:
         yield from (f"    {line}".rstrip() for line in told(trial.explanation).splitlines())
 
 
-def _listed(what: str, rules: Sequence[Rule]) -> Iterator[str]:
+def _listed(what: str, rules: Sequence[Rule | Limit]) -> Iterator[str]:
     if rules:
         yield f"{what}: {' '.join(rule.id for rule in rules)}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from gateway.journal.envelope import lock, unlock
 from gateway.journal.personal import split
+from gateway.journal.uses import Use
 
 
 class Kind(StrEnum):
@@ -94,6 +95,7 @@ class Entry:
         position: Given by the journal when the entry is read back, from 1 without gaps.
         erased: Whether the personal parts of the body are gone for ever.
         beside: What is kept elsewhere exactly if the entry is.
+        uses: What it uses up of limits; where a limit is reached, it is refused with `OverLimit`.
     """
 
     call_id: str
@@ -106,6 +108,7 @@ class Entry:
     position: int = 0
     erased: bool = False
     beside: tuple[Beside, ...] = ()
+    uses: tuple[Use, ...] = ()
 
 
 SEALED = "sealed"
@@ -133,6 +136,7 @@ class SealedRow(NamedTuple):
     row: Row
     key: bytes | None
     beside: tuple[Beside, ...] = ()
+    uses: tuple[Use, ...] = ()
 
 
 def to_row(entry: Entry, key: bytes) -> SealedRow:
@@ -163,7 +167,7 @@ def to_row(entry: Entry, key: bytes) -> SealedRow:
         entry.once,
         _in_one_spelling(clear),
     )
-    return SealedRow(row, key if personal else None, entry.beside)
+    return SealedRow(row, key if personal else None, entry.beside, entry.uses)
 
 
 def from_row(position: int, row: Row, key: bytes | None) -> Entry:

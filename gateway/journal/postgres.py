@@ -1,5 +1,6 @@
 """Writing the journal into PostgreSQL, by psycopg alone: a batch is one transaction of two or three round trips."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -12,8 +13,9 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 from connectors.embedded.engine import server_limits
 from connectors.embedded.patience import PatientConnection
 from gateway.journal.chain import GENESIS, Stored
-from gateway.journal.entry import AlreadyRecorded, SealedRow
-from gateway.journal.store import placed, refusals
+from gateway.journal.entry import SealedRow
+from gateway.journal.store import Refusal, placed, refusals
+from gateway.journal.uses import Counts, Place, places
 
 # Any number will do as long as all writers agree on it; the table's own tells journals of several schemas apart.
 _LOCK = 0x72656D69_00000000
@@ -33,6 +35,21 @@ SELECT * FROM unnest(
 )
 """
 _INSERT_KEYS = "INSERT INTO journal_keys (position, key) SELECT * FROM unnest(%b::bigint[], %b::bytea[])"
+_USED = """
+SELECT tenant, used_by, at, amount FROM limit_uses
+JOIN unnest(%s::text[], %s::text[], %s::bigint[]) AS wanted (tenant, used_by, since) USING (tenant, used_by)
+WHERE at > since
+"""
+_ADD = """
+INSERT INTO limit_uses AS kept (tenant, used_by, at, amount, until)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[])
+ON CONFLICT (tenant, used_by, at)
+DO UPDATE SET amount = kept.amount + excluded.amount, until = greatest(kept.until, excluded.until)
+"""
+_RETURN = """
+UPDATE limit_uses SET amount = amount + %(amount)s
+WHERE tenant = %(tenant)s AND used_by = %(used_by)s AND at = %(at)s AND amount + %(amount)s >= 0
+"""
 # An operator who wants more than a flush to the disk is not given less.
 _DURABLE = """
 SELECT set_config('synchronous_commit', 'on', false)
@@ -54,7 +71,7 @@ class PostgresStore:
         self._patience = patience
         self._connection: PatientConnection | None = None
 
-    def append(self, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
+    def append(self, rows: Sequence[SealedRow]) -> list[Refusal | None]:
         """Write what may be written; says for each row why not."""
         is_kept = self._connection is not None
         try:
@@ -89,7 +106,7 @@ class _LostBefore(psycopg.OperationalError):
     """The connection was gone before anything was written."""
 
 
-def _append(connection: PatientConnection, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
+def _append(connection: PatientConnection, rows: Sequence[SealedRow]) -> list[Refusal | None]:
     with connection.cursor() as cursor:
         try:
             cursor.execute(_BEGIN)
@@ -100,7 +117,8 @@ def _append(connection: PatientConnection, rows: Sequence[SealedRow]) -> list[Al
         while cursor.nextset():
             pass
         head = cursor.fetchone() or (0, GENESIS)
-        refused = refusals(rows, _recorded(cursor, rows))
+        recorded, counts = _recorded(cursor, rows), _counts(cursor, rows)
+        refused = refusals(rows, recorded, counts)
         entries, keys, beside = placed(rows, refused, *head)
         with connection.pipeline():
             if entries:
@@ -109,6 +127,10 @@ def _append(connection: PatientConnection, rows: Sequence[SealedRow]) -> list[Al
                 cursor.execute(_INSERT_KEYS, [list(column) for column in zip(*keys, strict=True)])
             for (table, columns), found in beside.items():
                 cursor.executemany(_insert_beside(table, columns), found)
+            if counts.added:
+                cursor.execute(_ADD, [list(column) for column in zip(*counts.added, strict=True)])
+            for kept in counts.returned:
+                cursor.execute(_RETURN, kept._asdict())
             # A commit that was called off while it waits for a standby would look like one that has arrived there.
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("COMMIT")
@@ -131,6 +153,18 @@ def _recorded(cursor: "psycopg.Cursor[Any]", rows: Sequence[SealedRow]) -> dict[
     tenants, onces = ([*values] for values in zip(*wanted, strict=True))
     cursor.execute(_RECORDED, (list(dict.fromkeys(tenants)), onces))
     return {(tenant, once): call_id for tenant, once, call_id in cursor}
+
+
+def _counts(cursor: "psycopg.Cursor[Any]", rows: Sequence[SealedRow]) -> Counts:
+    wanted = places((row.tenant, uses) for row, _key, _beside, uses in rows if uses)
+    if not wanted:
+        return Counts({})
+    tenants, hashes = ([*values] for values in zip(*wanted, strict=True))
+    cursor.execute(_USED, [tenants, hashes, [*wanted.values()]])
+    found: dict[Place, dict[int, int]] = defaultdict(dict)
+    for tenant, used_by, at, amount in cursor:
+        found[tenant, used_by][at] = amount
+    return Counts(found)
 
 
 def _columns(entries: Sequence[Stored]) -> list[list[Any]]:

@@ -52,6 +52,18 @@ checkpoints = Table(
     Column("note", _TEXT, nullable=False),
 )
 
+# Beside the chain too: what entries used up of limits, for as long as it counts.
+limit_uses = Table(
+    "limit_uses",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("used_by", _TEXT, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Index("limit_uses_until", "until"),
+)
+
 tree = Table(
     "journal_tree",
     metadata,

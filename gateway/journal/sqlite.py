@@ -8,14 +8,22 @@ from pathlib import Path
 from structlog import get_logger
 
 from gateway.journal.chain import GENESIS
-from gateway.journal.entry import AlreadyRecorded, SealedRow
-from gateway.journal.store import placed, refusals
+from gateway.journal.entry import SealedRow
+from gateway.journal.store import Refusal, placed, refusals
+from gateway.journal.uses import Counts, places
 
 log = get_logger("remit.journal")
 
 _HEAD = "SELECT position, hash FROM journal ORDER BY position DESC LIMIT 1"
 _COLUMNS = ("position", "previous", "call_id", "tenant", "principal", "at", "kind", "once", "body", "hash")
 _RECORDED = "SELECT call_id FROM journal WHERE tenant = ? AND once = ?"
+
+_USED = "SELECT at, amount FROM limit_uses WHERE tenant = ? AND used_by = ? AND at > ?"
+_ADD = """
+INSERT INTO limit_uses (tenant, used_by, at, amount, until) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET amount = amount + excluded.amount, until = max(until, excluded.until)
+"""
+_RETURN = "UPDATE limit_uses SET amount = amount + ? WHERE tenant = ? AND used_by = ? AND at = ? AND amount + ? >= 0"
 
 
 class SqliteStore:
@@ -31,7 +39,7 @@ class SqliteStore:
         self._patience = patience
         self._connection: sqlite3.Connection | None = None
 
-    def append(self, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
+    def append(self, rows: Sequence[SealedRow]) -> list[Refusal | None]:
         """Write what may be written; says for each row why not."""
         try:
             return self._append(self._connected(), rows)
@@ -56,10 +64,11 @@ class SqliteStore:
             self._connection.execute("PRAGMA synchronous=FULL")
         return self._connection
 
-    def _append(self, connection: sqlite3.Connection, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
+    def _append(self, connection: sqlite3.Connection, rows: Sequence[SealedRow]) -> list[Refusal | None]:
         # The lock is taken before the head is read: no other process writes in between, so the chain cannot fork.
         connection.execute("BEGIN IMMEDIATE")
-        refused = refusals(rows, _recorded(connection, rows))
+        counts = _counts(connection, rows)
+        refused = refusals(rows, _recorded(connection, rows), counts)
         head = connection.execute(_HEAD).fetchone() or (0, GENESIS)
         entries, keys, beside = placed(rows, refused, *head)
         values = [(place, before, *row, digest) for place, before, row, digest in entries]
@@ -67,6 +76,8 @@ class SqliteStore:
         _insert(connection, "journal_keys", ("position", "key"), keys)
         for (table, columns), found in beside.items():
             _insert(connection, table, columns, found)
+        connection.executemany(_ADD, counts.added)
+        connection.executemany(_RETURN, [(kept.amount, *kept[:3], kept.amount) for kept in counts.returned])
         connection.execute("COMMIT")
         return refused
 
@@ -79,6 +90,11 @@ def _recorded(connection: sqlite3.Connection, rows: Sequence[SealedRow]) -> dict
             if found:
                 recorded[row.tenant, row.once] = found[0]
     return recorded
+
+
+def _counts(connection: sqlite3.Connection, rows: Sequence[SealedRow]) -> Counts:
+    wanted = places((row.tenant, uses) for row, _key, _beside, uses in rows if uses)
+    return Counts({place: dict(connection.execute(_USED, (*place, since))) for place, since in wanted.items()})
 
 
 def _insert(

@@ -1,17 +1,20 @@
 """What the journal's writer needs of a database: one batch of rows made durable in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from gateway.database import Database
 from gateway.journal.chain import Stored, chained
 from gateway.journal.entry import AlreadyRecorded, Beside, SealedRow
+from gateway.journal.uses import Counts, OverLimit
+
+Refusal: TypeAlias = AlreadyRecorded | OverLimit
 
 
 class Store(Protocol):
     """The end of the chain in one database; used by one thread."""
 
-    def append(self, rows: Sequence[SealedRow]) -> list[AlreadyRecorded | None]:
+    def append(self, rows: Sequence[SealedRow]) -> list[Refusal | None]:
         """Write the rows that may be written, in their order and with their keys, and say for each of them why not.
 
         Whatever it raises, the next attempt starts afresh; what was not committed is not written.
@@ -39,20 +42,27 @@ def open_store(database: Database, patience: float) -> Store:
     return SqliteStore(database.path, patience)
 
 
-def refusals(rows: Sequence[SealedRow], recorded: Mapping[tuple[str, str], str]) -> list[AlreadyRecorded | None]:
-    """Say for each row why it may not be written.
+def refusals(
+    rows: Sequence[SealedRow], recorded: Mapping[tuple[str, str], str], counts: Counts
+) -> list[Refusal | None]:
+    """Say for each row why it may not be written, and count what the others use up.
 
     Args:
         rows: A batch.
         recorded: What the journal holds already of their tenants and `once`, and by which call.
+        counts: What is used up of the limits that they name.
     """
-    found: list[AlreadyRecorded | None] = []
+    found: list[Refusal | None] = []
     taken = dict(recorded)
-    for row, *_ in rows:
+    for row, _key, _beside, uses in rows:
         by = None if row.once is None else taken.get((row.tenant, row.once))
-        if row.once is not None and by is None:
+        if row.once is not None and by is not None:
+            found.append(AlreadyRecorded(row.once, by))
+            continue
+        refusal = counts.take(row.tenant, uses) if uses else None
+        if row.once is not None and refusal is None:
             taken[row.tenant, row.once] = row.call_id
-        found.append(None if row.once is None or by is None else AlreadyRecorded(row.once, by))
+        found.append(refusal)
     return found
 
 
@@ -70,7 +80,7 @@ class Placed(NamedTuple):
     beside: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]]
 
 
-def placed(rows: Sequence[SealedRow], refused: Sequence[AlreadyRecorded | None], position: int, head: bytes) -> Placed:
+def placed(rows: Sequence[SealedRow], refused: Sequence[Refusal | None], position: int, head: bytes) -> Placed:
     """The rows that are not refused, in their places after the head, with all that is written along with them.
 
     Args:

@@ -16,6 +16,7 @@ from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
 from gateway.policy.files.intents import NO_INTENTS, Intents
 from gateway.policy.files.labels import Relabel, relabelled
+from gateway.policy.files.limits import Limit, limits_on
 from gateway.policy.files.lists import Lists
 from gateway.policy.files.obligations import NONE, Obligation, Obligations, obliging
 from gateway.policy.files.retention import Keep
@@ -88,6 +89,7 @@ class Policy:
         intents: With which words `intents.csv` says that a person asks for each tool.
         obliging: What `obligations.csv` says.
         labelling: What `labels.csv` says.
+        limits: What `limits.csv` says; it is counted where calls are begun and never allows anything.
     """
 
     version: str
@@ -102,6 +104,7 @@ class Policy:
     intents: Intents = field(default_factory=lambda: NO_INTENTS)
     obliging: tuple[Obligation, ...] = ()
     labelling: tuple[Relabel, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     def decide(
         self,
@@ -151,6 +154,21 @@ class Policy:
 
     @cached_property
     def _obligations(self) -> dict[tuple[frozenset[str], str], Obligations]:
+        return {}
+
+    def limits_on(self, principal: Principal, tool: str) -> tuple[Limit, ...]:
+        """The limits that count a call of a tool: those of every role that any party has, in the order of the file."""
+        if not self.limits:
+            return ()
+        roles = frozenset[str]().union(*(self._roles(principal.tenant, party) for party in principal.parties))
+        if (found := self._limits.get((roles, tool))) is None:
+            found = limits_on(self.limits, roles, tool)
+            if tool in self.tools:  # or the names that callers invent would add up
+                self._limits[roles, tool] = found
+        return found
+
+    @cached_property
+    def _limits(self) -> dict[tuple[frozenset[str], str], tuple[Limit, ...]]:
         return {}
 
     def needs_history(self, tool: str) -> frozenset[str]:

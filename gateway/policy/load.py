@@ -7,7 +7,7 @@ from pathlib import Path
 
 from connectors.contract import Tool
 from gateway.policy.casbin_judge import expand_roles
-from gateway.policy.files import approvers, intents, labels, lists, model, obligations, retention, roles, rules
+from gateway.policy.files import approvers, intents, labels, limits, lists, model, obligations, retention, roles, rules
 from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.problem import PolicyError, Problem
@@ -22,8 +22,9 @@ FILES = (
     obligations.FILE,
     intents.FILE,
     labels.FILE,
+    limits.FILE,
 )
-OPTIONAL = frozenset({lists.FILE, approvers.FILE, retention.FILE, obligations.FILE, intents.FILE, labels.FILE})
+OPTIONAL = frozenset(FILES) - {model.FILE, roles.FILE, rules.FILE}
 
 
 def load_policy(directory: Path, tools: Iterable[Tool]) -> Policy:
@@ -75,10 +76,12 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     labelling = labels.read_labels(texts.get(labels.FILE, ""), known_tools, problems)
     text = texts.get(obligations.FILE, "")
     obliging = obligations.read_obligations(text, known_tools, given_roles, reader.lines_by_id, problems)
+    taken = {*reader.lines_by_id, *(line.id for line in obliging)}
+    limiting = limits.read_limits(texts.get(limits.FILE, ""), known_tools, given_roles, taken, problems)
     if rules.FILE not in unreadable:
         answering = {line.role for line in approving.approvers} | {line.role for line in approving.viewers}
         answering |= {line.role for line in approving.stoppers}
-        spoken_of = reader.roles_spoken_of | answering | {line.role for line in obliging}
+        spoken_of = reader.roles_spoken_of | answering | {line.role for line in (*obliging, *limiting)}
         problems.extend(_loose_ends(found_roles, spoken_of))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))
@@ -95,6 +98,7 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         intents=asking,
         obliging=obliging,
         labelling=labelling,
+        limits=limiting,
     )
 
 

@@ -22,8 +22,8 @@ class Difference:
     """One line that differs.
 
     Args:
-        what: `rule`, `role`, `list`, `approver`, `operator`, `viewer`, `retention`, `obligation` or
-            `label`.
+        what: `rule`, `role`, `list`, `approver`, `operator`, `viewer`, `retention`, `obligation`,
+            `label` or `limit`.
         name: The rule's id, the list's name, or what the line says.
         change: What happened to it.
         fields: What differs: each field's value before and after; an empty text where there is none.
@@ -55,6 +55,7 @@ def differences(old: Policy, new: Policy) -> tuple[Difference, ...]:
         *_of("retention", _keeping(old), _keeping(new)),
         *_of("obligation", _obligations(old), _obligations(new)),
         *_of("label", _labels(old), _labels(new)),
+        *_of("limit", _limits(old), _limits(new)),
     )
 
 
@@ -124,6 +125,20 @@ def _labels(policy: Policy) -> Mapping[str, Mapping[str, str]]:
             "note": each.note,
         }
         for each in policy.labelling
+    }
+
+
+def _limits(policy: Policy) -> Mapping[str, Mapping[str, str]]:
+    return {
+        each.id: {
+            "role": each.role,
+            "tool": each.pattern,
+            "most": f"{each.most:f} {each.what}",
+            "per": each.per,
+            "for each": " and ".join(each.whom),
+            "note": each.note,
+        }
+        for each in policy.limits
     }
 
 

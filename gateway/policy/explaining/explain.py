@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from gateway.policy.decision import Decision, Verdict
+from gateway.policy.files.limits import Limit
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.language.compiled import Facts, compiled
 from gateway.policy.language.expression import Earlier, Fact, Field, FlowFact, Logic, Node, Not, Now, parts
@@ -93,13 +94,17 @@ class PartyView:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One decision and how each party contributed to it."""
+    """One decision, how each party contributed to it, and the limits that would count the call.
+
+    What is used up of a limit is known only where calls are begun: it may deny what is allowed here.
+    """
 
     principal: Principal
     tool: str
     now: datetime
     decision: Decision
     parties: tuple[PartyView, ...]
+    limits: tuple[Limit, ...] = ()
 
 
 def explain(
@@ -117,7 +122,8 @@ def explain(
         PartyView(party, tuple(sorted(roles)), tuple(_considered(policy, roles, tool, facts)))
         for party, roles in zip(principal.parties, policy.groups(principal), strict=True)
     )
-    return Explanation(principal, tool, now, policy.decide(principal, tool, args, now, history, flow), views)
+    decision = policy.decide(principal, tool, args, now, history, flow)
+    return Explanation(principal, tool, now, decision, views, policy.limits_on(principal, tool))
 
 
 def rules_about(policy: Policy, roles: frozenset[str], tool: str) -> tuple[Rule, ...]:

@@ -21,8 +21,15 @@ def told(explanation: Explanation) -> str:
             f"{decision.verdict}: {decision.reason}",
             f"{who} calls {explanation.tool} at {when} under policy {decision.policy_version}",
             *(line for view in explanation.parties for line in _party(view)),
+            *_limits(explanation),
         ]
     )
+
+
+def _limits(explanation: Explanation) -> Iterator[str]:
+    if explanation.limits:
+        yield from ("", "limits that count it, and deny it once they are reached:")
+    yield from (f"  {each.id}  {each.words}" for each in explanation.limits)
 
 
 def _party(view: PartyView) -> Iterator[str]:
@@ -84,6 +91,7 @@ def as_data(explanation: Explanation, found: Remedies | None = None) -> dict[str
             }
             for view in explanation.parties
         ],
+        "limits": [{"limit": each.id, "words": each.words, "note": each.note} for each in explanation.limits],
         "remedies": [
             *(
                 {

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.contract import Tool
-from gateway.policy.files import approvers, intents, lists, obligations, retention, roles, rules
+from gateway.policy.files import approvers, intents, limits, lists, obligations, retention, roles, rules
 from gateway.policy.files.lines import read_lines
 from gateway.policy.judge import Policy
 from gateway.policy.language.kinds import type_of_tool
 from gateway.policy.lint.lint_intents import lint_intents
+from gateway.policy.lint.lint_limits import lint_limits
 from gateway.policy.lint.lint_people import lint_approvers, lint_names, lint_roles
 from gateway.policy.lint.lint_rules import lint_lists, lint_obligations, lint_retention, lint_rules, lint_tools
 from gateway.policy.load import policy_from_texts, read_texts
@@ -27,6 +28,8 @@ CODES: Mapping[str, str] = {
     "near-name": "A name is very like another that is known.",
     "unused-list": "No condition uses the list.",
     "no-intent": "No words of a person ask for a tool that changes something.",
+    "unreached-limit": "Another limit is always reached first.",
+    "uncounted-tool": "A limit on recipients covers a tool that does not tell them beforehand.",
     "no-approver": "Nobody may approve what a rule asks for, or has the role of a line of approvers.csv.",
 }
 """Every kind of problem, and what it means."""
@@ -39,6 +42,7 @@ _ORDER = (
     retention.FILE,
     obligations.FILE,
     intents.FILE,
+    limits.FILE,
 )
 
 
@@ -79,5 +83,8 @@ def lint(policy: Policy, texts: Mapping[str, str], tools: Iterable[Tool]) -> tup
         *lint_retention(lines[retention.FILE]),
         *(lint_intents(policy, tools, lines[intents.FILE]) if intents.FILE in texts else ()),
         *lint_obligations(lines[obligations.FILE]),
+        *lint_limits(
+            policy, {line.cells[1].text: line for line in lines[limits.FILE]}, {each.name: each for each in tools}
+        ),
     ]
     return tuple(sorted(found, key=lambda each: (_ORDER.index(each.file), each.line, each.column)))

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path as FilePath
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from gateway.policy.language.flow import Flow
 from gateway.policy.language.flow_written import assumed, read_flow
 from gateway.policy.language.history import EMPTY, History
 from gateway.policy.language.wording import shortened
+from gateway.policy.limiting import Past
 from gateway.policy.problem import PolicyError, Problem, suggest
 from gateway.policy.testing.case_tables import Written, rows
 from gateway.policy.testing.yaml_file import Document, Path, read_yaml
@@ -44,6 +45,7 @@ class Case:
         tool: The tool's name.
         args: The tool's validated input as Python values.
         history: What the run was allowed before.
+        past: The same with what others did and when, for limits.
         flow: What is known of the data that flow into the call.
         expect: The verdict.
         rules: The ids of the rules that make it, in the order of the file; None when any may.
@@ -57,6 +59,7 @@ class Case:
     tool: str
     args: Mapping[str, object]
     history: History
+    past: tuple[Past, ...]
     flow: Flow
     expect: Verdict
     rules: tuple[str, ...] | None
@@ -86,6 +89,8 @@ class _Earlier(_Strict):
     tool: str
     args: dict[str, Any] = {}
     times: int = Field(1, ge=1, le=10_000)
+    who: str = ""
+    ago: str = Field("", pattern=r"^([1-9][0-9]{0,6}[smhd])?$")
 
 
 class _Entry(_Strict):
@@ -208,14 +213,14 @@ class _FileReader:
         made = read(written, entry, self.principal(written, entry.who), self.time(written, entry.at))
         return made if len(self.problems) == before else None
 
-    def principal(self, written: Written, who: str) -> Principal:
+    def principal(self, written: Written, who: str, path: Path = ("who",)) -> Principal:
         agent, acting, person = who.rpartition(" for ")
         spelled = "+".join(self.content.who.get(name, name) for name in ((agent, person) if acting else (who,)))
         try:
             return parse_principal(spelled, self.content.tenant)
         except ValueError as error:
             near = suggest(who, self.content.who)
-            self.refuse(written, ("who",), f"unknown `{who}`{near}" if near else str(error))
+            self.refuse(written, path, f"unknown `{who}`{near}" if near else str(error))
             return Principal(TENANT, person="?")
 
     def time(self, written: Written, at: str) -> datetime:
@@ -251,10 +256,11 @@ class _FileReader:
             self.refuse(written, ("expect",), message)
             return None
         called = self.args(written, ("args",), entry.tool, entry.args)
+        past = [each for at in range(len(entry.history)) for each in self.past(written, entry, at, principal, now)]
         history: dict[str, list[Mapping[str, object]]] = defaultdict(list)
-        for position, each in enumerate(entry.history):
-            args = self.args(written, ("history", position, "args"), each.tool, each.args)
-            history[each.tool] += [args] * each.times
+        for each in past:
+            if each.principal == principal:
+                history[each.tool].append(each.args)
         given = ", ".join(f"{name} {shortened(value)}" for name, value in entry.args.items())
         name = entry.name or f"{entry.who} calls {entry.tool}{f' with {given}' if given else ''}"
         ids = None if entry.rules is None else tuple(() if entry.rules == NO_RULES else entry.rules.split())
@@ -268,10 +274,18 @@ class _FileReader:
             entry.tool,
             called,
             earlier,
+            tuple(past),
             self.flow(written, entry, called),
             Verdict(entry.expect),
             ids,
         )
+
+    def past(self, written: Written, entry: _Entry, at: int, caller: Principal, now: datetime) -> list[Past]:
+        """The calls that one part of the history stands for."""
+        each = entry.history[at]
+        args = self.args(written, ("history", at, "args"), each.tool, each.args)
+        who = self.principal(written, each.who, ("history", at, "who")) if each.who else caller
+        return [Past(who, each.tool, args, now - _length(each.ago))] * each.times
 
     def flow(self, written: Written, entry: _Entry, args: Mapping[str, object]) -> Flow:
         """What is said of the data flow, over that of a run that has seen nothing."""
@@ -294,7 +308,13 @@ class _FileReader:
             return {}
 
 
+def _length(ago: str) -> timedelta:
+    return timedelta(**{_UNITS[ago[-1]]: int(ago[:-1])}) if ago else timedelta()
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NEEDED = {"string_type": "a text", "int_type": "a whole number", "list_type": "a list"}
+_NEEDED |= {"string_pattern_mismatch": "a length of time such as `90s`, `5m`, `23h` or `2d`"}
 _NEEDED |= {"dict_type": "a mapping", "model_type": "a mapping"}
 
 

@@ -1,12 +1,14 @@
 """Runs policy tests against a policy, and finds the rules that no test reaches."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.policy.decision import Verdict
 from gateway.policy.explaining.explain import Explanation, Outcome, explain
+from gateway.policy.files.limits import REQUESTS, Limit
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.language.patterns import covers
+from gateway.policy.limiting import Past, denied, exceeded
 from gateway.policy.testing.cases import AnyCase, Case, Sight
 
 
@@ -41,12 +43,14 @@ class Report:
         rules: How many rules the policy has.
         unreached: The rules that made no test's decision.
         one_sided: The rules that no test shows not to apply, among those that were considered and have a condition.
+        limits_unreached: The limits that no test reaches; of those on requests no test can tell.
     """
 
     trials: tuple[Trial, ...]
     rules: int
     unreached: tuple[Rule, ...]
     one_sided: tuple[Rule, ...]
+    limits_unreached: tuple[Limit, ...] = ()
 
     @property
     def failures(self) -> tuple[Trial, ...]:
@@ -69,15 +73,25 @@ def run_cases(policy: Policy, cases: Iterable[AnyCase]) -> Report:
             for rule in policy.rules
             if rule.id in made and rule.condition and (rule.id, Outcome.DOES_NOT_APPLY) not in considered
         ),
+        tuple(limit for limit in policy.limits if limit.id not in made and limit.what != REQUESTS),
     )
 
 
 def _call(policy: Policy, case: Case) -> Trial:
     explanation = explain(policy, case.principal, case.tool, case.args, case.now, case.history, case.flow)
+    if over := _over(policy, case, explanation):
+        explanation = replace(explanation, decision=denied(policy, over))
     decision = explanation.decision
     if case.rules is None:
         return Trial(case, case.expect.value, decision.verdict.value, explanation)
     return Trial(case, _by(case.expect, case.rules), _by(decision.verdict, decision.rules), explanation)
+
+
+def _over(policy: Policy, case: Case, explanation: Explanation) -> tuple[Limit, ...]:
+    """The limits that a call exceeds which rules let go ahead."""
+    if explanation.decision.verdict is Verdict.DENY:
+        return ()
+    return exceeded(policy, Past(case.principal, case.tool, case.args, case.now), case.past)
 
 
 def _by(verdict: Verdict, rules: tuple[str, ...]) -> str:
