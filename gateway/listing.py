@@ -33,28 +33,32 @@ class Listing:
         self.policy = policy
         self._plain = plain
         self._narrower = Narrower(policy, tools)
-        self._narrowed: dict[Narrowing, wire.Tool] = {}
+        self._narrowed: dict[tuple[Narrowing, tuple[str, ...]], wire.Tool] = {}
         self._seen: dict[Principal, list[wire.Tool]] = {}
         self._most = max(1, _MOST_REMEMBERED // max(1, len(tools)))
         self._narrower.prepare(self._most)
         for name, narrowing in self._narrower.kept():
-            self._shown(name, narrowing)
+            self._shown(name, narrowing, ())
 
     def tools(self, principal: Principal) -> list[wire.Tool]:
         """The tools that policy may allow a principal, or ask a person about, with schemas that say which calls."""
         if (seen := self._seen.pop(principal, None)) is None:
             found = self._narrower.narrow(principal).items()
-            seen = [self._shown(name, narrowing) for name, narrowing in found if narrowing.possible]
+            limits = {name: self._limits(principal, name) for name, narrowing in found if narrowing.possible}
+            seen = [self._shown(name, narrowing, limits[name]) for name, narrowing in found if name in limits]
         self._seen[principal] = seen  # the one that was asked for last stands last
         if len(self._seen) > self._most:
             del self._seen[next(iter(self._seen))]
         return seen
 
-    def _shown(self, name: str, narrowing: Narrowing) -> wire.Tool:
-        if (shown := self._narrowed.get(narrowing)) is None:
-            shown = narrowed(self._plain[name], narrowing)
+    def _limits(self, principal: Principal, name: str) -> tuple[str, ...]:
+        return limits_in_words(self.policy, principal, name)
+
+    def _shown(self, name: str, narrowing: Narrowing, limits: tuple[str, ...]) -> wire.Tool:
+        if (shown := self._narrowed.get((narrowing, limits))) is None:
+            shown = narrowed(self._plain[name], narrowing, limits)
             if narrowing.shared:
-                self._narrowed[narrowing] = shown
+                self._narrowed[narrowing, limits] = shown
         return shown
 
 
@@ -100,11 +104,17 @@ def described(tool: Tool) -> wire.Tool:
     )
 
 
-def narrowed(plain: wire.Tool, narrowing: Narrowing) -> wire.Tool:
-    """A tool with the schema and the words of a narrowing."""
+def limits_in_words(policy: Policy, principal: Principal, name: str) -> tuple[str, ...]:
+    """What limits say of a tool, those left out that say the same of every tool."""
+    limits = policy.limits_on(principal, name)
+    return tuple(f"Limit: {limit.words} ({limit.id})." for limit in limits if limit.pattern != "*")
+
+
+def narrowed(plain: wire.Tool, narrowing: Narrowing, limits: Sequence[str] = ()) -> wire.Tool:
+    """A tool with the schema and the words of a narrowing, and those of limits."""
     changed: dict[str, Any] = {}
-    if narrowing.words:
-        changed["description"] = "\n- ".join([f"{plain.description}\n\nPolicy:", *narrowing.words])
+    if words := [*narrowing.words, *limits]:
+        changed["description"] = "\n- ".join([f"{plain.description}\n\nPolicy:", *words])
     if narrowing.schema != plain.input_schema:
         changed["input_schema"] = narrowing.schema
     return plain.model_copy(update=changed) if changed else plain

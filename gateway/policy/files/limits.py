@@ -190,7 +190,7 @@ def _argument_mistake(text: str, covered: Collection[Tool], pattern: str, kinds:
     name = text[len(ARGS) :]
     for tool in covered:
         fields: Mapping[str, Type] = type_of_tool(tool).fields
-        more = "" if pattern == tool.name else f", which `{pattern}` covers"
+        more = "" if pattern == tool.name else f", which `{pattern}` covers,"
         if name not in fields:
             return f"`{tool.name}`{more} has no argument `{name}`{suggest(name, fields)}"
         if fields[name].kind not in kinds:
