@@ -122,7 +122,7 @@ async def _begin(gateway: Gateway, decided: Decided, named: ToolCall, context: C
             once = f"intent:{named.key.partition('_')[2]}" if named.key else None
             named = replace(named, uses=uses(gateway, decided))
             intent = {**facts, "effect": tool.effect, "effect_key": context.key}
-            intent |= {"uses": told_uses(named.uses)} if named.uses else {}
+            intent |= {"used": told_uses(named.uses)} if named.uses else {}
             beside = _writing(decided, named)
             await record(gateway, named, Kind.INTENT, once=once, beside=beside, uses=named.uses, **intent)
             return await _do(gateway, decided, named, context)

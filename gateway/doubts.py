@@ -75,7 +75,7 @@ def settled(earlier: Earlier | None, who: Principal, policy: Policy, happened: b
         "note": note.strip(),
         "policy_version": policy.version,
     }
-    back = () if happened else returned(uses_from(begun.body.get("uses", ())))
+    back = () if happened else returned(uses_from(begun.body.get("used", ())))
     once = f"outcome:{earlier.name}"
     return Entry(earlier.name, begun.tenant, begun.principal, now, Kind.SETTLED, body, once=once, uses=back)
 

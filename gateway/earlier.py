@@ -134,7 +134,7 @@ def begun_by(intent: Entry) -> Begun:
         at=intent.at,
         arguments=body.get("arguments", {}),
         written=label_from(body["written"]) if "written" in body else CLEAN,
-        uses=uses_from(body.get("uses", ())),
+        uses=uses_from(body.get("used", ())),
     )
 
 

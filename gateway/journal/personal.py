@@ -26,7 +26,7 @@ CLEAR_IN_WORDS_OF_POLICY = frozenset({"reason"})
 
 PERSONAL = frozenset(
     {"arguments", "edited", "fixed", "error", "note", "text", "said", "case", "reply", "context", "people", "key"}
-    | {"arguments_hash", "binding", "effect_key", "hashes", "uses"}
+    | {"arguments_hash", "binding", "effect_key", "hashes", "used"}
     | {"request", "targets", "values", "delegates"}
 )
 """What is erased on request: words, values, and hashes by which a guess at them could be confirmed."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+from pydantic import SecretStr
 
 from connectors.contract import CallContext
 from connectors.crm.tools import Contact, GetContact, IssueRefund, Refund
@@ -93,10 +94,11 @@ async def gateways(
 ) -> AsyncIterator[list[Gateway]]:
     """So many gateways on one database, as if each were a process of its own."""
     policies = write_policy(folder / "policies", *limits)
-    made = Settings(home=folder / "home", policies=policies, database_url=database_url)  # type: ignore[arg-type]
+    made = Settings(home=folder / "home", policies=policies, database_url=SecretStr(database_url))
     async with AsyncExitStack() as stack:
         plain = [await stack.enter_async_context(open_gateway(made)) for _ in range(count)]
-        yield [replace(each, back_ends=replace(each.back_ends, crm=till or Till()), now=now) for each in plain]
+        crm: Any = till or Till()
+        yield [replace(each, back_ends=replace(each.back_ends, crm=crm), now=now) for each in plain]
 
 
 async def refund(

@@ -2,15 +2,18 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from pydantic import SecretStr
 
 from connectors.contract import CallContext, Tool
 from connectors.errors import Conflict, InDoubt, Unavailable
-from gateway.answer import ErrorKind
+from gateway.answer import Answer, ErrorKind
+from gateway.answers import failed
 from gateway.approvals import State
 from gateway.doubts import Doubts
 from gateway.journal import Entry, Kind, read_journal
@@ -37,7 +40,7 @@ CALLS = 'limit, C1, role:everyone, crm_*, calls, 3, 1m, person, ""'
 
 
 def entries(folder: Path, database_url: str) -> list[Entry]:
-    with Settings(home=folder / "home", database_url=database_url).open_database() as database:  # type: ignore[arg-type]
+    with Settings(home=folder / "home", database_url=SecretStr(database_url)).open_database() as database:
         return list(read_journal(database))
 
 
@@ -98,7 +101,9 @@ async def test_a_refusal_tells_nothing_of_what_others_used_up(tmp_path: Path) ->
     async with gateways(tmp_path, "", MONEY.replace("person", "tenant")) as [gateway]:
         await refund(gateway, 33, BEN)
         await refund(gateway, 44, BEN)
-        told = (await refund(gateway, 50, ANA)).model_dump_json()
+        denied = await refund(gateway, 50, ANA)
+    told = denied.model_copy(update={"call_id": "", "retry_after": 0, "retry_at": None}).model_dump_json()
+    assert "M1" in told
     assert not any(secret in told for secret in ("33", "44", "77", "23", "ben"))
 
 
@@ -156,29 +161,22 @@ async def test_what_broke_off_and_did_not_happen_is_given_back(tmp_path: Path, d
 
     async with gateways(tmp_path, database_url, MONEY, till=till) as [gateway]:
         till.before = break_off
-        assert {(await refund(gateway, 50)).status for _ in range(4)} == {"failed"}
+        assert {(await refund(gateway, 50)).status for _ in range(2)} == {"failed"}
         till.before = anyio.lowlevel.checkpoint
         assert [(await refund(gateway, 50)).status for _ in range(3)] == ["ok", "ok", "denied"]
 
 
 async def test_what_a_process_left_open_counts_until_another_finds_out(tmp_path: Path, database_url: str) -> None:
-    till, clock, stuck = TillThatRemembers(), Clock(), anyio.Event()
+    till, clock = TillThatRemembers(), Clock()
     day = MONEY.replace("1h", "1d")
     async with gateways(tmp_path, database_url, day, count=2, till=till, now=clock) as [gone, other]:
 
-        async def killed() -> None:
-            # As if the process ended: nothing is recorded after the intent.
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("gateway.carrying_out._do", lambda *_args, **_named: stuck.wait())
-                await refund(gone, 50)
+        async def nothing_more(*_args: object, **_named: object) -> Answer[Any]:
+            return failed("", ErrorKind.INTERNAL, "as if the process ended: nothing is recorded after the intent")
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(killed)
-            await anyio.wait_all_tasks_blocked()
-            while not [entry for entry in entries(tmp_path, database_url) if entry.kind is Kind.INTENT]:
-                await anyio.lowlevel.checkpoint()
-            stuck.set()
-            tasks.cancel_scope.cancel()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gateway.carrying_out._do", nothing_more)
+            await refund(gone, 50)
         assert [(await refund(other, 50)).status for _ in range(2)] == ["ok", "denied"]
         clock.pass_(hours=1)
         await Recovery(other).run()
