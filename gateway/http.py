@@ -26,6 +26,7 @@ from gateway.console.app import Address, console_routes
 from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.grants.endpoint import grant_routes
+from gateway.limits.flood import Flood
 from gateway.metrics import CONTENT_TYPE
 from gateway.sessions.replies import Replies
 from gateway.sessions.sealed_id import Seal
@@ -57,7 +58,8 @@ def build_http_app(
     """
     accepted = _accepted(settings, host, port)
     sessions = _sessions(gateway, server, settings, accepted, database)
-    mcp: ASGIApp = StreamableHTTPASGIApp(sessions)
+    flood = Flood(gateway)
+    mcp: ASGIApp = flood.by_caller(StreamableHTTPASGIApp(sessions))
     if verifier:
         mcp = RequireAuthMiddleware(mcp, required_scopes=[])
 
@@ -79,10 +81,10 @@ def build_http_app(
         async with sessions.run(), background(gateway, settings):
             yield
 
-    middleware = []
+    middleware = [Middleware(flood.by_address)]
     if verifier:
         bearer = Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
-        middleware = [bearer, Middleware(AuthContextMiddleware)]
+        middleware += [bearer, Middleware(AuthContextMiddleware)]
     metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
     address = Address(accepted.allowed_hosts, accepted.allowed_origins)
     pages = console_routes(gateway, database, settings, address) if settings.console and database else []

@@ -16,7 +16,7 @@ from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
 from gateway.policy.files.intents import NO_INTENTS, Intents
 from gateway.policy.files.labels import Relabel, relabelled
-from gateway.policy.files.limits import Limit, limits_on
+from gateway.policy.files.limits import ADDRESS, REQUESTS, Limit, limits_on
 from gateway.policy.files.lists import Lists
 from gateway.policy.files.obligations import NONE, Obligation, Obligations, obliging
 from gateway.policy.files.retention import Keep
@@ -166,6 +166,17 @@ class Policy:
             if tool in self.tools:  # or the names that callers invent would add up
                 self._limits[roles, tool] = found
         return found
+
+    def limits_on_requests(self, principal: Principal | None = None) -> tuple[Limit, ...]:
+        """The limits that count a request of a principal, or by its address alone as long as nobody knows of whom."""
+        if principal is None:
+            return tuple(each for each in self._request_limits if each.whom == (ADDRESS,))
+        roles = {EVERYONE}.union(*(self._roles(principal.tenant, party) for party in principal.parties))
+        return tuple(each for each in self._request_limits if each.role in roles and each.whom != (ADDRESS,))
+
+    @cached_property
+    def _request_limits(self) -> tuple[Limit, ...]:
+        return tuple(each for each in self.limits if each.what == REQUESTS)
 
     @cached_property
     def _limits(self) -> dict[tuple[frozenset[str], str], tuple[Limit, ...]]:

@@ -1,5 +1,6 @@
 """What one call uses up of the limits, and what is said when that is too much. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,7 @@ class Share:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Past:
     """A call that was made before."""
 
@@ -64,12 +65,13 @@ def exceeded(policy: Policy, call: Past, before: Iterable[Past]) -> tuple[Limit,
         call: The call.
         before: What was called before, and happened.
     """
-    spent = [(past, share) for past in before for share in _shares_of(policy, past)]
+    times = Counter(before)
+    spent = [(past, share, count) for past, count in times.items() for share in _shares_of(policy, past)]
     over = []
     for share in _shares_of(policy, call):
         since = call.at - share.limit.window
-        same = (earlier for past, earlier in spent if past.at > since and earlier.limit is share.limit)
-        used = sum((earlier.amount for earlier in same if earlier.whom == share.whom), Decimal())
+        same = ((each, count) for past, each, count in spent if past.at > since and each.limit is share.limit)
+        used = sum((each.amount * count for each, count in same if each.whom == share.whom), Decimal())
         if used + share.amount > share.limit.most:
             over.append(share.limit)
     return tuple(over)

@@ -94,7 +94,7 @@ async def gateways(
 ) -> AsyncIterator[list[Gateway]]:
     """So many gateways on one database, as if each were a process of its own."""
     policies = write_policy(folder / "policies", *limits)
-    made = Settings(home=folder / "home", policies=policies, database_url=SecretStr(database_url))
+    made = Settings(home=folder / "home", policies=policies, database_url=SecretStr(database_url), call_tries=1)
     async with AsyncExitStack() as stack:
         plain = [await stack.enter_async_context(open_gateway(made)) for _ in range(count)]
         crm: Any = till or Till()
