@@ -10,6 +10,7 @@ from gateway.answer import ERROR, Answer, ApprovalNeeded, Changed, ErrorKind, Fa
 from gateway.approvals import Approval
 from gateway.approvals.approval import Edit
 from gateway.policy.decision import Decision
+from gateway.resilience import OutOfService
 
 _NEXT = {
     ErrorKind.INVALID_INPUT: "Correct the named field and call again.",
@@ -58,6 +59,20 @@ def over_limit(call_id: str, decision: Decision, free_at: datetime | None, now: 
     seconds = max(ceil((free_at - now).total_seconds()), 1)
     told = f"Nothing was done. Go on without it, or come back in {seconds} s. Do not do the same another way."
     return denied(call_id, decision).model_copy(update={"next": told, "retry_after": seconds, "retry_at": free_at})
+
+
+def busy(call_id: str, seconds: int, now: datetime) -> Answer[Any]:
+    """There is no room for the call at the moment; it is not in the journal."""
+    return _later(failed(call_id, ErrorKind.BUSY, "too many calls at the moment; nothing was done"), seconds, now)
+
+
+def out_of_service(call_id: str, error: OutOfService, now: datetime) -> Answer[Any]:
+    """The back end is left alone for a while; nothing was done."""
+    return _later(failed(call_id, ErrorKind.UNAVAILABLE, str(error)), error.seconds, now)
+
+
+def _later(answer: Answer[Any], seconds: int, now: datetime) -> Answer[Any]:
+    return answer.model_copy(update={"retry_after": seconds, "retry_at": now + timedelta(seconds=seconds)})
 
 
 def badly_granted(call_id: str, decision: Decision) -> Answer[Any]:

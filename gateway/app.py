@@ -202,7 +202,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         closing(CompanyDatabase(settings.company_database)) as company,
     ):
         history = _run_history(settings, database)
-        slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area)
+        slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area, settings.max_wait)
         stops = StopsInForce(StopBook(journal, database), settings.stop_poll, settings.stop_unread)
         metrics.registry.register(State(policy, journal, slots, upstreams, stops))
         secret = naming_secret(database)

@@ -29,7 +29,7 @@ from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import History
 from gateway.results.stage import present
-from gateway.slots import Busy
+from gateway.slots import Busy, Place
 from gateway.stopping.refusing import refused_as_stopped
 
 log = get_logger("remit.call")
@@ -52,8 +52,8 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
             return await _under_grant(gateway, call)
     except (UnknownTool, ClientAsked, LacksCapability):
         raise
-    except Busy:
-        return answers.failed(call.id, ErrorKind.BUSY, "too many calls at the moment; nothing was done")
+    except Busy as error:
+        return answers.busy(call.id, error.seconds, gateway.now())
     except JournalUnavailable as error:
         gateway.journal.doubt(str(error))
         log.error("refused_without_journal", call=call.id, tool=call.tool)
@@ -63,9 +63,9 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         return await failed_within(gateway, call)
 
 
-def _place(gateway: Gateway, call: ToolCall) -> tuple[str, str]:
+def _place(gateway: Gateway, call: ToolCall) -> Place:
     tool = gateway.catalog.tools.get(call.tool)
-    return call.principal.tenant, tool.area if tool else ""
+    return Place(call.principal.tenant, tool.area if tool else "", call.principal)
 
 
 async def _under_grant(gateway: Gateway, call: ToolCall) -> Answer[Any]:

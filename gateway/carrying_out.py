@@ -130,7 +130,7 @@ async def _begin(gateway: Gateway, decided: Decided, named: ToolCall, context: C
         return await refused_over_limit(gateway, decided, error)
     except OutOfService as error:
         await record(gateway, call, Kind.TURNED_AWAY, error=str(error), **facts)
-        return answers.failed(call.id, ErrorKind.UNAVAILABLE, str(error))
+        return answers.out_of_service(call.id, error, gateway.now())
 
 
 def _writing(decided: Decided, named: ToolCall) -> tuple[Beside, ...]:

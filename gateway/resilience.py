@@ -35,6 +35,7 @@ class OutOfService(Exception):
 
     def __init__(self, area: str, seconds: int) -> None:
         super().__init__(f"the back end of `{area}` does not answer; nothing was done, come back in {seconds} s")
+        self.seconds = seconds
 
 
 @dataclass

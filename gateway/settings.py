@@ -96,11 +96,15 @@ class Settings(BaseSettings):
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = 64
     """How many calls run at the same time; further ones wait."""
 
-    max_calls_of_area: Annotated[int, Field(ge=1, le=10_000)] = 48
-    """How many of them may be one tenant's calls to one area, so that a slow back end cannot take all slots."""
+    max_calls_of_area: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """How many of them may be one tenant's calls to one area while nothing else is called; the more others hold, the
+    fewer, so that slow back ends leave something to the others."""
 
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 256
     """How many calls may wait; further ones are told to come back later."""
+
+    max_wait: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """How long a call may wait; it is told to come back later at once if it would take longer."""
 
     allowed_hosts: list[str] = []
     """Host headers accepted besides the address served on, such as `gateway.example:443`."""

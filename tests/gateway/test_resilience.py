@@ -19,7 +19,6 @@ from connectors.registry import TOOLS
 from gateway.answer import ErrorKind
 from gateway.journal import Kind
 from gateway.resilience import OutOfService, Resilience
-from gateway.slots import Busy, Slots
 from tests.gateway.conftest import OpenGateway
 from tests.gateway.test_call import Entries, kinds, with_crm
 from tests.gateway.test_keys import Register, add, kind_of
@@ -194,75 +193,3 @@ async def test_a_dead_back_end_is_answered_at_once_and_uses_no_key_up(opened: Op
     assert kind_of(settled) is ErrorKind.UNAVAILABLE
     assert "another key" in (settled.next or "")
     assert kinds(entries()).count(Kind.TURNED_AWAY) == 2
-
-
-async def test_a_slow_place_takes_neither_all_slots_nor_the_whole_queue() -> None:
-    slots, release = Slots(running=4, waiting=4, running_for_place=2), anyio.Event()
-    inside: list[str] = []
-
-    async def call(place: str) -> None:
-        async with slots.take(place):
-            inside.append(place)
-            await release.wait()
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(4):
-            tasks.start_soon(call, "slow")
-        await anyio.wait_all_tasks_blocked()
-        with pytest.raises(Busy):
-            await call("slow")
-        for _ in range(2):
-            tasks.start_soon(call, "quick")
-        await anyio.wait_all_tasks_blocked()
-        assert inside == ["slow", "slow", "quick", "quick"]
-        release.set()
-    assert inside.count("slow") == 4
-
-
-class Bulkhead(RuleBasedStateMachine):
-    """Calls come and go; at no moment do more run or wait than may, in all or in one place."""
-
-    RUNNING, WAITING, FOR_PLACE = 4, 4, 2
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.plan: list[tuple[str, int]] = []
-
-    @rule(place=st.sampled_from("abc"), steps=st.integers(0, 5))
-    def comes(self, place: str, steps: int) -> None:
-        self.plan.append((place, steps))
-
-    def teardown(self) -> None:
-        anyio.run(self._run)
-
-    async def _run(self) -> None:
-        slots = Slots(self.RUNNING, self.WAITING, self.FOR_PLACE)
-        running: list[str] = []
-        ended: list[bool] = []
-
-        async def call(place: str, steps: int) -> None:
-            try:
-                async with slots.take(place):
-                    running.append(place)
-                    assert len(running) <= self.RUNNING
-                    assert running.count(place) <= self.FOR_PLACE
-                    for _ in range(steps):
-                        await anyio.lowlevel.checkpoint()
-                    running.remove(place)
-                ended.append(True)
-            except Busy:
-                ended.append(False)
-
-        async with anyio.create_task_group() as tasks:
-            for place, steps in self.plan:
-                tasks.start_soon(call, place, steps)
-                if steps % 2:
-                    await anyio.lowlevel.checkpoint()
-        assert len(ended) == len(self.plan)
-        for place in "abc":
-            async with slots.take(place):
-                pass
-
-
-TestBulkhead = Bulkhead.TestCase
-TestBulkhead.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

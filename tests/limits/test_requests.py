@@ -105,7 +105,9 @@ async def test_a_changed_limit_counts_at_once(tmp_path: Path) -> None:
     async with gateways(tmp_path, "", BY_PERSON) as [gateway]:
         with counted(gateway, lambda: 0.0) as send_as:
             assert [await send_as(ANA) for _ in range(3)] == [200, 200, 429]
-            gateway.policy.current = limited(BY_PERSON.replace("agent", "everyone").replace("requests, 2", "requests, 3"))
+            gateway.policy.current = limited(
+                BY_PERSON.replace("agent", "everyone").replace("requests, 2", "requests, 3")
+            )
             assert [await send_as(ANA) for _ in range(2)] == [200, 429]
 
 
