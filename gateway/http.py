@@ -59,9 +59,9 @@ def build_http_app(
     accepted = _accepted(settings, host, port)
     sessions = _sessions(gateway, server, settings, accepted, database)
     flood = Flood(gateway)
-    mcp: ASGIApp = flood.by_caller(StreamableHTTPASGIApp(sessions))
+    mcp: ASGIApp = StreamableHTTPASGIApp(sessions)
     if verifier:
-        mcp = RequireAuthMiddleware(mcp, required_scopes=[])
+        mcp = RequireAuthMiddleware(flood.by_caller(mcp), required_scopes=[])
 
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
