@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 from gateway.canonical import keyed_hash
 from gateway.journal.uses import Use
+from gateway.policy.files.limits import Limit
 from gateway.policy.judge import Policy
 from gateway.policy.limiting import Share, shares
 from gateway.principal import Principal
@@ -36,7 +38,8 @@ def uses_of(
         secret: Keys the hashes.
     """
     whose = f"run {run}" if run else principal.name
-    return tuple(_use(share, now, secret) for share in shares(policy, principal, whose, tool, args))
+    at = microseconds(now)
+    return tuple(_use(share, at, secret) for share in shares(policy, principal, whose, tool, args))
 
 
 def microseconds(moment: datetime) -> int:
@@ -44,11 +47,14 @@ def microseconds(moment: datetime) -> int:
     return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // _MICROSECOND
 
 
-def _use(share: Share, now: datetime, secret: bytes) -> Use:
-    limit = share.limit
+def _use(share: Share, now: int, secret: bytes) -> Use:
+    limit, (most, window) = share.limit, _bounds(share.limit)
     whom = json.dumps(["limit", limit.id, limit.what, limit.whom, share.whom])
-    most = int(limit.most * _MILLIONTHS)
-    amount = (share.amount * _MILLIONTHS).to_integral_value(ROUND_CEILING)
     # More than that is not told apart: it is too much.
-    wanted = int(min(amount, Decimal(most + 1)))
-    return Use(limit.id, keyed_hash(whom, secret)[:32], wanted, most, limit.window // _MICROSECOND, microseconds(now))
+    wanted = min(int((share.amount * _MILLIONTHS).to_integral_value(ROUND_CEILING)), most + 1)
+    return Use(limit.id, keyed_hash(whom, secret)[:32], wanted, most, window, now)
+
+
+@lru_cache(maxsize=1_000)
+def _bounds(limit: Limit) -> tuple[int, int]:
+    return int(limit.most * _MILLIONTHS), limit.window // _MICROSECOND
