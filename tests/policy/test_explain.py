@@ -376,6 +376,11 @@ person:ana.ruiz@larkspur.example: ask
 run.saw_untrusted is false: run.saw_untrusted is False
   V01  deny   does not apply       run.records >= 5000 is false: run.records is 0
 
+limits that count it, and deny it once they are reached:
+  Y01  at most 1000 in all of `amount` within 24 hours for each person and `currency`
+  Y03  at most 30000 in all of `amount` within 7 days for each tenant and `currency`
+  Y05  at most 3 calls within 24 hours for each `order_id`
+
 What would change that:
   with args.amount at most 50, rule F01 would allow it
 """)
@@ -429,6 +434,23 @@ def test_the_same_as_json_for_programs() -> None:
                         },
                     ],
                 }
+            ],
+            "limits": [
+                {
+                    "limit": "Y01",
+                    "words": "at most 1000 in all of `amount` within 24 hours for each person and `currency`",
+                    "note": "a day of small refunds stays small",
+                },
+                {
+                    "limit": "Y03",
+                    "words": "at most 30000 in all of `amount` within 7 days for each tenant and `currency`",
+                    "note": "more in a week is a matter for the finance department",
+                },
+                {
+                    "limit": "Y05",
+                    "words": "at most 3 calls within 24 hours for each `order_id`",
+                    "note": "an order is not given back in small pieces",
+                },
             ],
             "remedies": [
                 {"argument": "args.amount", "values": "at most 50", "example": 50, "verdict": "allow", "rules": ["F01"]}
