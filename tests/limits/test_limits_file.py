@@ -346,7 +346,7 @@ def test_the_shipped_limits_are_as_their_cases_say() -> None:
 def test_every_mutant_of_a_shipped_limit_is_noticed(number: int, line: str) -> None:
     random = Random(line)
     made = [each for each in dict.fromkeys(mutants(line, random)) if " ".join(each.split()) != line]
-    tried = made if EACH is None else random.sample(made, EACH)
+    tried = made if EACH is None else random.sample(made, 3)
     lines = TEXTS["limits.csv"].splitlines()
     survivors = [one for one in tried if not is_noticed("\n".join([*lines[:number], one, *lines[number + 1 :]]))]
     assert survivors == []
