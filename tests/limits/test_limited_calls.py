@@ -9,7 +9,6 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from pydantic import SecretStr
-from structlog.testing import capture_logs
 
 from connectors.contract import CallContext, Tool
 from connectors.errors import Conflict, InDoubt, Unavailable
