@@ -11,7 +11,7 @@ from gateway.answer import Answer, ErrorKind
 from gateway.canonical import keyed_hash
 from gateway.carrying_out import carry_on
 from gateway.catalog import validate
-from gateway.earlier import Earlier, read_earlier
+from gateway.earlier import Earlier, begun_by, read_earlier
 from gateway.flow.labels import Label
 from gateway.gateway import Decided, Gateway, record
 from gateway.inquiries.inquiry import Inquiry, Resumed
@@ -39,13 +39,13 @@ async def go_on(gateway: Gateway, decided: Decided, resumed: Resumed) -> Answer[
     """
     call, inquiry = decided.call, resumed.inquiry
     earlier = read_earlier(await gateway.recorded.of(call.principal.tenant, inquiry.call))
-    if earlier is None or not _waits(gateway, earlier, decided, inquiry):
+    if earlier is None or earlier.begun is None or not _waits(gateway, earlier, decided, inquiry):
         await record(gateway, call, Kind.INVALID, error=_OVER, **decided.facts)
         return answers.failed(call.id, ErrorKind.CONFLICT, _OVER)
     label, why = await cleared(gateway, call, decided.tool)
     if why or _asks_only_now(earlier, decided):
         return await _denied(gateway, decided, why or "policy by now asks an approver: make the call anew")
-    named = replace(call, id=inquiry.call, key=inquiry.key)
+    named = replace(call, id=inquiry.call, key=inquiry.key, uses=begun_by(earlier.begun).uses)
     try:
         await record(gateway, named, Kind.INFORMED, once=f"informed:{inquiry.name}", **_told(gateway, decided, resumed))
     except AlreadyRecorded:
