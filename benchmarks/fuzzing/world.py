@@ -99,6 +99,13 @@ class _Watched:
         return told
 
 
+def write_policies(folder: Path) -> None:
+    """Make the policy folder that the model stands for."""
+    folder.mkdir(parents=True)
+    for name, text in files((SHIPPED_POLICIES / "model.conf").read_text()).items():
+        (folder / name).write_text(text)
+
+
 @asynccontextmanager
 async def opened(home: Path) -> AsyncIterator[World]:
     """Open a gateway in an empty folder.
@@ -107,9 +114,7 @@ async def opened(home: Path) -> AsyncIterator[World]:
         home: The folder.
     """
     policies = home / "policies"
-    policies.mkdir(parents=True)
-    for name, text in files((SHIPPED_POLICIES / "model.conf").read_text()).items():
-        (policies / name).write_text(text)
+    write_policies(policies)
     settings = Settings(
         home=home / "home",
         policies=policies,
@@ -120,8 +125,8 @@ async def opened(home: Path) -> AsyncIterator[World]:
     async with open_gateway(settings) as shipped:
         assert isinstance(shipped.back_ends, EmbeddedBackEnds)
         for tenant in MARKERS:
-            await _fill(shipped.back_ends, tenant)
-        ids = {tenant: await _ids(shipped.back_ends, tenant) for tenant in MARKERS}
+            await fill(shipped.back_ends, tenant)
+        ids = {tenant: await ids_of(shipped.back_ends, tenant) for tenant in MARKERS}
         watched = {
             area: _Watched(getattr(shipped.back_ends, area), done) for area in ("crm", "ticket", "email", "knowledge")
         }
@@ -177,7 +182,8 @@ async def _session(app: ASGIApp, token: str) -> str:
     return (await send(app, opening)).header(b"mcp-session-id").decode()
 
 
-async def _fill(back_ends: EmbeddedBackEnds, tenant: str) -> None:
+async def fill(back_ends: EmbeddedBackEnds, tenant: str) -> None:
+    """Give a tenant its records."""
     for record in (record for number in range(1, 7) for record in _crm(tenant, number)):
         await back_ends.crm.load(tenant, [record])
     await back_ends.ticket.load(tenant, [_ticket(tenant, number) for number in range(1, 7)])
@@ -219,7 +225,8 @@ def _mail(tenant: str, number: int) -> MessageRecord:
     return MessageRecord(source_id=f"m{number}", mailbox=f"support@{tenant}.example", raw=mail.as_bytes())
 
 
-async def _ids(back_ends: EmbeddedBackEnds, tenant: str) -> dict[str, list[str]]:
+async def ids_of(back_ends: EmbeddedBackEnds, tenant: str) -> dict[str, list[str]]:
+    """Ids of a tenant's records by kind."""
     from connectors.crm.tools import GetOrders, SearchAccounts, SearchContacts
     from connectors.email.tools import SearchEmail
     from connectors.ticketing.tools import SearchTickets
