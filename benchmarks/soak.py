@@ -244,11 +244,11 @@ def _counted(settings: Settings, url: str, seen: Seen) -> tuple[dict[str, int], 
     wrong = [f"seen of the other tenant: {text}" for text in seen.foreign[:3]]
     with psycopg.connect(url) as connection:
         rows = connection.execute(
-            "SELECT subject, tenant, count(*) FROM activities WHERE subject LIKE 'soak %' GROUP BY 1, 2"
+            "SELECT subject, tenant, count(*) FROM crm_activities WHERE subject LIKE 'soak %' GROUP BY 1, 2"
         )
         found = {subject: (tenant, count) for subject, tenant, count in rows}
         foreign = connection.execute(
-            "SELECT count(*) FROM activities a JOIN contacts c ON c.id = a.contact_id WHERE a.tenant <> c.tenant"
+            "SELECT count(*) FROM crm_activities a JOIN crm_contacts c ON c.id = a.contact_id WHERE a.tenant <> c.tenant"
         ).fetchone()
     wrong += [f"there {count} times: {name}" for name, (_, count) in found.items() if count > 1]
     wrong += [f"answered `ok` and not there: {name}" for name in seen.done if name not in found]
