@@ -5,9 +5,9 @@
 Callers of two tenants read and write without pause and without trouble first: that is the capacity. Then they come at
 80 % of it, while the back ends fail before and after they did what they were told, stall, and stop for six seconds each
 minute, and one of the two workers is killed every 30 seconds. A caller repeats a write under its key until it is told
-what became of it. In the end everything is counted in the database: each write that was answered `ok` is there once, none
-is there twice, each that was begun has its end in the journal, the journal verifies, nobody saw or touched anything of
-the other tenant, and memory did not grow. Exits with 1 if anything of this does not hold.
+what became of it. In the end everything is counted in the database: each write answered `ok` is there once, none
+is there twice, each that was begun has its end in the journal, the journal verifies, nobody saw or touched anything
+of the other tenant, and memory did not grow. Exits with 1 if anything of this does not hold.
 """
 
 import argparse
@@ -265,7 +265,7 @@ def _counted(settings: Settings, url: str, seen: Seen) -> tuple[dict[str, int], 
 
 
 def _verified(settings: Settings) -> list[str]:
-    command = [sys.executable, "-m", "gateway.cli", "journal", "verify", "--home", str(settings.home)]
+    command = [str(Path(sys.executable).with_name("remit")), "journal", "verify", "--home", str(settings.home)]
     environment = {**os.environ, "REMIT_DATABASE_URL": settings.database_url.get_secret_value()}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return [] if ran.returncode == 0 else [f"the journal does not verify: {ran.stdout}{ran.stderr}"]
