@@ -336,7 +336,7 @@ def _made(granted: Granted, tool: str, arguments: dict[str, Any]) -> ToolCall:
     return ToolCall(who, tool, arguments, declared=Declared.model_validate({"remit/grant": grant}))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - arguments
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -42,7 +42,7 @@ class SuiteServer:
         )
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a suite's tool gives
+def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, (list, tuple)):

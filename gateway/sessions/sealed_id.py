@@ -101,7 +101,7 @@ class Seal:
         """What was sealed; None if it was not sealed with this key, was changed, or is too old."""
         try:
             return self._fernet.decrypt(sealed, self._seconds)
-        except InvalidToken:
+        except (InvalidToken, ValueError):  # the latter for what is not even ASCII
             return None
 
     def session_id(self, opened: Opened) -> str:

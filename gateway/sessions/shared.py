@@ -19,7 +19,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
-from mcp.types import ErrorData
+from mcp.types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
@@ -36,6 +37,20 @@ log = get_logger("remit.sessions")
 _LOOK_SECONDS = 0.2
 _ENDED_KEPT = 10_000
 _id_to_give: ContextVar[str] = ContextVar("id_to_give", default="")
+
+
+class _BadMessage(Exception):
+    """What is posted cannot be taken.
+
+    Args:
+        code: JSON-RPC's.
+        message: What is wrong with it.
+        request_id: Which request is answered so; None if nobody knows.
+    """
+
+    def __init__(self, code: int, message: str, request_id: str | int | None = None) -> None:
+        super().__init__(message)
+        self.told = JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=message))
 
 
 class _Dispatcher(JSONRPCDispatcher[TransportContext]):
@@ -90,12 +105,17 @@ class SharedSessions(StreamableHTTPSessionManager):
 
     async def _handle_stateful_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         session_id, owner = Headers(scope=scope).get(MCP_SESSION_ID_HEADER), _owner(scope)
-        message = None
+        message: dict[str, Any] = {}
         if scope["method"] == "POST":
-            body = await _body(receive)
-            receive, message = _bringing(body, receive), _message(body)
+            try:
+                body = await _body(receive)
+                receive, message = _bringing(body, receive), _message(body)
+                self._refuse_confusing(session_id, owner, message)
+            except _BadMessage as bad:
+                await Response(bad.told.model_dump_json(), 400, media_type="application/json")(scope, receive, send)
+                return
         if session_id is None:
-            opened = Opened.by(message or {}, owner, secrets.token_urlsafe(9))
+            opened = Opened.by(message, owner, secrets.token_urlsafe(9))
             _id_to_give.set(self._seal.session_id(opened) if opened else "")
         elif scope["method"] == "DELETE":
             self._end(session_id)
@@ -182,6 +202,19 @@ class SharedSessions(StreamableHTTPSessionManager):
         finally:
             self._taking_up.pop(session_id).set()
 
+    def _refuse_confusing(
+        self, session_id: str | None, owner: AuthorizationContext | None, message: dict[str, Any]
+    ) -> None:
+        """Refuse a request under the id of one that is not answered yet: each would get the other's answer."""
+        transport, request_id = self._server_instances.get(session_id or ""), message.get("id")
+        if not transport or "method" not in message or self._session_owners.get(session_id or "") != owner:
+            return
+        if str(request_id) in transport._request_streams:  # noqa: SLF001 - it has no other way to ask
+            shown = str(request_id)[:64]
+            raise _BadMessage(
+                INVALID_REQUEST, f"a request with the id `{shown}` is not answered yet: take another id", request_id
+            )
+
     def _end(self, session_id: str) -> None:
         if len(self._ended) >= _ENDED_KEPT:
             del self._ended[next(iter(self._ended))]
@@ -239,12 +272,23 @@ def _bringing(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _message(body: bytes) -> dict[str, Any] | None:
+def _message(body: bytes) -> dict[str, Any]:
+    """A JSON-RPC message.
+
+    Raises:
+        _BadMessage: If it is none, in words of its own: the SDK's would tell what the gateway is made of.
+    """
     try:
-        message = from_json(body)
+        message: dict[str, Any] = from_json(body)
     except ValueError:
-        return None  # The SDK says what is wrong with it.
-    return message if isinstance(message, dict) else None
+        raise _BadMessage(PARSE_ERROR, "the body is not JSON") from None
+    try:
+        jsonrpc_message_adapter.validate_python(message, by_name=False)
+    except ValidationError:
+        raise _BadMessage(
+            INVALID_REQUEST, "the body is not one request, notification or reply of JSON-RPC 2.0"
+        ) from None
+    return message
 
 
 def _asking(

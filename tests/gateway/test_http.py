@@ -97,10 +97,13 @@ def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
         (b"[" * 100_000, -32700),
     ],
 )
-def test_malformed_json_rpc_is_told_so(http: httpx.Client, body: bytes, code: int) -> None:
-    answer = http.post("/mcp", content=body, headers={"Content-Type": "application/json", "Mcp-Method": "tools/list"})
+@pytest.mark.parametrize("version", ["2026-07-28", "2025-06-18"])
+def test_malformed_json_rpc_is_told_so(http: httpx.Client, body: bytes, code: int, version: str) -> None:
+    headers = {"Content-Type": "application/json", "Mcp-Method": "tools/list", "MCP-Protocol-Version": version}
+    answer = http.post("/mcp", content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == code
+    assert "pydantic" not in answer.text
 
 
 @pytest.mark.parametrize(
