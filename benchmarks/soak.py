@@ -248,7 +248,7 @@ def _counted(settings: Settings, url: str, seen: Seen) -> tuple[dict[str, int], 
         )
         found = {subject: (tenant, count) for subject, tenant, count in rows}
         foreign = connection.execute(
-            "SELECT count(*) FROM crm_activities a JOIN crm_contacts c ON c.id = a.contact_id WHERE a.tenant <> c.tenant"
+            "SELECT count(*) FROM crm_activities a JOIN crm_contacts c ON c.id = a.contact_id AND a.tenant <> c.tenant"
         ).fetchone()
     wrong += [f"there {count} times: {name}" for name, (_, count) in found.items() if count > 1]
     wrong += [f"answered `ok` and not there: {name}" for name in seen.done if name not in found]
