@@ -71,7 +71,8 @@ def _against_model(asked: Asked, caller: Principal, status: str, answer: dict[st
         return
     if status == "ok" and said is not Verdict.ALLOW:
         yield f"done although the model says {said.name}"
-    if asked.unchanged and status in _STATUS_OF and _STATUS_OF[status] is not said:
+    fails_closed = str(answer.get("reason")).startswith("what is stopped cannot be read")
+    if asked.unchanged and not fails_closed and status in _STATUS_OF and _STATUS_OF[status] is not said:
         yield f"`{status}` although the model says {said.name}: {answer.get('reason')}"
 
 

@@ -145,7 +145,7 @@ async def opened(home: Path) -> AsyncIterator[World]:
                 database,
             )
             async with app.router.lifespan_context(app):
-                sessions = {who: await _session(app, token) for who, token in good.items()}
+                sessions = {who: await open_session(app, token) for who, token in good.items()}
                 yield World(
                     app,
                     gateway,
@@ -169,7 +169,8 @@ def _bad(tokens: Tokens) -> tuple[str, ...]:
     return revoked, expired, console, grants, "remit_unknown", "", "x" * 4_000, "tok_" + "0" * 12
 
 
-async def _session(app: ASGIApp, token: str) -> str:
+async def open_session(app: ASGIApp, token: str) -> str:
+    """Open a session as a client of 2025-06-18 does; return its id."""
     params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"}}
     body = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode()
     headers = {

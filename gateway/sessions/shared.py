@@ -25,7 +25,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import get_logger
 
 from connectors.embedded.engine import reason
@@ -124,7 +124,7 @@ class SharedSessions(StreamableHTTPSessionManager):
             if message and await self._left_for_another(session_id, owner, message):
                 await Response(status_code=202)(scope, receive, send)
                 return
-        await super()._handle_stateful_request(scope, receive, send)
+        await _served_once(super()._handle_stateful_request, scope, receive, send)
 
     def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
         """The SDK's, under an id of ours."""
@@ -245,6 +245,23 @@ class SharedSessions(StreamableHTTPSessionManager):
                             dispatcher.answered(reply)
                     except SQLAlchemyError as error:
                         log.error("replies_not_read", error=reason(error))
+
+
+async def _served_once(serve: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request whose session may end meanwhile: one that was answered is not answered again, with an error."""
+    answered = False
+
+    async def once(message: Message) -> None:
+        nonlocal answered
+        if not answered:
+            await send(message)
+        answered = answered or (message["type"] == "http.response.body" and not message.get("more_body"))
+
+    try:
+        await serve(scope, receive, once)
+    except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+        if not answered:
+            raise
 
 
 def _owner(scope: Scope) -> AuthorizationContext | None:

@@ -10,7 +10,7 @@ import anyio
 
 from benchmarks.fuzzing.asgi import Request, Response, send
 from benchmarks.fuzzing.model import CALLERS
-from benchmarks.fuzzing.world import World, opened
+from benchmarks.fuzzing.world import World, open_session, opened
 
 
 @asynccontextmanager
@@ -58,3 +58,28 @@ async def test_the_same_id_one_after_the_other_is_served(tmp_path: Path) -> None
 async def test_a_session_id_of_other_letters_than_ascii_is_an_unknown_one(tmp_path: Path) -> None:
     async with session(tmp_path) as (world, _):
         assert (await post(world, b"\xff" * 20, 1)).status == 404
+
+
+async def test_a_notice_into_a_session_that_ends_at_the_same_time_is_answered_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        statuses: list[int] = []
+
+        async def sent(method: str, session_id: str, body: bytes) -> None:
+            headers = (
+                (b"host", b"127.0.0.1:8000"),
+                (b"authorization", b"Bearer " + world.tokens[CALLERS[0]].encode()),
+                (b"content-type", b"application/json"),
+                (b"accept", b"application/json, text/event-stream"),
+                (b"mcp-protocol-version", b"2025-06-18"),
+                (b"mcp-session-id", session_id.encode()),
+            )
+            statuses.append((await send(world.app, Request(method, "/mcp", headers, body))).status)
+
+        notice = b'{"jsonrpc": "2.0", "method": "notifications/initialized"}'
+        for _ in range(10):
+            session_id = await open_session(world.app, world.tokens[CALLERS[0]])
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(sent, "POST", session_id, notice)
+                tasks.start_soon(sent, "DELETE", session_id, b"")
+    assert set(statuses) <= {200, 202, 404}
