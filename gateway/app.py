@@ -32,6 +32,7 @@ from gateway.journal.note import BadKey, load_or_make_signer
 from gateway.journal.sealing import Sealer
 from gateway.limits.kept import LimitUses
 from gateway.metrics import Metrics, State
+from gateway.oauth.own import OwnTokens
 from gateway.policy_source import PolicySource
 from gateway.resilience import Resilience
 from gateway.results.bounding import Limits
@@ -213,6 +214,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             journal=journal,
             approvals=approvals,
             grants=_grant_book(settings, journal, database, catalog),
+            exchanged=OwnTokens(_derived_key(settings, b"remit exchanged tokens")),
             settled=SettledAnswers(database),
             history=history,
             runs=_runs(settings, database, secret),

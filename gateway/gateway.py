@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from connectors.contract import Tool, no_progress
 from connectors.registry import BackEnds
+from gateway.access import Access
 from gateway.activity.activity import Activity
 from gateway.approvals.book import ApprovalBook
 from gateway.canonical import digest
@@ -31,6 +32,8 @@ from gateway.journal.entry import Beside
 from gateway.journal.uses import Use
 from gateway.limits.kept import LimitUses
 from gateway.metrics import Metrics
+from gateway.oauth.own import OwnTokens
+from gateway.oauth.scopes import within_scopes
 from gateway.policy.decision import Decision
 from gateway.policy.judge import Policy
 from gateway.policy.language.history import History
@@ -57,6 +60,8 @@ class Gateway:
     runs: Runs
     approvals: ApprovalBook
     grants: GrantBook
+    exchanged: OwnTokens
+    """The tokens that agents get for a person's."""
     settled: SettledAnswers
     back_ends: BackEnds
     upstreams: Upstreams
@@ -104,6 +109,8 @@ class ToolCall:
     arguments: Mapping[str, Any]
     declared: Declared = field(default_factory=Declared)
     client: str = ""
+    access: Access | None = None
+    """What the caller's token gives, if it came with one."""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
     id: str = field(default_factory=new_call_id)
     key: str = ""
@@ -158,6 +165,7 @@ def decide(
     decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
     if call.grant:
         decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
+    decision = within_scopes(decision, policy, call.access, tool)
     facts = {
         "arguments": arguments.model_dump(mode="json"),
         "arguments_hash": digest(arguments, gateway.secret),
@@ -189,7 +197,8 @@ async def record(
     """
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
     granted = {"grant": call.grant.id} if call.grant else {}
-    body = {"tool": call.tool[:100], **who, **granted, **call.declared.told(), **facts}
+    came_with = call.access.told() if call.access else {}
+    body = {"tool": call.tool[:100], **who, **came_with, **granted, **call.declared.told(), **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
     with anyio.CancelScope(shield=True):
         who_calls = call.principal.tenant, call.principal.name

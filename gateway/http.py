@@ -7,18 +7,16 @@ from typing import Any
 
 import anyio.to_thread
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
-from mcp.server.auth.provider import TokenVerifier
+from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from gateway.background import background
@@ -26,8 +24,10 @@ from gateway.console.app import Address, console_routes
 from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.grants.endpoint import grant_routes
+from gateway.identity import StaticTokenVerifier
 from gateway.limits.flood import Flood
 from gateway.metrics import CONTENT_TYPE
+from gateway.oauth.serving import authorization
 from gateway.sessions.replies import Replies
 from gateway.sessions.sealed_id import Seal
 from gateway.sessions.shared import SharedSessions
@@ -41,7 +41,7 @@ def build_http_app(
     settings: Settings,
     host: str,
     port: int,
-    verifier: TokenVerifier | None,
+    verifier: StaticTokenVerifier | None,
     database: Database | None = None,
 ) -> Starlette:
     """Make the ASGI app.
@@ -52,7 +52,7 @@ def build_http_app(
         settings: Limits and accepted hosts.
         host: The address it will be served on; decides which Host headers are accepted.
         port: The port it will be served on.
-        verifier: Checks bearer tokens; None serves without authentication.
+        verifier: Checks the tokens of `remit token create`; None serves without authentication.
         database: Where the console finds the journal and who is signed in, and grants the tokens that issue them; None
             serves neither.
     """
@@ -60,8 +60,10 @@ def build_http_app(
     sessions = _sessions(gateway, server, settings, accepted, database)
     flood = Flood(gateway)
     mcp: ASGIApp = StreamableHTTPASGIApp(sessions)
+    oauth: list[BaseRoute] = []
     if verifier:
-        mcp = RequireAuthMiddleware(flood.by_caller(mcp), required_scopes=[])
+        behind = AuthContextMiddleware(RequireAuthMiddleware(flood.by_caller(mcp), required_scopes=[]))
+        mcp, oauth = authorization(gateway, verifier, behind, settings.max_body, database)
 
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
@@ -81,17 +83,21 @@ def build_http_app(
         async with sessions.run(), background(gateway, settings):
             yield
 
-    middleware = [Middleware(flood.by_address)]
-    if verifier:
-        bearer = Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
-        middleware += [bearer, Middleware(AuthContextMiddleware)]
     metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
     address = Address(accepted.allowed_hosts, accepted.allowed_origins)
     pages = console_routes(gateway, database, settings, address) if settings.console and database else []
     grants = grant_routes(gateway.grants, Tokens(database), gateway.now) if database else []
     return Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", ready), *metrics, *grants, *pages, Route("/mcp", mcp)],
-        middleware=middleware,
+        routes=[
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+            *metrics,
+            *grants,
+            *oauth,
+            *pages,
+            Route("/mcp", mcp),
+        ],
+        middleware=[Middleware(flood.by_address)],
         lifespan=lifespan,
     )
 

@@ -34,7 +34,7 @@ class Listing:
         self._plain = plain
         self._narrower = Narrower(policy, tools)
         self._narrowed: dict[tuple[Narrowing, tuple[str, ...]], wire.Tool] = {}
-        self._seen: dict[Principal, list[wire.Tool]] = {}
+        self._seen: dict[tuple[Principal, frozenset[str]], list[wire.Tool]] = {}
         self._most = max(1, _MOST_REMEMBERED // max(1, len(tools)))
         self._narrower.prepare(self._most)
         for name, narrowing in self._narrower.kept():
@@ -42,11 +42,12 @@ class Listing:
 
     def tools(self, principal: Principal) -> list[wire.Tool]:
         """The tools that policy may allow a principal, or ask a person about, with schemas that say which calls."""
-        if (seen := self._seen.pop(principal, None)) is None:
+        key = principal, principal.roles
+        if (seen := self._seen.pop(key, None)) is None:
             found = self._narrower.narrow(principal).items()
             limits = {name: self._limits(principal, name) for name, narrowing in found if narrowing.possible}
             seen = [self._shown(name, narrowing, limits[name]) for name, narrowing in found if name in limits]
-        self._seen[principal] = seen  # the one that was asked for last stands last
+        self._seen[key] = seen  # the one that was asked for last stands last
         if len(self._seen) > self._most:
             del self._seen[next(iter(self._seen))]
         return seen

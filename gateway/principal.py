@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _NAME = re.compile(r"\S{1,200}")
 # A `+` may stand in an address, so only one before the other party separates.
@@ -17,6 +17,8 @@ class Principal:
         tenant: Whose data the call may touch.
         person: The person's `sub`, such as `ana@larkspur.example`, if a person is behind the call.
         agent: The agent's client id, such as `triage`, if an agent makes the call.
+        roles: Roles that an identity provider gives to the person, or to an agent that acts for nobody, besides those
+            of `roles.csv`. They say what it may do, not who it is: principals are compared without regard to them.
 
     Raises:
         ValueError: If neither a person nor an agent is named, or a name is empty or not plain visible text.
@@ -25,6 +27,7 @@ class Principal:
     tenant: str
     person: str | None = None
     agent: str | None = None
+    roles: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __post_init__(self) -> None:
         named = [name for name in (self.person, self.agent) if name is not None]
@@ -42,6 +45,10 @@ class Principal:
         person = (f"person:{self.person}",) if self.person is not None else ()
         agent = (f"agent:{self.agent}",) if self.agent is not None else ()
         return person + agent
+
+    def roles_of(self, party: str) -> frozenset[str]:
+        """The roles that an identity provider gives to one of the parties."""
+        return self.roles if self.roles and party == self.parties[0] else frozenset()
 
     @property
     def name(self) -> str:

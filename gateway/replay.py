@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from connectors.contract import Tool
 from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
-from gateway.policy.decision import GRANT, Decision, Verdict
+from gateway.policy.decision import GRANT, SCOPE, Decision, Verdict
 from gateway.policy.explaining.explain import truth
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.language.compiled import Facts, compiled
@@ -127,8 +127,8 @@ def _decide_again(
     if entry.erased:
         found.undecidable["what the call was about is erased"] += 1
         return
-    if body.get("rules") == [GRANT]:
-        found.undecidable["its grant denied it, whatever policy said"] += 1
+    if body.get("rules") in ([GRANT], [SCOPE]):
+        found.undecidable[f"its {body['rules'][0]} denied it, whatever policy said"] += 1
         return
     if body.get("limits"):
         found.undecidable["a limit denied it, whatever rules said"] += 1
@@ -140,7 +140,7 @@ def _decide_again(
     if args is None:
         found.undecidable[f"`{tool}` takes other arguments than when it was recorded"] += 1
         return
-    who = Principal(entry.tenant, body["person"], body["agent"])
+    who = Principal(entry.tenant, body["person"], body["agent"], frozenset(body.get("claimed", ())))
     looks_back = any(judge.policy.needs_history(tool) for judge in judges)
     history = runs.before(entry) if looks_back else EMPTY
     facts = Facts(args, who.person, who.agent, who.tenant, entry.at, history, _flow(entry))
@@ -209,8 +209,9 @@ def _flow(entry: Entry) -> Flow | None:
 
 
 def _count_if_shown_now(entry: Entry, found: Replay, new: Policy) -> None:
-    who = Principal(entry.tenant, entry.body["person"], entry.body["agent"])
-    if new.shows(who, entry.body.get("tool", ""), entry.at):
+    body = entry.body
+    who = Principal(entry.tenant, body["person"], body["agent"], frozenset(body.get("claimed", ())))
+    if new.shows(who, body.get("tool", ""), entry.at):
         found.undecidable["the caller did not see the tool then, so the arguments were not recorded"] += 1
 
 

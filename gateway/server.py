@@ -20,6 +20,7 @@ from structlog import get_logger
 
 from connectors.asking import Passed
 from connectors.mcp_upstream.results import UpstreamResult
+from gateway.access import Access
 from gateway.answer import Answer
 from gateway.call import call_tool
 from gateway.catalog import UnknownTool, unicode
@@ -28,7 +29,7 @@ from gateway.gateway import Gateway, ToolCall, new_call_id
 from gateway.grants.grant import BadGrant
 from gateway.grants.listing import under_grant
 from gateway.held import Patience
-from gateway.identity import principal_of
+from gateway.identity import access_of
 from gateway.inquiries.rounds import Rounds, set_log_level
 from gateway.listing import Listings
 from gateway.param_headers import refuse_other_headers
@@ -187,6 +188,7 @@ def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: 
         arguments=params.arguments or {},
         declared=declared if declared.grant else declared.model_copy(update={"grant": grant}),
         client=f"{client.client_info.name} {client.client_info.version}"[:100] if client else "",
+        access=_access(context),
         progress=progress,
     )
 
@@ -201,11 +203,15 @@ def _declared(context: Context) -> Declared:
 
 
 def _principal(context: Context, operator_named: Principal | None) -> Principal:
-    request = context.request
-    principal = principal_of(request.scope.get("user")) if request is not None else None
-    if principal := principal or operator_named:
+    access = _access(context)
+    if principal := access.principal if access else operator_named:
         return principal
     raise MCPError(wire.INVALID_REQUEST, "not authenticated")
+
+
+def _access(context: Context) -> Access | None:
+    request = context.request
+    return access_of(request.scope.get("user")) if request is not None else None
 
 
 def _result(answer: Answer[Any]) -> wire.CallToolResult:

@@ -16,6 +16,9 @@ from sqlalchemy import Column, MetaData, Select, Table, Text, inspect, select, t
 from gateway.database import Database
 from gateway.principal import Principal
 
+PREFIX = "remit_"
+"""What every token of the store begins with, and no other."""
+
 _metadata = MetaData()
 _tokens = Table(
     "tokens",
@@ -83,7 +86,7 @@ class Tokens:
         """
         if audience is Audience.CONSOLE and (principal.agent is not None or principal.person is None):
             raise ValueError("only a person signs in to the console: name a person and no agent")
-        secret = f"remit_{secrets.token_urlsafe(32)}"
+        secret = f"{PREFIX}{secrets.token_urlsafe(32)}"
         token = Token(f"tok_{secrets.token_hex(6)}", principal, now, expires_at, None, audience)
         row = {"tenant": principal.tenant, "person": principal.person, "agent": principal.agent}
         times = {"created_at": now.isoformat(), "expires_at": expires_at.isoformat()}

@@ -235,7 +235,7 @@ def _asked(entry: Entry) -> Approval:
     body = entry.body
     question = Question(
         id=entry.call_id,
-        principal=Principal(entry.tenant, body["person"], body["agent"]),
+        principal=Principal(entry.tenant, body["person"], body["agent"], frozenset(body.get("claimed", ()))),
         tool=body["tool"],
         schema_hash=body["schema_hash"],
         arguments=body.get("arguments", {}),

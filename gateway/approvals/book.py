@@ -341,6 +341,7 @@ class ApprovalBook:
             "policy_version": ruling.policy_version,
             "quorum": ruling.quorum,
             "expires_at": question.expires_at.isoformat(),
+            **({"claimed": sorted(question.principal.roles)} if question.principal.roles else {}),
         }
         who, once = question.principal, f"asked:{question.id}"
         asked = Entry(question.id, who.tenant, who.name, question.asked_at, Kind.ASKED, body, once=once)

@@ -10,6 +10,7 @@ from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.cli.serving import Serving, announce, serve_with_workers
 from gateway.home import utc_now
 from gateway.logs import log_to_stderr
+from gateway.policy.files.identity import FILE as IDENTITY
 from gateway.settings import Settings, is_loopback, load_settings
 from gateway.tokens import Audience, Token, Tokens
 
@@ -64,9 +65,9 @@ def _refuse_open_door(settings: Settings, host: str, no_auth: bool) -> None:
         raise typer.BadParameter(f"--no-auth works on a loopback address only, and `{host}` is not one")
     if no_auth:
         principal_named(settings, "--no-auth")
-    elif not _has_token(settings):
+    elif not _has_token(settings) and not (settings.policies / IDENTITY).exists():
         raise typer.BadParameter(
-            "no token is in force, so nobody could call: make one with `remit token create`, "
+            "no token is in force, so nobody could call: make one with `remit token create`, write `identity.toml`, "
             "or on a loopback address pass --no-auth and --as"
         )
 

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     REVOKED = "revoked"
     STOPPED = "stopped"
     RESUMED = "resumed"
+    EXCHANGED = "exchanged"
 
 
 class JournalUnavailable(Exception):

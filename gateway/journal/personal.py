@@ -13,7 +13,7 @@ CLEAR = frozenset(
     | {"verdict", "rules", "policy_version", "quorum", "effect", "status", "approved", "happened", "recovered", "late"}
     | {"approval", "standing", "call", "repeats", "use", "times", "until", "expires_at", "schema_hash", "via", "cost"}
     | {"saw", "untrusted", "positions", "flow", "written", "places", "obligations", "redacted", "altered"}
-    | {"grant", "tools", "limits", "stops", "subject", "together"}
+    | {"grant", "tools", "limits", "stops", "subject", "together", "token", "issuer", "claimed"}
     | {"inquiry", "round", "held", "kinds", "given"}
 )
 """What stays readable: staff, agents, rules, outcomes, times, and ids of records."""
@@ -27,7 +27,7 @@ CLEAR_IN_WORDS_OF_POLICY = frozenset({"reason"})
 PERSONAL = frozenset(
     {"arguments", "edited", "fixed", "error", "note", "text", "said", "case", "reply", "context", "people", "key"}
     | {"arguments_hash", "binding", "effect_key", "hashes", "used"}
-    | {"request", "targets", "values", "delegates"}
+    | {"request", "targets", "values", "delegates", "actors"}
 )
 """What is erased on request: words, values, and hashes by which a guess at them could be confirmed."""
 

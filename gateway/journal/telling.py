@@ -269,6 +269,9 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.REVIEWED: _reviewed,
     Kind.GRANTED: _granted,
     Kind.REVOKED: lambda body: f"the grant is taken back, by {body.get('by')}",
+    Kind.EXCHANGED: lambda body: (
+        f"{body.get('agent')} gets a token to act for {body.get('person')}, by {body.get('by')}"
+    ),
     Kind.ERASED: lambda body: f"what {len(body.get('positions', []))} ranges of entries said is erased",
     Kind.STOPPED: _stopped,
     Kind.RESUMED: lambda body: f"{_target(body)} is resumed by {body.get('by')}, because: {body.get('note', _GONE)}",

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.gateway import Gateway
-from gateway.identity import principal_of
+from gateway.identity import access_of
 from gateway.limits.requests import Requests
 from gateway.policy.files.limits import ADDRESS, Limit
 
@@ -48,7 +48,8 @@ class Flood:
         """The app, with requests counted by who sends them; inside what finds that out."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            if principal := principal_of(scope.get("user")):
+            if access := access_of(scope.get("user")):
+                principal = access.principal
                 limits = self._gateway.policy.current.limits_on_requests(principal)
                 who = {"tenant": principal.tenant, "person": principal.person, "agent": principal.agent}
                 # One tenant's people are others than another's of the same name.

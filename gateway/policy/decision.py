@@ -20,6 +20,9 @@ class Verdict(StrEnum):
 GRANT = "grant"
 """What stands among the rules of a decision that was made by a grant; no rule has this id."""
 
+SCOPE = "scope"
+"""Likewise of one that was made by the scopes of the caller's token."""
+
 _STRICTNESS = {Verdict.ALLOW: 0, Verdict.ASK: 1, Verdict.DENY: 2}
 
 

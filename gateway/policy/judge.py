@@ -4,7 +4,7 @@ Rules are indexed by role and tool; conditions are compiled when the policy is l
 reference that the tests compare with (`casbin_judge.py`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,13 +14,14 @@ from typing import NamedTuple
 from connectors.contract import Tool
 from gateway.policy.decision import Decision, Verdict
 from gateway.policy.files.approvers import Approving
+from gateway.policy.files.identity import Identity
 from gateway.policy.files.intents import NO_INTENTS, Intents
 from gateway.policy.files.labels import Relabel, relabelled
 from gateway.policy.files.limits import ADDRESS, REQUESTS, Limit, limits_on
 from gateway.policy.files.lists import Lists
 from gateway.policy.files.obligations import NONE, Obligation, Obligations, obliging
 from gateway.policy.files.retention import Keep
-from gateway.policy.files.roles import EVERYONE, Link
+from gateway.policy.files.roles import ANY_TENANT, EVERYONE, Link
 from gateway.policy.language.compiled import Facts, Test, known
 from gateway.policy.language.expression import Earlier, Node, parts
 from gateway.policy.language.flow import NO_FLOW_NEEDED, UNTOUCHED, Flow, FlowNeeds
@@ -90,6 +91,7 @@ class Policy:
         obliging: What `obligations.csv` says.
         labelling: What `labels.csv` says.
         limits: What `limits.csv` says; it is counted where calls are begun and never allows anything.
+        identity: What `identity.toml` says; None if there is no such file.
     """
 
     version: str
@@ -105,6 +107,7 @@ class Policy:
     obliging: tuple[Obligation, ...] = ()
     labelling: tuple[Relabel, ...] = ()
     limits: tuple[Limit, ...] = ()
+    identity: Identity | None = None
 
     def decide(
         self,
@@ -130,7 +133,7 @@ class Policy:
         Never raises: a rule whose condition cannot be evaluated denies.
         """
         facts = Facts(args, principal.person, principal.agent, principal.tenant, now, history, flow)
-        findings = [self._find(party, tool, facts) for party in principal.parties]
+        findings = [self._find(party, self._roles(principal, party), tool, facts) for party in principal.parties]
         verdict = _strictest(findings)
         matched = _in_order([finding.matched for finding in findings if finding.verdict is verdict])
         broken = _in_order([finding.broken for finding in findings if finding.verdict is verdict])
@@ -145,7 +148,7 @@ class Policy:
         """What a tool's result must go through before this caller gets it: all that is said of any party."""
         if not self.obliging:
             return NONE
-        roles = frozenset[str]().union(*(self._roles(principal.tenant, party) for party in principal.parties))
+        roles = frozenset[str]().union(*(self._roles(principal, party) for party in principal.parties))
         if (found := self._obligations.get((roles, tool))) is None:
             found = obliging(self.obliging, roles, tool)
             if tool in self.tools:  # or the names that callers invent would add up
@@ -160,7 +163,7 @@ class Policy:
         """The limits that count a call of a tool: those of every role that any party has, in the order of the file."""
         if not self.limits:
             return ()
-        roles = frozenset[str]().union(*(self._roles(principal.tenant, party) for party in principal.parties))
+        roles = frozenset[str]().union(*(self._roles(principal, party) for party in principal.parties))
         if (found := self._limits.get((roles, tool))) is None:
             found = limits_on(self.limits, roles, tool)
             if tool in self.tools:  # or the names that callers invent would add up
@@ -171,7 +174,7 @@ class Policy:
         """The limits that count a request of a principal, or by its address alone as long as nobody knows of whom."""
         if principal is None:
             return tuple(each for each in self._request_limits if each.whom == (ADDRESS,))
-        roles = {EVERYONE}.union(*(self._roles(principal.tenant, party) for party in principal.parties))
+        roles = {EVERYONE}.union(*(self._roles(principal, party) for party in principal.parties))
         return tuple(each for each in self._request_limits if each.role in roles and each.whom != (ADDRESS,))
 
     @cached_property
@@ -235,23 +238,57 @@ class Policy:
     def shows(self, principal: Principal, tool: str, now: datetime) -> bool:
         """Say whether one tool is among the visible ones."""
         facts = Facts({}, principal.person, principal.agent, principal.tenant, now)
-        return tool in self.tools and all(self._possible(party, tool, facts) for party in principal.parties)
+        roles = (self._roles(principal, party) for party in principal.parties)
+        return tool in self.tools and all(self._possible(held, tool, facts) for held in roles)
 
     def groups(self, principal: Principal) -> tuple[frozenset[str], ...]:
         """For each party its roles, inherited ones and `everyone` included, without the prefix `role:`."""
         return tuple(
-            frozenset(role.removeprefix("role:") for role in self._roles(principal.tenant, party))
+            frozenset(role.removeprefix("role:") for role in self._roles(principal, party))
             for party in principal.parties
         )
 
-    def _roles(self, tenant: str, party: str) -> frozenset[str]:
-        return self.roles.get((tenant, party)) or self.roles.get(("*", party), _ANYBODY)
+    def claimed_roles(self) -> Iterator[frozenset[str]]:
+        """For each role that claims give, in each of the issuer's tenants, the role with those that it includes."""
+        for issuer in self.identity.issuers.values() if self.identity else ():
+            for role in issuer.roles.give.values() if issuer.roles else ():
+                yield from (self._included(tenant, role) for tenant in issuer.tenants)
 
-    def _rules(self, tenant: str, party: str, tool: str) -> tuple[Rule, ...]:
-        """The rules that speak of a tool to a party, in the order of the file; found once for each set of roles."""
-        key = self._roles(tenant, party), tool
+    def _roles(self, principal: Principal, party: str) -> frozenset[str]:
+        tenant = principal.tenant
+        named = self.roles.get((tenant, party)) or self.roles.get((ANY_TENANT, party), _ANYBODY)
+        claimed = principal.roles_of(party)
+        return named.union(claimed, *(self._included(tenant, role) for role in claimed)) if claimed else named
+
+    def _included(self, tenant: str, role: str) -> frozenset[str]:
+        """The roles that a role includes in a tenant, as `roles.csv` has it."""
+        if (found := self._including.get((tenant, role))) is None:
+            queue = [role]
+            for name in queue:
+                queue.extend(
+                    link.role
+                    for link in self._links_of_roles.get(name, ())
+                    if link.tenant in (tenant, ANY_TENANT) and link.role not in queue
+                )
+            found = self._including[tenant, role] = frozenset(queue)
+        return found
+
+    @cached_property
+    def _including(self) -> dict[tuple[str, str], frozenset[str]]:
+        return {}
+
+    @cached_property
+    def _links_of_roles(self) -> Mapping[str, Sequence[Link]]:
+        found: dict[str, list[Link]] = {}
+        for link in self.links:
+            if link.subject.startswith("role:"):
+                found.setdefault(link.subject, []).append(link)
+        return found
+
+    def _rules(self, roles: frozenset[str], tool: str) -> tuple[Rule, ...]:
+        """The rules that speak of a tool to whoever has the roles, in the order of the file; found once for a set."""
+        key = roles, tool
         if (found := self._by_roles.get(key)) is None:
-            roles, _ = key
             speaking = (rule for role in roles for rule in self.index.get((role, tool), ()))
             found = tuple(sorted(speaking, key=_POSITION))
             if tool in self.tools:  # or the names that callers invent would add up
@@ -262,12 +299,12 @@ class Policy:
     def _by_roles(self) -> dict[tuple[frozenset[str], str], tuple[Rule, ...]]:
         return {}
 
-    def _find(self, party: str, tool: str, facts: Facts) -> _Finding:
+    def _find(self, party: str, roles: frozenset[str], tool: str, facts: Facts) -> _Finding:
         allowing: list[Rule] = []
         asking: list[Rule] = []
         denying: list[Rule] = []
         broken: list[Rule] = []
-        for rule in self._rules(facts.tenant, party, tool):
+        for rule in self._rules(roles, tool):
             try:
                 outcome = rule.matches(facts)
             except Exception:  # noqa: BLE001 - whatever goes wrong in a condition, the answer is deny
@@ -288,15 +325,15 @@ class Policy:
             return _Finding(party, Verdict.ASK, asking)
         return _Finding(party, Verdict.ALLOW, allowing) if allowing else _Finding(party, Verdict.DENY)
 
-    def _possible(self, party: str, tool: str, facts: Facts) -> bool:
-        rules = self._rules(facts.tenant, party, tool)
+    def _possible(self, roles: frozenset[str], tool: str, facts: Facts) -> bool:
+        rules = self._rules(roles, tool)
         outcomes = {rule.id: known(rule.condition, facts) if rule.condition else True for rule in rules}
         denied = any(rule.effect is Verdict.DENY and outcomes[rule.id] is True for rule in rules)
         return not denied and any(rule.effect is not Verdict.DENY and outcomes[rule.id] is not False for rule in rules)
 
     def _default_reason(self, tool: str, principal: Principal, findings: Iterable[_Finding]) -> str:
         silent = [finding.party for finding in findings if finding.verdict is Verdict.DENY]
-        considered = all(self._rules(principal.tenant, party, tool) for party in silent)
+        considered = all(self._rules(self._roles(principal, party), tool) for party in silent)
         return f"no rule allows {' or '.join(silent)} to call `{tool}`{' with these arguments' if considered else ''}"
 
 

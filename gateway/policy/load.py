@@ -7,7 +7,20 @@ from pathlib import Path
 
 from connectors.contract import Tool
 from gateway.policy.casbin_judge import expand_roles
-from gateway.policy.files import approvers, intents, labels, limits, lists, model, obligations, retention, roles, rules
+from gateway.policy.files import (
+    approvers,
+    identity,
+    intents,
+    labels,
+    limits,
+    lists,
+    model,
+    obligations,
+    retention,
+    roles,
+    rules,
+)
+from gateway.policy.files.identity_reading import read_identity, unknown_roles
 from gateway.policy.files.lines import read_text
 from gateway.policy.judge import Policy, Rule
 from gateway.policy.problem import PolicyError, Problem
@@ -23,6 +36,7 @@ FILES = (
     intents.FILE,
     labels.FILE,
     limits.FILE,
+    identity.FILE,
 )
 OPTIONAL = frozenset(FILES) - {model.FILE, roles.FILE, rules.FILE}
 
@@ -63,7 +77,11 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
     unreadable = {problem.file for problem in problems}
     model.check_model(texts[model.FILE], problems)
     found_roles = roles.read_roles(texts[roles.FILE], problems)
-    known_roles = frozenset(found_roles.given) | frozenset(found_roles.including)
+    text_of_identity = texts.get(identity.FILE, "")
+    names = frozenset(tool.name for tool in known_tools)
+    known_as = read_identity(text_of_identity, names, problems) if text_of_identity.strip() else None
+    claimed = known_as.given_roles if known_as else frozenset()
+    known_roles = frozenset(found_roles.given) | frozenset(found_roles.including) | claimed
     found_lists = lists.read_lists(texts.get(lists.FILE, ""), problems)
     given_roles = None if roles.FILE in unreadable else known_roles
     reader = rules.RuleReader(known_tools, given_roles, found_lists, problems)
@@ -82,12 +100,14 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         answering = {line.role for line in approving.approvers} | {line.role for line in approving.viewers}
         answering |= {line.role for line in approving.stoppers}
         spoken_of = reader.roles_spoken_of | answering | {line.role for line in (*obliging, *limiting)}
-        problems.extend(_loose_ends(found_roles, spoken_of))
+        problems.extend(_loose_ends(found_roles, spoken_of, claimed))
+        if known_as:
+            problems.extend(unknown_roles(known_as, text_of_identity, spoken_of | found_roles.including.keys()))
     if problems:
         raise PolicyError(sorted(problems, key=lambda each: (FILES.index(each.file), each.line, each.column)))
     return Policy(
         version=_version(texts),
-        tools=frozenset(tool.name for tool in known_tools),
+        tools=names,
         rules=found_rules,
         links=found_roles.links,
         roles=expand_roles(found_roles.links),
@@ -99,14 +119,16 @@ def policy_from_texts(texts: Mapping[str, str], tools: Iterable[Tool], unread: I
         obliging=obliging,
         labelling=labelling,
         limits=limiting,
+        identity=known_as,
     )
 
 
-def _loose_ends(found: roles.Roles, spoken_of: set[str]) -> Iterable[Problem]:
+def _loose_ends(found: roles.Roles, spoken_of: set[str], claimed: frozenset[str]) -> Iterable[Problem]:
     """Roles that stand in one place only: most likely misspelt, and then a deny would silently miss its target."""
     known = spoken_of | {roles.EVERYONE}
     yield from (problem for role, problem in found.given.items() if role not in known | found.including.keys())
-    yield from (problem for role, problem in found.including.items() if role not in known | found.given.keys())
+    held = known | found.given.keys() | claimed
+    yield from (problem for role, problem in found.including.items() if role not in held)
 
 
 def _index(found: Iterable[Rule]) -> dict[tuple[str, str], tuple[Rule, ...]]:

@@ -92,7 +92,7 @@ async def test_a_token_for_calls_or_for_the_console_issues_nothing_and_one_that_
             answer = await here.post("/grants", here.token(ANA, audience))
             assert (answer.status_code, answer.json()["error"]["kind"]) == (403, "not_allowed")
         issuing = here.token(ANA)
-        assert await StaticTokenVerifier(here.tokens, here.gateway.now).verify_token(issuing) is None
+        assert await StaticTokenVerifier(here.tokens, here.gateway.now).verify(issuing) is None
     assert entries() == []
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from connectors.contract import Tool
-from gateway.policy.decision import GRANT, Verdict
+from gateway.policy.decision import GRANT, SCOPE, Verdict
 from gateway.policy.files.lines import Cell, Line, read_lines
 from gateway.policy.files.lists import Lists
 from gateway.policy.files.roles import EVERYONE, ROLE
@@ -87,8 +87,10 @@ class RuleReader:
     def check_id(self, line: Line, cell: Cell) -> None:
         if not _ID.fullmatch(cell.text):
             self.refuse(line, cell, f"rule id `{cell.text}` must be a letter, then letters, digits, `_` or `-`")
-        elif cell.text == GRANT:
-            self.refuse(line, cell, f"rule id `{GRANT}` is what a decision by a grant is called: choose another")
+        elif cell.text in (GRANT, SCOPE):
+            self.refuse(
+                line, cell, f"rule id `{cell.text}` is what a decision by a {cell.text} is called: choose another"
+            )
         elif cell.text in self.lines_by_id:
             self.refuse(line, cell, f"rule id `{cell.text}` is already used on line {self.lines_by_id[cell.text]}")
         else:

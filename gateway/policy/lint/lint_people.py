@@ -16,7 +16,7 @@ from gateway.policy.problem import Problem, suggest
 
 def lint_roles(policy: Policy, lines: Iterable[Line]) -> Iterator[Problem]:
     """Lines of `roles.csv` that are said twice, name a role that nobody has, or a tenant that looks misspelt."""
-    held = {EVERYONE}.union(*policy.roles.values())
+    held = {EVERYONE}.union(*policy.roles.values(), *policy.claimed_roles())
     explained = {link.subject for link in policy.links if link.role == EVERYONE}
     tenants: dict[str, set[str]] = defaultdict(set)
     for link in policy.links:

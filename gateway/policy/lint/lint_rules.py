@@ -127,7 +127,8 @@ class _Survey:
     def shared(self) -> Mapping[str, frozenset[str]]:
         """For each role the roles that everyone who has it has, itself and `role:everyone` included."""
         shared: dict[str, frozenset[str]] = {EVERYONE: frozenset({EVERYONE})}
-        for held in self.policy.roles.values():
+        claimed = (held | {EVERYONE} for held in self.policy.claimed_roles())
+        for held in (*self.policy.roles.values(), *claimed):
             for role in held - {EVERYONE}:
                 shared[role] = shared.get(role, held) & held
         unheld = {rule.role for rule in self.policy.rules} - shared.keys()

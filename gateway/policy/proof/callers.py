@@ -250,7 +250,8 @@ def _parties(
     listed = frozenset(names)
     found: dict[object, tuple[Party, list[str]]] = {}
     for name in (*names, None):
-        principal = Principal(tenant or STRANGER, **{kind: name or STRANGER})
+        person, agent = (name or STRANGER if kind == each else None for each in ("person", "agent"))
+        principal = Principal(tenant or STRANGER, person, agent)
         roles = tuple(policy.groups(principal)[0] for policy in policies)
         party = Party(name, roles, view.among(listed), view.of(name, listed))
         _, alike = found.setdefault(party.kind, (party, []))

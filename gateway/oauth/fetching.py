@@ -1,0 +1,115 @@
+"""Asks an issuer over HTTP: only at addresses that the operator named, for a bounded time, for a bounded answer."""
+
+import json
+import ssl
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from gateway.oauth.refusals import IssuerUnavailable
+from gateway.policy.files.identity import Issuer, is_safe
+
+MAX_ANSWER = 2**18
+_SECONDS = 5.0
+
+
+class NotFound(IssuerUnavailable):
+    """There is nothing at the address."""
+
+
+def checked(url: str, issuer: Issuer) -> str:
+    """An address that an issuer's metadata name, if it may be asked.
+
+    Raises:
+        IssuerUnavailable: If it is not `https`, or on a host that `identity.toml` does not name: whoever can change the
+            metadata would have the gateway call anything that it can reach.
+    """
+    host = urlsplit(url).netloc.lower()
+    if host not in {urlsplit(issuer.issuer).netloc.lower(), *issuer.hosts}:
+        raise IssuerUnavailable(f"its metadata name the host `{host[:100]}`, which is not among its `hosts`")
+    if not is_safe(url) or (url.startswith("http:") and not issuer.issuer.startswith("http:")):
+        raise IssuerUnavailable(f"its metadata name `{url[:100]}`, which is not `https`")
+    return url
+
+
+async def get_json(url: str) -> dict[str, Any]:
+    """The JSON object at an address. Redirects are not followed.
+
+    Raises:
+        NotFound: If there is nothing.
+        IssuerUnavailable: If it cannot be had.
+    """
+    return await _asked("GET", url, None, None)
+
+
+async def post_form(url: str, form: Mapping[str, str], client: tuple[str, str] | None = None) -> dict[str, Any]:
+    """The JSON object that a form is answered with.
+
+    Args:
+        url: The address.
+        form: The form's fields.
+        client: The id and secret that the gateway shows (RFC 6749, section 2.3.1).
+
+    Raises:
+        IssuerUnavailable: If it cannot be had.
+    """
+    return await _asked("POST", url, form, client)
+
+
+async def _asked(
+    method: str, url: str, form: Mapping[str, str] | None, client: tuple[str, str] | None
+) -> dict[str, Any]:
+    trust = await anyio.to_thread.run_sync(_trust)
+    auth = httpx.BasicAuth(*client) if client else None
+    try:
+        with anyio.fail_after(_SECONDS):
+            async with (
+                httpx.AsyncClient(verify=trust, follow_redirects=False, timeout=_SECONDS) as http,
+                http.stream(method, url, data=form, auth=auth, headers={"Accept": "application/json"}) as answer,
+            ):
+                return _object(answer.status_code, await _bounded(answer))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        raise IssuerUnavailable(f"`{_place(url)}` cannot be reached: {type(error).__name__}") from None
+    except (_Unusable, ValueError, RecursionError) as error:
+        kind = NotFound if str(error) == "404" else IssuerUnavailable
+        raise kind(
+            f"`{_place(url)}` gave no usable answer: {error if isinstance(error, _Unusable) else 'no JSON'}"
+        ) from None
+
+
+class _Unusable(Exception):
+    pass
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    # Made once, for it reads and parses all certificates.
+    return httpx.create_ssl_context()
+
+
+async def _bounded(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in answer.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise _Unusable(f"more than {MAX_ANSWER} bytes")
+    return bytes(body)
+
+
+def _object(status: int, body: bytes) -> dict[str, Any]:
+    if status != httpx.codes.OK:
+        raise _Unusable(str(status))
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise _Unusable("no JSON object")
+    return found
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"[:200]
