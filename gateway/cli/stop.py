@@ -34,6 +34,7 @@ _NAMES = {
     What.AGENT: "Everything that an agent calls, for whomever.",
     What.PERSON: "Everything that is called by a person or for them.",
     What.TOOL: "A tool, or by a beginning and `*` several: `email_*`.",
+    What.TOKEN: "Everything that comes with a token, by its name in the journal.",
     What.TENANT: "Everything that is called in a tenant.",
 }
 

@@ -65,7 +65,7 @@ def _only_stoppers(visit: Visit) -> None:
 def _target(visit: Visit) -> Target:
     what, name, tenant = visit.form["what"], visit.form["name"], visit.person.tenant
     if what not in _WHAT:
-        raise BadStop("say what to stop: a run, an agent, a person, a tool or the tenant")
+        raise BadStop("say what to stop: a run, an agent, a person, a tool, a token or the tenant")
     return named(What(what), tenant if what == What.TENANT else name, tenant)
 
 

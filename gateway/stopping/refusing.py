@@ -40,13 +40,13 @@ async def refused_as_stopped(gateway: Gateway, decided: Decided) -> Answer[Any] 
     return await _refused(gateway, decided, stop.id, told, f"{told}: {stop.why}; ask {ask} to resume it")
 
 
-async def offered(gateway: Gateway, who: Principal, tools: Iterable[str]) -> frozenset[str]:
-    """Those of some tools, by name, that are not stopped for a principal; none while the stops cannot be read."""
+async def offered(gateway: Gateway, who: Principal, tools: Iterable[str], token: str = "") -> frozenset[str]:
+    """Those of some tools, by name, that are not stopped for a caller; none while the stops cannot be read."""
     try:
         stops = await gateway.stops.current(gateway.now())
     except StopsUnread:
         return frozenset()
-    return frozenset(tool for tool in tools if not any(each.target.covers(who, tool, ()) for each in stops))
+    return frozenset(tool for tool in tools if not any(each.target.covers(who, tool, (), token) for each in stops))
 
 
 def runs_of(call: ToolCall) -> frozenset[str]:
@@ -59,8 +59,8 @@ async def _stop_of(gateway: Gateway, call: ToolCall, tool: str) -> Stop | None:
     stops = await gateway.stops.current(gateway.now())
     if not stops:
         return None
-    runs = runs_of(call)
-    return next((each for each in stops if each.target.covers(call.principal, tool, runs)), None)
+    runs, token = runs_of(call), call.access.token if call.access else ""
+    return next((each for each in stops if each.target.covers(call.principal, tool, runs, token)), None)
 
 
 def _whom(stop: Stop) -> str:

@@ -24,6 +24,7 @@ class What(StrEnum):
     AGENT = "agent"
     PERSON = "person"
     TOOL = "tool"
+    TOKEN = "token"
     TENANT = "tenant"
     EVERYTHING = "everything"
 
@@ -38,8 +39,8 @@ class Target:
 
     Args:
         what: Of which kind it is.
-        name: Its name: a run's id, an agent's or a person's name, a tool's or the beginning of tools' names and `*`;
-            empty for a tenant and for everything.
+        name: Its name: a run's id, an agent's or a person's name, a tool's or the beginning of tools' names and `*`, a
+            token's as the journal has it; empty for a tenant and for everything.
         tenant: In which tenant; `*` is every tenant.
 
     Raises:
@@ -64,13 +65,14 @@ class Target:
             return "everything"
         return f"{self.what} {self.tenant if self.what is What.TENANT else self.name}"
 
-    def covers(self, who: Principal, tool: str, runs: Collection[str]) -> bool:
+    def covers(self, who: Principal, tool: str, runs: Collection[str], token: str = "") -> bool:
         """Whether a call is concerned.
 
         Args:
             who: Who calls.
             tool: The tool's name.
             runs: The ids of all runs that the call belongs to.
+            token: The name of the token that it came with, if it came with one.
         """
         if self.tenant not in (ANY_TENANT, who.tenant):
             return False
@@ -84,6 +86,8 @@ class Target:
                 return who.person is not None and is_same_name(self.name, who.person)
             case What.TOOL:
                 return covers(self.name, tool)
+            case What.TOKEN:
+                return self.name == token
             case What.TENANT | What.EVERYTHING:
                 return True
 

@@ -1,0 +1,51 @@
+"""Makes tokens and proofs as an attacker, or another issuer, would."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+from uuid import uuid4
+
+from joserfc import jws
+from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+Key = ECKey | OctKey | RSAKey
+
+
+def signed(claims: dict[str, Any], key: Key, **header: Any) -> str:
+    """A JWT; `alg` RS256 and the type of access tokens unless `header` says otherwise."""
+    header = {"alg": "RS256", "typ": "at+jwt", **header}
+    registry = JWSRegistry(algorithms=[header["alg"]], strict_check_header=False)
+    return jws.serialize_compact(header, json.dumps(claims).encode(), key, registry=registry)
+
+
+def unsigned(claims: dict[str, Any], alg: str = "none") -> str:
+    return f"{encoded({'alg': alg, 'typ': 'at+jwt'})}.{encoded(claims)}."
+
+
+def encoded(data: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(data).encode()).rstrip(b"=").decode()
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return _decoded(token.split(".")[1])
+
+
+def header_of(token: str) -> dict[str, Any]:
+    return _decoded(token.split(".")[0])
+
+
+def proof(key: ECKey, url: str, now: float, token: str = "", method: str = "POST", **changed: Any) -> str:
+    """A DPoP proof for a request; without a token, for the token endpoint."""
+    claims = {"jti": str(uuid4()), "htm": method, "htu": url, "iat": int(now)}
+    if token:
+        claims["ath"] = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+    jwk = key.as_dict(private=False)
+    header = {"alg": "ES256", "typ": "dpop+jwt", "jwk": {name: jwk[name] for name in ("kty", "crv", "x", "y")}}
+    return signed({**claims, **changed.pop("claims", {})}, key, **{**header, **changed})
+
+
+def _decoded(part: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found

@@ -1,0 +1,112 @@
+"""A certified OpenID provider (npm `oidc-provider`) on a loopback port, and getting tokens from it."""
+
+import base64
+import hashlib
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+
+from tests.clients.node import node_program
+from tests.processes import PATIENCE_SECONDS, clean, free_port
+
+SCRIPT = Path(__file__).parents[1] / "node" / "provider.mjs"
+SECRET = "not-a-secret"
+CALLBACK = "http://127.0.0.1/callback"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The provider."""
+
+    url: str
+    console: str
+    """Where its client `console` takes people back to."""
+
+    def rotate(self) -> None:
+        """Give it a new signing key; the former one is no longer published."""
+        httpx.post(f"{self.url}/test/rotate").raise_for_status()
+
+    def signs_in(self, person: str) -> None:
+        """Say who signs in from now on."""
+        httpx.post(f"{self.url}/test/person/{person}").raise_for_status()
+
+    def keys(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(f"{self.url}/jwks").json()["keys"]
+        return found
+
+    def of_client(self, client: str, resource: str, scope: str = "", **headers: str) -> str:
+        """A client's own token."""
+        form = {"grant_type": "client_credentials", "resource": resource, **({"scope": scope} if scope else {})}
+        return self._token(httpx.post(f"{self.url}/token", data=form, auth=(client, SECRET), headers=headers))
+
+    def of_person(self, person: str, resource: str, scope: str = "", client: str = "desktop", **headers: str) -> str:
+        """A person's token, by authorization code with PKCE."""
+        self.signs_in(person)
+        verifier = secrets.token_urlsafe(48)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        asked = {"client_id": client, "response_type": "code", "redirect_uri": CALLBACK, "resource": resource}
+        asked |= {"code_challenge": challenge, "code_challenge_method": "S256", "scope": f"openid {scope}".strip()}
+        code = parse_qs(urlsplit(self.sign_in(f"{self.url}/auth?{urlencode(asked)}")).query)["code"][0]
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK, "client_id": client}
+        form |= {"code_verifier": verifier, "resource": resource}
+        return self._token(httpx.post(f"{self.url}/token", data=form, headers=headers))
+
+    def sign_in(self, url: str) -> str:
+        """Follow an authorization request as a browser does; give the address that it leads back to."""
+        with httpx.Client() as browser:
+            while url.startswith(self.url):
+                answer = browser.get(url)
+                assert answer.is_redirect, answer.text
+                url = str(answer.headers["location"])
+                url = f"{self.url}{url}" if url.startswith("/") else url
+        return url
+
+    def revoke(self, token: str, client: str = "desktop") -> None:
+        auth = (client, SECRET) if client == "triage-bot" else None
+        form = {"token": token, **({} if auth else {"client_id": client})}
+        httpx.post(f"{self.url}/token/revocation", data=form, auth=auth).raise_for_status()
+
+    @staticmethod
+    def _token(answer: httpx.Response) -> str:
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["access_token"]
+        return token
+
+
+@contextmanager
+def provider(folder: Path) -> Iterator[Provider]:
+    """Run the provider until the block ends; without Node the test is skipped, or fails in CI."""
+    program = node_program("node")
+    port, console = free_port(), f"http://127.0.0.1:{free_port()}/console/sign-in/back"
+    node = shutil.which("node", path=program.path)
+    log = folder / "provider.log"
+    command = [str(node), str(SCRIPT), str(port), console]
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=clean()) as process:
+        try:
+            _wait(f"http://127.0.0.1:{port}/jwks", process, log)
+            yield Provider(f"http://127.0.0.1:{port}", console)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+
+
+def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the provider stopped: {log.read_text()}")
+        try:
+            if httpx.get(url, timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"the provider did not get ready: {log.read_text()}")

@@ -1,0 +1,341 @@
+"""Tokens of a certified provider at the gateway: which are taken, what they mean, and what the others are told."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+from gateway.oauth.keys import RETRY_SECONDS
+from gateway.oauth.verifying import REMEMBERED_SECONDS
+from gateway.principal import Principal
+from gateway.stopping.stop import Target, What
+from tests.oauth.conftest import SCOPES, OpenSite
+from tests.oauth.forging import claims_of, header_of, proof, signed, unsigned
+from tests.oauth.provider import SECRET, Provider
+
+pytestmark = pytest.mark.node
+
+ANA = "person:ana.ruiz@larkspur.example"
+OPAQUE = """
+[issuers.staff.introspection]
+client_id = "gateway"
+secret = { env = "TEST_INTROSPECTION_SECRET" }
+of = "opaque"
+"""
+CONTACT = {"name": "Kim", "email": "kim@customer.example"}
+
+
+@pytest.fixture(autouse=True)
+def introspection_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_INTROSPECTION_SECRET", SECRET)
+
+
+async def test_a_persons_token_calls_as_that_person_and_an_agents_as_that_agent(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site() as here:
+        assert await here.status(issuer.of_person("ana", here.resource)) == "ok"
+        assert await here.status(issuer.of_client("triage-bot", here.resource)) == "ok"
+        person, _, agent, _ = here.entries()
+        assert (person.principal, agent.principal) == (ANA, "agent:triage")
+        assert {person.body["issuer"], agent.body["issuer"]} == {"staff"}
+        assert person.body["token"].startswith("at_")
+        assert person.body["token"] != agent.body["token"]
+
+
+async def test_a_role_that_a_claim_gives_lets_its_person_do_what_the_role_may_and_nobody_else(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site() as here:
+        maya, ana = issuer.of_person("maya", here.resource), issuer.of_person("ana", here.resource)
+        assert await here.status(maya, "ticket_search_tickets") == "ok"
+        assert await here.status(maya, "crm_search_accounts") == "ok", "what the role includes"
+        assert await here.status(ana, "ticket_search_tickets") == "unknown tool: `ticket_search_tickets`"
+        assert here.entries()[0].body["claimed"] == ["role:lead"]
+
+
+async def test_an_agent_for_a_person_is_the_tokens_present_actor_and_the_chain_is_recorded(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site() as here:
+        token = issuer.of_person("ana", here.resource, client="assistant-app")
+        assert await here.status(token) == "ok"
+        entry = here.entries()[0]
+        assert entry.principal == f"{ANA} agent:assistant"
+        assert entry.body["actors"] == ["assistant-app", "first-agent"]
+
+
+async def test_a_client_without_a_token_learns_where_to_get_one(site: OpenSite, issuer: Provider) -> None:
+    async with site(SCOPES) as here, httpx.AsyncClient() as http:
+        challenge = (await here.call(None)).headers["WWW-Authenticate"]
+        place = f"{here.url}/.well-known/oauth-protected-resource"
+        assert challenge == f'Bearer scope="remit.read", resource_metadata="{place}/mcp"'
+        for url in (f"{place}/mcp", place):
+            told = (await http.get(url)).json()
+            assert (told["resource"], told["authorization_servers"]) == (here.resource, [issuer.url])
+            assert told["scopes_supported"] == ["remit.read", "remit.write", "remit.send"]
+        assert (await http.get(f"{place}/other")).status_code == 404
+
+
+async def test_a_token_for_somebody_else_is_refused(site: OpenSite, issuer: Provider) -> None:
+    async with site() as here:
+        for other in ("https://other.example/mcp", here.url, f"{here.resource}/more"):
+            answer = await here.call(issuer.of_person("ana", other))
+            assert answer.status_code == 401
+            assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+        assert await here.status(issuer.of_person("ana", here.resource)) == "ok"
+
+
+async def test_a_token_is_refused_once_it_has_expired(site: OpenSite, issuer: Provider) -> None:
+    async with site() as here:
+        token = issuer.of_person("ana", here.resource)
+        here.clock.forward(seconds=300 + 20)
+        assert await here.status(token) == "ok", "within the leeway"
+        here.clock.forward(seconds=11)
+        assert await here.status(token) == "401 invalid_token"
+
+
+Forge = Callable[[str, Provider], str]
+
+
+def hs256_by_public_key(token: str, issuer: Provider) -> str:
+    [jwk] = issuer.keys()
+    public = RSAKey.import_key(jwk).as_pem(private=False)
+    return signed(claims_of(token), OctKey.import_key(public), alg="HS256", kid=jwk["kid"])
+
+
+def hs256_by_modulus(token: str, issuer: Provider) -> str:
+    [jwk] = issuer.keys()
+    return signed(claims_of(token), OctKey.import_key(jwk["n"]), alg="HS256", kid=jwk["kid"])
+
+
+def another_key_of_the_same_name(token: str, issuer: Provider) -> str:
+    return signed(claims_of(token), RSAKey.generate_key(2048), kid=header_of(token)["kid"])
+
+
+def key_in_the_header(token: str, issuer: Provider) -> str:
+    key = RSAKey.generate_key(2048)
+    return signed(claims_of(token), key, kid=header_of(token)["kid"], jwk=key.as_dict(private=False))
+
+
+def key_at_an_address(token: str, issuer: Provider) -> str:
+    return signed(claims_of(token), RSAKey.generate_key(2048), jku=f"{issuer.url}/jwks", kid="elsewhere")
+
+
+def another_issuer(token: str, issuer: Provider) -> str:
+    return signed({**claims_of(token), "iss": "https://evil.example"}, RSAKey.generate_key(2048))
+
+
+def issuer_with_a_slash(token: str, issuer: Provider) -> str:
+    return signed({**claims_of(token), "iss": f"{issuer.url}/"}, RSAKey.generate_key(2048))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        hs256_by_public_key,
+        hs256_by_modulus,
+        another_key_of_the_same_name,
+        key_in_the_header,
+        key_at_an_address,
+        another_issuer,
+        issuer_with_a_slash,
+        lambda token, _: unsigned(claims_of(token)),
+        lambda token, _: unsigned(claims_of(token), "None"),
+        lambda token, _: unsigned(claims_of(token), "RS256"),
+        lambda token, _: token.rpartition(".")[0] + ".",
+        lambda token, _: "",
+        lambda token, _: "x" * 20_000,
+        lambda token, _: "remit_" + token,
+    ],
+)
+async def test_a_forged_token_is_refused_and_the_one_that_it_was_made_of_is_not(
+    site: OpenSite, issuer: Provider, forged: Forge
+) -> None:
+    async with site() as here:
+        token = issuer.of_person("ana", here.resource)
+        assert (await here.call(forged(token, issuer))).status_code == 401
+        assert await here.status(token) == "ok"
+        assert here.entries()[0].principal == ANA
+
+
+async def test_an_id_token_is_no_access_token(site: OpenSite, issuer: Provider) -> None:
+    key = RSAKey.generate_key(2048)
+    async with site() as here:
+        claims = claims_of(issuer.of_person("ana", here.resource))
+        assert await here.status(signed(claims, key, typ="JWT")) == "401 invalid_token"
+
+
+async def test_a_new_key_counts_at_once_and_a_withdrawn_one_after_minutes_no_more(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site() as here:
+        before, early = (issuer.of_person("ana", here.resource) for _ in range(2))
+        assert await here.status(before) == "ok"
+        issuer.rotate()
+        here.clock.forward(seconds=RETRY_SECONDS)
+        assert await here.status(issuer.of_person("ana", here.resource)) == "ok"
+        assert await here.status(early) == "401 invalid_token", "its key is withdrawn"
+        here.clock.forward(seconds=REMEMBERED_SECONDS)
+        assert await here.status(before) == "401 invalid_token"
+
+
+async def test_an_opaque_token_is_asked_about_and_refused_soon_after_it_is_revoked(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site(OPAQUE) as here:
+        token = issuer.of_person("ana", f"{here.url}/opaque")
+        assert "." not in token
+        assert await here.status(token) == "ok"
+        assert here.entries()[0].principal == ANA
+        issuer.revoke(token)
+        here.clock.forward(seconds=30)
+        assert await here.status(token) == "401 invalid_token"
+        assert await here.status("never-was") == "401 invalid_token"
+
+
+async def test_an_opaque_token_for_somebody_else_is_refused(site: OpenSite, issuer: Provider) -> None:
+    async with site(OPAQUE) as here:
+        assert await here.status(issuer.of_person("ana", "https://other.example/opaque")) == "401 invalid_token"
+
+
+async def test_whoever_the_file_does_not_know_is_nobody(site: OpenSite, issuer: Provider) -> None:
+    async with site() as here:
+        for person, client in (("ana", "unlisted"), ("mallory", "desktop"), ("eve", "desktop")):
+            answer = await here.call(issuer.of_person(person, here.resource, client=client))
+            assert answer.status_code == 403, (person, client)
+            assert "WWW-Authenticate" not in answer.headers or "scope" not in answer.headers["WWW-Authenticate"]
+        assert await here.status(issuer.of_client("stranger-bot", here.resource)) == "403 access_denied"
+        assert not here.entries()
+        assert await here.status(issuer.of_person("ana", here.resource)) == "ok"
+
+
+async def test_a_token_without_the_scope_for_a_tool_is_told_which_and_the_call_is_recorded(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site(SCOPES) as here:
+        reading = issuer.of_person("ana", here.resource, "remit.read")
+        assert await here.status(reading) == "ok"
+        answer = await here.call(reading, "crm_create_contact", arguments=CONTACT)
+        assert answer.status_code == 403
+        challenge = answer.headers["WWW-Authenticate"]
+        assert 'error="insufficient_scope"' in challenge
+        assert 'scope="remit.write"' in challenge
+        assert "resource_metadata=" in challenge
+        assert (here.entries()[-1].kind, here.entries()[-1].body["rules"]) == ("denied", ["scope"])
+        writing = issuer.of_person("ana", here.resource, "remit.read remit.write")
+        assert await here.status(writing, "crm_create_contact", arguments=CONTACT) == "ok"
+        assert await here.status(issuer.of_person("ana", here.resource)) == "403 insufficient_scope"
+
+
+async def test_no_scope_opens_what_policy_does_not_allow(site: OpenSite, issuer: Provider) -> None:
+    async with site(SCOPES) as here:
+        writing = issuer.of_person("ana", here.resource, "remit.read remit.write")
+        told = await here.status(writing, "ticket_search_tickets")
+        assert told == "unknown tool: `ticket_search_tickets`"
+        reading = issuer.of_person("ana", here.resource, "remit.read")
+        assert await here.status(reading, "ticket_update_ticket") == "unknown tool: `ticket_update_ticket`", (
+            "a hidden tool is not given away by the scope that it would need"
+        )
+
+
+async def test_a_request_that_hides_the_tool_it_calls_is_held_to_its_scopes_all_the_same(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site(SCOPES) as here, httpx.AsyncClient() as http:
+        token = issuer.of_person("ana", here.resource, "remit.read")
+        body = (
+            '{"jsonrpc":"2.0","id":1,"method":"initialize","method":"tools/call",'
+            '"params":{"name":"crm_search_accounts","name":"crm_create_contact","arguments":'
+            '{"name":"Kim","email":"kim@customer.example"}}}'
+        )
+        headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}"}
+        headers |= {"MCP-Protocol-Version": "2025-11-25", "Content-Type": "application/json"}
+        answer = await http.post(here.resource, content=body, headers=headers)
+        assert answer.status_code in {400, 403}
+        assert not [entry for entry in here.entries() if entry.kind == "intent"]
+
+
+async def test_a_bound_token_needs_a_fresh_proof_of_its_key_each_time(site: OpenSite, issuer: Provider) -> None:
+    key, other = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
+    async with site() as here:
+        at = time.time()
+        token = issuer.of_client("triage-bot", here.resource, DPoP=proof(key, f"{issuer.url}/token", at))
+        good = proof(key, here.resource, at, token)
+        assert await here.status(token, scheme="DPoP", proof=good) == "ok"
+        assert await here.status(token, scheme="DPoP", proof=good) == "401 invalid_dpop_proof", "used"
+        assert await here.status(token, scheme="DPoP") == "401 invalid_dpop_proof", "missing"
+        assert await here.status(token) == "401 invalid_dpop_proof", "shown as a bearer token"
+        assert await here.status(token, proof=proof(key, here.resource, at, token)) == "401 invalid_dpop_proof"
+        wrong: list[dict[str, Any]] = [
+            {"key": other},
+            {"url": f"{here.url}/other"},
+            {"token": "another"},
+            {"method": "GET"},
+            {"now": at - 61},
+            {"now": at + 120},
+            {"typ": "JWT"},
+            {"claims": {"jti": ""}},
+            {"claims": {"iat": None}},
+            {"claims": {"iat": float("nan")}},
+            {"jwk": key.as_dict(private=True)},
+            {"jwk": {"kty": "oct", "k": "AAAA"}},
+        ]
+        for changed in wrong:
+            given = {"key": key, "url": here.resource, "now": at, "token": token, **changed}
+            bad = proof(given.pop("key"), given.pop("url"), given.pop("now"), **given)
+            assert await here.status(token, scheme="DPoP", proof=bad) == "401 invalid_dpop_proof", changed
+        assert await here.status(token, scheme="DPoP", proof=proof(key, here.resource, at, token)) == "ok"
+
+
+async def test_a_bearer_token_is_no_bound_one_and_where_the_file_says_so_it_is_refused(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site() as here:
+        token = issuer.of_client("triage-bot", here.resource)
+        assert await here.status(token, scheme="DPoP") == "401 invalid_token"
+    async with site(changed=(('algorithms = ["RS256"]', 'algorithms = ["RS256"]\ndpop = true'),)) as here:
+        token = issuer.of_client("triage-bot", here.resource)
+        answer = await here.call(token)
+        assert answer.status_code == 401
+        assert any(each.startswith('DPoP algs="ES256') for each in answer.headers.get_list("WWW-Authenticate"))
+
+
+async def test_tokens_of_remit_token_create_go_on_working_beside(site: OpenSite) -> None:
+    async with site(SCOPES) as here:
+        token = here.static(Principal("larkspur", person="ana.ruiz@larkspur.example"))
+        assert await here.status(token, "crm_create_contact", arguments=CONTACT) == "ok"
+        assert here.entries()[0].body["token"].startswith("tok_")
+
+
+async def test_one_token_can_be_stopped_by_its_name_in_the_journal(site: OpenSite, issuer: Provider) -> None:
+    async with site() as here:
+        stolen, other = (issuer.of_person("ana", here.resource) for _ in range(2))
+        assert await here.status(stolen) == "ok"
+        name = here.entries()[0].body["token"]
+        book, now = here.gateway.stops.book, here.clock()
+        await book.stop(Target(What.TOKEN, name, "larkspur"), "maya", "stolen", now, None)
+        here.clock.forward(seconds=1)
+        assert await here.status(stolen) == "denied"
+        assert await here.status(other) == "ok"
+
+
+async def test_a_changed_file_counts_for_tokens_that_were_good_a_moment_ago(
+    site: OpenSite, issuer: Provider, policies: Any
+) -> None:
+    async with site() as here:
+        token = issuer.of_person("ana", here.resource)
+        assert await here.status(token) == "ok"
+        file = policies / "identity.toml"
+        file.write_text(file.read_text().replace('desktop = "person"', ""))
+        assert await here.gateway.policy.renew(tuple(here.gateway.catalog.tools.values()), lambda: None)
+        assert await here.status(token) == "403 access_denied"
+
+
+async def test_while_the_issuer_cannot_be_asked_nothing_is_known_of_a_token(site: OpenSite, issuer: Provider) -> None:
+    async with site(changed=(("algorithms", 'jwks = "http://127.0.0.1:9/jwks"\nalgorithms'),)) as here:
+        answer = await here.call(issuer.of_person("ana", here.resource))
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
