@@ -409,6 +409,8 @@ def _concerns(target: Target, who: Principal, run: str | None) -> bool:
             return here and target.name == run
         case What.TOOL | What.TENANT | What.EVERYTHING:
             return here
+        case What.TOKEN:
+            return False
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ function start() {
     const { params, session } = await provider.interactionDetails(ctx.req, ctx.res);
     const accountId = session?.accountId ?? person;
     const grant = new provider.Grant({ accountId, clientId: params.client_id });
-    grant.addOIDCScope('openid email offline_access');
+    grant.addOIDCScope(`openid email offline_access ${SCOPES}`);
     if (params.resource) grant.addResourceScope(params.resource, params.scope ?? '');
     const consent = { grantId: await grant.save() };
     await provider.interactionFinished(ctx.req, ctx.res, { login: { accountId }, consent });

@@ -1,16 +1,15 @@
-"""A gateway in this process that trusts a certified provider; each is spoken to over a real socket."""
+"""A gateway in this process that trusts a certified provider in a process of its own."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
-import uvicorn
+from starlette.applications import Starlette
 
 from gateway.app import open_gateway
 from gateway.database import Database
@@ -23,7 +22,6 @@ from gateway.server import build_server
 from gateway.settings import SHIPPED_POLICIES, Settings
 from gateway.tokens import Tokens
 from tests.oauth.provider import Provider, provider
-from tests.processes import free_port
 
 ROLES = """\
 g, person:ana.ruiz@larkspur.example, role:support, larkspur
@@ -65,6 +63,8 @@ SCOPES = """
 "remit.write" = ["read", "write"]
 "remit.send" = ["read", "send"]
 """
+HOST, PORT = "127.0.0.1", 8900
+URL = f"http://{HOST}:{PORT}"
 CALL: dict[str, Any] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -90,15 +90,14 @@ class Clock:
 class Site:
     """A gateway behind OAuth."""
 
-    url: str
+    app: Starlette
+    http: httpx.AsyncClient
     gateway: Gateway
     tokens: Tokens
     clock: Clock
     database: Database
-
-    @property
-    def resource(self) -> str:
-        return f"{self.url}/mcp"
+    url: str = URL
+    resource: str = f"{URL}/mcp"
 
     def static(self, who: Principal) -> str:
         """A token that `remit token create` makes."""
@@ -115,16 +114,18 @@ class Site:
         headers |= {"Mcp-Method": "tools/call", "Mcp-Name": tool, **given}
         headers |= {} if token is None else {"Authorization": f"{scheme} {token}"}
         headers |= {} if proof is None else {"DPoP": proof}
-        async with httpx.AsyncClient(timeout=30) as http:
-            return await http.post(self.resource, json=body, headers=headers)
+        return await self.http.post("/mcp", json=body, headers=headers)
 
     async def status(self, token: str | None, tool: str = "crm_search_accounts", **given: Any) -> str:
         """What becomes of one call: the answer's status, or the HTTP status with the error's code."""
         answer = await self.call(token, tool, **given)
-        if answer.status_code != 200:
-            return f"{answer.status_code} {answer.json().get('error', '')}".strip()
         found: dict[str, Any] = answer.json()
-        return str(found["result"]["structuredContent"]["status"] if "result" in found else found["error"]["message"])
+        error = found.get("error", "")
+        if isinstance(error, dict):
+            return str(error["message"])
+        if answer.status_code != 200:
+            return f"{answer.status_code} {error}".strip()
+        return str(found["result"]["structuredContent"]["status"])
 
     def entries(self) -> list[Entry]:
         return list(read_journal(self.database))
@@ -156,33 +157,19 @@ def site(tmp_path: Path, policies: Path, issuer: Provider) -> OpenSite:
 
     @asynccontextmanager
     async def open_(more: str = "", changed: tuple[tuple[str, str], ...] = ()) -> AsyncIterator[Site]:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        text = IDENTITY.format(resource=f"{url}/mcp", issuer=issuer.url)
+        text = IDENTITY.format(resource=f"{URL}/mcp", issuer=issuer.url)
         for before, after in changed:
             assert before in text
             text = text.replace(before, after)
         (policies / "identity.toml").write_text(text + more)
         settings = Settings(home=tmp_path / "home", policies=policies)
-        async with open_gateway(settings) as opened, AsyncExitStack() as stack:
-            database, clock = stack.enter_context(settings.open_database()), Clock()
-            gateway, tokens = replace(opened, now=clock), Tokens(database)
-            static = StaticTokenVerifier(tokens, clock)
-            app = build_http_app(gateway, build_server(gateway, None), settings, "127.0.0.1", port, static, database)
-            async with served(app, port):
-                yield Site(url, gateway, tokens, clock, database)
+        async with open_gateway(settings) as opened:
+            with settings.open_database() as database:
+                clock, tokens = Clock(), Tokens(database)
+                gateway, static = replace(opened, now=clock), StaticTokenVerifier(tokens, clock)
+                app = build_http_app(gateway, build_server(gateway, None), settings, HOST, PORT, static, database)
+                client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
+                async with app.router.lifespan_context(app), client as http:
+                    yield Site(app, http, gateway, tokens, clock, database)
 
     return open_
-
-
-@asynccontextmanager
-async def served(app: Any, port: int) -> AsyncIterator[None]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server._serve)
-        while not server.started:  # noqa: ASYNC110 - the server has no event for it
-            await anyio.sleep(0.01)
-        yield
-        server.should_exit = True
