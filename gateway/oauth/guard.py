@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import get_logger
 
-from connectors.contract import Tool
 from gateway.access import Access
 from gateway.journal import JournalUnavailable
 from gateway.oauth.challenge import refusal
@@ -20,8 +19,6 @@ from gateway.oauth.verifying import Verifier
 from gateway.policy.files.identity import Identity
 
 log = get_logger("remit.oauth")
-
-MCP_PATH = "/mcp"
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Guard:
         verifier: Verifies tokens.
         user: Makes what the endpoint takes for a request's user.
         use: Uses a DPoP proof in a tenant; says whether it had not been used.
-        closed: The tool that a caller may see but that its token's scopes do not open, and the scope that would; None
+        lacking: The scope that opens a tool that the caller sees and its token does not open, and that in words; None
             for every other name. It records that the tool was called.
         now: The time in seconds since 1970.
         max_body: Bytes of the largest request that is read.
@@ -43,15 +40,12 @@ class Guard:
     verifier: Verifier
     user: Callable[[Access], tuple[Any, Any]]
     use: Callable[[Proof, str], Awaitable[bool]]
-    closed: Callable[[Access, str], Awaitable[tuple[Tool, str] | None]]
+    lacking: Callable[[Access, str], Awaitable[tuple[str, str] | None]]
     now: Callable[[], float]
     max_body: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI)."""
-        if scope["type"] != "http" or scope["path"] != MCP_PATH:
-            await self.app(scope, receive, send)
-            return
+        """Serve one HTTP request (ASGI)."""
         access = await self._access(scope)
         if isinstance(access, Response):
             await access(scope, receive, send)
@@ -119,12 +113,13 @@ class Guard:
         if scope["method"] != "POST" or any("*" in identity.scopes.get(each, ()) for each in access.scopes):
             return None, receive
         body, again = await _read(receive, self.max_body)
-        found = await self.closed(access, name) if (name := _tool_called(body)) else None
+        found = await self.lacking(access, name) if (name := _tool_called(body)) else None
         if found is None:
             return None, again
-        tool, needed = found
-        told = f"`{tool.name}` needs the scope `{needed}`".replace("`", "'")
-        return refusal(identity, 403, "insufficient_scope", told, needed), again
+        needed, told = found
+        # With those that it has, or the client would lose them by asking for the other one alone.
+        wanted = " ".join(each for each in identity.scopes if each == needed or each in access.scopes)
+        return refusal(identity, 403, "insufficient_scope", told, wanted), again
 
 
 def _tool_called(body: bytes) -> str:

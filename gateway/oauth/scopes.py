@@ -6,20 +6,26 @@ from gateway.policy.decision import SCOPE, Decision, Verdict
 from gateway.policy.judge import Policy
 
 
-def missing(policy: Policy, access: Access | None, tool: Tool) -> str:
-    """The scope that a token lacks for a tool, the first of the file that opens it; empty if it lacks none.
+def missing(policy: Policy, access: Access | None, tool: Tool) -> str | None:
+    """The scope that a token lacks for a tool, the first of the file that opens it; None if it lacks none.
 
-    Where no scope opens the tool, that is `SCOPE` itself, which nobody has.
+    Where no scope opens the tool it is empty.
     """
     identity = policy.identity
     if access is None or access.scopes is None or (identity and identity.is_open(access.scopes, tool)):
-        return ""
-    return next(iter(identity.opening(tool)), SCOPE) if identity else SCOPE
+        return None
+    return next(iter(identity.opening(tool)), "") if identity else ""
 
 
 def within_scopes(decision: Decision, policy: Policy, access: Access | None, tool: Tool) -> Decision:
     """A decision for whoever shows a token: denied if its scopes do not open the tool, else as it was."""
-    if decision.verdict is Verdict.DENY or not (scope := missing(policy, access, tool)):
+    if decision.verdict is Verdict.DENY or (scope := missing(policy, access, tool)) is None:
         return decision
-    told = f"the token's scopes do not open `{tool.name}`: get one with `{scope}`"
-    return Decision(Verdict.DENY, (SCOPE,), told, decision.policy_version)
+    return Decision(Verdict.DENY, (SCOPE,), closed(tool, scope), decision.policy_version)
+
+
+def closed(tool: Tool, scope: str) -> str:
+    """Why a tool is closed to a token that lacks a scope."""
+    if not scope:
+        return f"`{tool.name}` is closed to tokens of this issuer: no scope opens it"
+    return f"the token's scopes do not open `{tool.name}`: get one with `{scope}`"

@@ -8,7 +8,6 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 from structlog import get_logger
 
-from connectors.contract import Tool
 from gateway.access import Access
 from gateway.database import Database
 from gateway.gateway import Gateway, ToolCall, record
@@ -19,7 +18,7 @@ from gateway.oauth.dpop import Proof
 from gateway.oauth.exchange import Exchanging, exchange_routes
 from gateway.oauth.guard import Guard
 from gateway.oauth.proofs import Proofs
-from gateway.oauth.scopes import missing
+from gateway.oauth.scopes import closed, missing
 from gateway.oauth.verifying import Verifier
 from gateway.policy.decision import SCOPE, Verdict
 
@@ -48,7 +47,7 @@ def authorization(
         verifier=verifier,
         user=caller,
         use=partial(_use, proofs),
-        closed=partial(_closed, gateway),
+        lacking=partial(_lacking, gateway),
         now=_seconds(gateway),
         max_body=max_body,
     )
@@ -72,8 +71,8 @@ async def _use(proofs: Proofs | None, proof: Proof, tenant: str) -> bool:
         return False
 
 
-async def _closed(gateway: Gateway, access: Access, name: str) -> tuple[Tool, str] | None:
-    """The tool of this name, if the caller sees it and its token does not open it, with the scope that would.
+async def _lacking(gateway: Gateway, access: Access, name: str) -> tuple[str, str] | None:
+    """The scope that opens the tool of this name, if the caller sees it and its token lacks one, and that in words.
 
     Raises:
         JournalUnavailable: If the refusal cannot be recorded.
@@ -83,8 +82,8 @@ async def _closed(gateway: Gateway, access: Access, name: str) -> tuple[Tool, st
         return None
     if not (scope := missing(policy, access, tool)):
         return None
-    reason = f"the token's scopes do not open `{name}`: it needs `{scope}`"
+    reason = closed(tool, scope)
     call = ToolCall(access.principal, name, {}, access=access)
     version = policy.version
     await record(gateway, call, Kind.DENIED, verdict=Verdict.DENY, rules=[SCOPE], reason=reason, policy_version=version)
-    return tool, scope
+    return scope, reason

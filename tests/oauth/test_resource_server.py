@@ -190,7 +190,7 @@ async def test_a_token_without_the_scope_for_a_tool_is_told_which_and_the_call_i
         assert answer.status_code == 403
         challenge = answer.headers["WWW-Authenticate"]
         assert 'error="insufficient_scope"' in challenge
-        assert 'scope="remit.write"' in challenge
+        assert 'scope="remit.read remit.write"' in challenge
         assert "resource_metadata=" in challenge
         assert (here.entries()[-1].kind, here.entries()[-1].body["rules"]) == ("denied", ["scope"])
         writing = issuer.of_person("ana", here.resource, "remit.read remit.write")
@@ -207,6 +207,15 @@ async def test_no_scope_opens_what_policy_does_not_allow(site: OpenSite, issuer:
         assert await here.status(reading, "ticket_update_ticket") == "unknown tool: `ticket_update_ticket`", (
             "a hidden tool is not given away by the scope that it would need"
         )
+
+
+async def test_a_tool_that_no_scope_opens_is_denied_without_sending_anybody_for_one(
+    site: OpenSite, issuer: Provider
+) -> None:
+    async with site('\n[scopes]\n"remit.read" = ["read"]\n') as here:
+        reading = issuer.of_person("ana", here.resource, "remit.read")
+        assert await here.status(reading, "crm_create_contact", arguments=CONTACT) == "denied"
+        assert here.entries()[-1].body["rules"] == ["scope"]
 
 
 async def test_a_request_that_hides_the_tool_it_calls_is_held_to_its_scopes_all_the_same(
