@@ -8,10 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 from joserfc import jws
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-Key = ECKey | RSAKey
+Key = ECKey | OKPKey | RSAKey
 
 
 def signed(claims: dict[str, Any], key: Key, **header: Any) -> str:
@@ -36,7 +36,7 @@ def encoded(data: dict[str, Any]) -> str:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    return _decoded(token.split(".")[1])
+    return decoded(token.split(".")[1])
 
 
 def proof(key: ECKey, url: str, now: float, token: str = "", method: str = "POST", **changed: Any) -> str:
@@ -49,7 +49,7 @@ def proof(key: ECKey, url: str, now: float, token: str = "", method: str = "POST
     return signed({**claims, **changed.pop("claims", {})}, key, **{**header, **changed})
 
 
-def _decoded(part: str) -> dict[str, Any]:
+def decoded(part: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return found
 
