@@ -7,7 +7,6 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
@@ -17,8 +16,8 @@ Key = ECKey | OKPKey | RSAKey
 def signed(claims: dict[str, Any], key: Key, **header: Any) -> str:
     """A JWT; `alg` RS256 and the type of access tokens unless `header` says otherwise."""
     header = {"alg": "RS256", "typ": "at+jwt", **header}
-    registry = JWSRegistry(algorithms=[header["alg"]], strict_check_header=False)
-    return jws.serialize_compact(header, json.dumps(claims).encode(), key, registry=registry)
+    said = f"{encoded(header)}.{encoded(claims)}"
+    return f"{said}.{_base64(JWSRegistry.algorithms[header['alg']].sign(said.encode(), key))}"
 
 
 def hs256(claims: dict[str, Any], secret: bytes, kid: str) -> str:

@@ -18,7 +18,7 @@ EXCHANGE = '\n[exchange]\nagents = { triage = ["person", "agent:assistant"] }\ns
 ANA = "person:ana.ruiz@larkspur.example"
 
 
-async def exchange(here: Site, subject: str, actor: str, **changed: str | None) -> httpx.Response:
+async def exchange(here: Site, subject: str, actor: str, /, **changed: str | None) -> httpx.Response:
     form: dict[str, str | None] = {"grant_type": GRANT_TYPE}
     form |= {"subject_token": subject, "subject_token_type": ACCESS_TOKEN}
     form |= {"actor_token": actor, "actor_token_type": ACCESS_TOKEN, **changed}
@@ -37,14 +37,15 @@ async def test_an_agent_gets_a_token_to_act_for_a_person_and_both_must_be_allowe
         assert told["expires_in"] == 120
         recorded = here.entries()[-1]
         assert (recorded.kind, recorded.principal) == (Kind.EXCHANGED, f"{ANA} agent:triage")
-        assert ana not in str(recorded) and triage not in str(recorded)
+        assert ana not in str(recorded)
+        assert triage not in str(recorded)
 
         token = told["access_token"]
         assert await here.status(token) == "ok"
         call = here.entries()[-1]
         assert (call.principal, call.body["issuer"]) == (f"{ANA} agent:triage", "exchange")
         assert (call.body["token"], call.body["actors"]) == (recorded.body["token"], ["triage"])
-        assert await here.status(ana, "crm_get_contact", arguments={"contact_id": "con_0001"}) != "unknown tool"
+        assert not (await here.status(ana, "crm_get_contact")).startswith("unknown tool"), "the person may"
         assert await here.status(token, "crm_get_contact") == "unknown tool: `crm_get_contact`", "the agent may not"
         here.clock.forward(seconds=120)
         assert await here.status(token) == "401 invalid_token"

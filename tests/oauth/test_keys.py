@@ -1,0 +1,124 @@
+"""An issuer's keys: fetched once, again when a token names a new one, never often, and never from elsewhere."""
+
+import pytest
+from joserfc.jwk import ECKey, OctKey
+
+from gateway.oauth.keys import FRESH_SECONDS, RETRY_SECONDS, STALE_SECONDS, public_keys
+from gateway.oauth.refusals import BadToken, IssuerUnavailable
+from tests.oauth.forging import signed
+from tests.oauth.issuing import IDENTITY, KEYS, URL, Issuer, Time, claims, published, token, verifier
+
+NEW = ECKey.generate_key("P-256", {"kid": "new"})
+
+
+def by_new_key() -> str:
+    return signed(claims(), NEW, alg="ES256", kid="new")
+
+
+async def test_keys_are_fetched_once_for_many_tokens() -> None:
+    issuer = Issuer()
+    verifying = verifier(issuer, Time())
+    for number in range(20):
+        await verifying.verify(token(jti=f"j{number}"))
+    assert issuer.asked.count(f"{URL}/keys") == 1
+
+
+async def test_any_number_of_tokens_with_unknown_keys_ask_the_issuer_once_in_a_while() -> None:
+    issuer, time = Issuer(), Time()
+    verifying = verifier(issuer, time)
+    await verifying.verify(token())
+    time.forward(RETRY_SECONDS)
+    for number in range(50):
+        with pytest.raises(BadToken, match="no such key"):
+            await verifying.verify(token(header={"kid": f"k{number}"}))
+    assert issuer.asked.count(f"{URL}/keys") == 2
+    await verifying.verify(token())
+
+
+async def test_a_new_key_is_found_as_soon_as_a_token_names_it() -> None:
+    issuer, time = Issuer(), Time()
+    verifying = verifier(issuer, time)
+    await verifying.verify(token())
+    issuer.keys = published(NEW)
+    time.forward(RETRY_SECONDS)
+    await verifying.verify(by_new_key())
+    with pytest.raises(BadToken, match="no such key"):
+        await verifying.verify(token(jti="another"))
+
+
+async def test_keys_count_for_a_while_when_the_issuer_cannot_be_reached_and_then_no_more() -> None:
+    issuer, time = Issuer(), Time()
+    verifying = verifier(issuer, time)
+    await verifying.verify(token())
+    issuer.reachable = False
+    time.forward(FRESH_SECONDS)
+    lasting = token(exp=int(time().timestamp()) + 10_000, jti="lasting")
+    await verifying.verify(lasting)
+    time.forward(STALE_SECONDS - FRESH_SECONDS)
+    with pytest.raises(IssuerUnavailable):
+        await verifying.verify(lasting)
+
+
+async def test_an_issuer_that_never_answered_is_left_alone_for_a_while() -> None:
+    issuer, time = Issuer(reachable=False), Time()
+    verifying = verifier(issuer, time)
+    for _ in range(5):
+        with pytest.raises(IssuerUnavailable):
+            await verifying.verify(token())
+    assert len(issuer.asked) == 1
+    issuer.reachable = True
+    time.forward(RETRY_SECONDS)
+    await verifying.verify(token())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"issuer": "https://evil.example", "jwks_uri": f"{URL}/keys"},
+        {"issuer": f"{URL}/", "jwks_uri": f"{URL}/keys"},
+        {"jwks_uri": f"{URL}/keys"},
+        {"issuer": URL},
+        {"issuer": URL, "jwks_uri": "https://elsewhere.example/keys"},
+        {"issuer": URL, "jwks_uri": "http://169.254.169.254/latest/meta-data"},
+        {"issuer": URL, "jwks_uri": "http://id.larkspur.example/keys"},
+        {"issuer": URL, "jwks_uri": f"{URL}:8443/keys"},
+        {"issuer": URL, "jwks_uri": "https://id.larkspur.example@evil.example/keys"},
+        {"issuer": URL, "jwks_uri": "file:///etc/passwd"},
+        {"issuer": URL, "jwks_uri": ["https://id.larkspur.example/keys"]},
+    ],
+)
+async def test_metadata_that_are_another_issuers_or_lead_elsewhere_are_not_followed(
+    metadata: dict[str, object],
+) -> None:
+    issuer = Issuer(metadata=metadata)
+    with pytest.raises(IssuerUnavailable):
+        await verifier(issuer, Time()).verify(token())
+    assert all(url.startswith(f"{URL}/.well-known/") for url in issuer.asked)
+
+
+async def test_a_host_that_the_file_names_may_have_the_keys() -> None:
+    issuer = Issuer(metadata={"issuer": URL, "jwks_uri": "https://keys.example/keys"})
+    identity = IDENTITY.replace("algorithms =", 'hosts = ["keys.example"]\nalgorithms =')
+    with pytest.raises(IssuerUnavailable):
+        await verifier(issuer, Time(), identity).verify(token())
+    assert issuer.asked[-1] == "https://keys.example/keys"
+
+
+@pytest.mark.filterwarnings("ignore:Key size should be")
+def test_only_public_keys_that_can_check_a_signature_are_kept() -> None:
+    good = KEYS["ES256"].as_dict(private=False)
+    small = {"kty": "RSA", "e": "AQAB", "n": "_" * 171}
+    unfit: list[object] = [
+        OctKey.import_key("a-shared-secret-of-some-length").as_dict(),
+        small,
+        {**good, "use": "enc"},
+        {**good, "key_ops": ["sign"]},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "unheard-of"},
+        "no key",
+        None,
+    ]
+    assert [key.kid for key in public_keys({"keys": [*unfit, good]})] == ["ec"]
+    for broken in ({}, {"keys": "text"}, {"keys": None}):
+        with pytest.raises(IssuerUnavailable):
+            public_keys(broken)
