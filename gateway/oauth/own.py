@@ -15,10 +15,9 @@ from gateway.access import Access
 from gateway.oauth.jwt import Registry, signed_claims
 from gateway.oauth.mapping import token_name
 from gateway.oauth.refusals import BadToken
+from gateway.policy.files.identity import OWN
 from gateway.principal import Principal
 
-NAME = "exchange"
-"""What the journal calls this gateway as an issuer; `identity.toml` has none of this name."""
 _ALGORITHM = "Ed25519"
 Moment = Annotated[int, Field(ge=0, le=2**40)]
 
@@ -68,7 +67,7 @@ class Claims(BaseModel):
         principal = Principal(self.tenant, self.sub, self.client_id, frozenset(self.roles))
         scopes = None if self.scope is None else frozenset(self.scope.split())
         named = token_name({"iss": self.iss, "jti": self.jti})
-        return Access(principal, named, NAME, tuple(_chain(self.act)), scopes, float(self.exp))
+        return Access(principal, named, OWN, tuple(_chain(self.act)), scopes, float(self.exp))
 
 
 @dataclass(frozen=True, slots=True)

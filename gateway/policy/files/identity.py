@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from connectors.contract import Effect, Tool
 from gateway.policy.language.patterns import covers
 
 FILE = "identity.toml"
 ANY_CLIENT = "*"
+OWN = "exchange"
+"""What the journal calls this gateway as an issuer; no other has this name."""
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 
 Algorithm: TypeAlias = Literal[
@@ -29,9 +31,19 @@ Claim: TypeAlias = (
 )
 """A claim by its name, or the names that lead to one inside others."""
 Value = Annotated[str, Field(min_length=1, max_length=500)]
-Acting = Annotated[str, Field(pattern=r"^(person|agent:\S{1,200}( alone)?)$")]
+_ACTING = re.compile(r"(person|agent:\S{1,200}( alone)?)")
+Host = Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:[0-9]{1,5})?$")]
 Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,200}$")]
 """As RFC 6749 has it in section 3.3."""
+
+
+def _acting(said: str) -> str:
+    if not _ACTING.fullmatch(said):
+        raise ValueError("write `person`, `agent:NAME`, or `agent:NAME alone`")
+    return said
+
+
+Acting = Annotated[str, AfterValidator(_acting)]
 
 
 def is_safe(url: str) -> bool:
@@ -172,7 +184,7 @@ class Issuer(_Strict):
     dpop: bool = False
     leeway: Annotated[float, Field(ge=0, le=120)] = 30.0
     jwks: Url | Literal[""] = ""
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()
     introspection: Introspection | None = None
 
     @model_validator(mode="after")

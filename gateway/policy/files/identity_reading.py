@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,8 @@ from connectors.contract import Effect
 from gateway.policy.files.identity import (
     ANY_CLIENT,
     FILE,
+    OWN,
+    Algorithm,
     Exchange,
     GivenRoles,
     Identity,
@@ -96,6 +98,8 @@ def _given(identity: Identity) -> Iterator[tuple[_Path, str]]:
 def _mistakes(identity: Identity, tools: Collection[str]) -> Iterator[tuple[_Path, str]]:
     yield from _scope_mistakes(identity, tools)
     for name, issuer in identity.issuers.items():
+        if name == OWN:
+            yield ("issuers", name), f"`{OWN}` is what the journal calls this gateway: choose another name"
         yield from ((("issuers", name, *path), message) for path, message in _issuer_mistakes(issuer))
     for name, _, why in clashes(identity.issuers):
         yield ("issuers", name), why
@@ -144,6 +148,10 @@ def _misfit(text: str, data: Mapping[str, Any], found: Any) -> Problem:  # noqa:
         message = f"unknown key `{name}`{suggest(name, _keys_of(path[:-1])) or _there_are(_keys_of(path[:-1]))}"
     elif found["type"] == "missing":
         message = f"`{found['loc'][-1]}` is missing"
+    elif found["type"] == "literal_error" and path[-1:] == ("algorithms",):
+        message = f"`algorithms`: only signatures that nobody but the issuer can make: {', '.join(get_args(Algorithm))}"
+    elif found["type"] == "model_type" and path[-1:] == ("secret",):
+        message = 'a secret never stands in this file: write `{ env = "NAME" }` or `{ file = "PATH" }`'
     else:
         message = f"`{path[-1]}`: {message[:1].lower()}{message[1:]}" if path else message
     return _problem(text, path, message)
