@@ -22,14 +22,19 @@ class NotFound(IssuerUnavailable):
     """There is nothing at the address."""
 
 
-def checked(url: str, issuer: Issuer) -> str:
+def checked(url: object, issuer: Issuer) -> str:
     """An address that an issuer's metadata name, if it may be asked.
 
     Raises:
         IssuerUnavailable: If it is not `https`, or on a host that `identity.toml` does not name: whoever can change the
             metadata would have the gateway call anything that it can reach.
     """
-    host = urlsplit(url).netloc.lower()
+    if not isinstance(url, str) or not url:
+        raise IssuerUnavailable("its metadata do not say where")
+    try:
+        host = urlsplit(url).netloc.lower()
+    except ValueError:
+        raise IssuerUnavailable("its metadata name no address") from None
     if host not in {urlsplit(issuer.issuer).netloc.lower(), *issuer.hosts}:
         raise IssuerUnavailable(f"its metadata name the host `{host[:100]}`, which is not among its `hosts`")
     if not is_safe(url) or (url.startswith("http:") and not issuer.issuer.startswith("http:")):

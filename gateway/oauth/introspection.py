@@ -31,7 +31,7 @@ async def introspected(token: str, issuer: Issuer, keys: Keys, resource: str, no
     asking = issuer.introspection
     if asking is None:
         raise BadToken("the token is none that can be checked here")
-    url = checked(str((await keys.metadata()).get("introspection_endpoint")), issuer)
+    url = checked((await keys.metadata()).get("introspection_endpoint"), issuer)
     client = asking.client_id, await anyio.to_thread.run_sync(secret_of, asking.secret)
     told = await post_form(url, {"token": token, "token_type_hint": "access_token"}, client)
     if told.get("active") is not True:

@@ -88,7 +88,7 @@ class Keys:
                 return
             self._tried_at = self._clock()
             try:
-                url = self._issuer.jwks or checked(str((await self.metadata()).get("jwks_uri")), self._issuer)
+                url = self._issuer.jwks or checked((await self.metadata()).get("jwks_uri"), self._issuer)
                 self._keys = public_keys(await self._get(url))
                 self._fetched_at = self._clock()
             except IssuerUnavailable as error:

@@ -1,0 +1,38 @@
+"""Whoever sets an issuer up is told what keeps its tokens from being verified."""
+
+import pytest
+from joserfc.jwk import ECKey
+
+from gateway.oauth.checking import obstacles
+from gateway.policy.files.identity import Issuer as Trusted
+from tests.oauth.issuing import IDENTITY, URL, Issuer, policy_of, published
+
+ASKING = '\n[issuers.staff.introspection]\nclient_id = "gateway"\nsecret = { env = "TEST_SECRET" }\n'
+
+
+def staff(more: str = "") -> Trusted:
+    identity = policy_of(IDENTITY + more).identity
+    assert identity
+    return identity.issuers["staff"]
+
+
+async def test_an_issuer_that_can_be_used_has_no_obstacles(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await obstacles(staff(), Issuer().get) == ()
+    monkeypatch.setenv("TEST_SECRET", "x")
+    telling = Issuer()
+    telling.metadata["introspection_endpoint"] = f"{URL}/introspect"
+    assert await obstacles(staff(ASKING), telling.get) == ()
+
+
+async def test_each_obstacle_is_told() -> None:
+    assert await obstacles(staff(), Issuer(reachable=False).get) == ("nobody answers",)
+    other = published(ECKey.generate_key("P-384"))
+    assert await obstacles(staff(), Issuer(keys=other).get) == (
+        "none of its 1 keys is for `algorithms`: RS256, ES256, Ed25519",
+    )
+    assert await obstacles(staff(ASKING), Issuer().get) == (
+        "it cannot be asked about tokens: its metadata do not say where",
+        "there is no secret in `TEST_SECRET`",
+    )
+    wrong = Issuer(metadata={"issuer": "https://evil.example"})
+    assert await obstacles(staff(), wrong.get) == ("its metadata are those of `https://evil.example`",)
