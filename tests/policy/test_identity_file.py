@@ -1,5 +1,6 @@
 """Mistakes in `identity.toml`, each with the exact line that a person reads."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,15 @@ def test_two_issuers_of_one_tenant_name_people_in_their_own_way() -> None:
     assert not problems(ours + theirs)
     plain = PARTNERS.replace('claim = "sub"', 'claim = "email"\ndomains = ["larkspur.example", "partner.example"]')
     assert problems(ours + plain) == [f"16:1: error: {SAME_PEOPLE}"]
+
+
+def test_every_example_of_the_document_is_right() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "sign-in.md").read_text(encoding="utf-8")
+    first, *others = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    assert len(others) == 5
+    resource = first.partition("\n")[0]
+    for example in (first, *(f"{first if '[exchange]' in other else resource}\n{other}" for other in others)):
+        assert not problems(example), example
 
 
 def test_remit_check_shows_the_place(tmp_path: Path) -> None:
