@@ -40,7 +40,7 @@ def refusal(
         return answer
     parts = [("error", error), ("error_description", told)]
     if identity:
-        first = next(iter(identity.scopes), "")
+        first = "" if error == "access_denied" else next(iter(identity.scopes), "")  # no scope would help
         parts += [("scope", scope or first), ("resource_metadata", metadata_url(identity.resource))]
     said = ", ".join(f'{name}="{_quotable(value)}"' for name, value in parts if value)
     answer.headers.append("WWW-Authenticate", f"{'DPoP' if proof else 'Bearer'} {said}".strip())

@@ -30,7 +30,8 @@ async def introspected(token: str, issuer: Issuer, keys: Keys) -> dict[str, Any]
         raise BadToken("the token is none that can be checked here")
     url = checked((await keys.metadata()).get("introspection_endpoint"), issuer)
     client = asking.client_id, await anyio.to_thread.run_sync(secret_of, asking.secret)
-    told = await post_form(url, {"token": token, "token_type_hint": "access_token"}, client)
+    async with keys.turn():
+        told = await post_form(url, {"token": token, "token_type_hint": "access_token"}, client)
     if told.get("active") is not True:
         raise BadToken("the token is unknown, expired or revoked")
     if str(told.get("token_type", "")).lower() not in {"", "bearer", "dpop", "access_token"}:

@@ -1,6 +1,7 @@
 """An issuer's metadata and keys: fetched when needed, remembered, fetched again when a token names an unknown key."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +23,8 @@ STALE_SECONDS = 3_600.0
 """How long they count while the issuer cannot be reached."""
 RETRY_SECONDS = 15.0
 """How long it is left alone after each attempt, however many tokens name keys that nobody knows."""
+MOST_AT_ONCE = 16
+"""How many tokens an issuer is asked about at a time; as many may wait again, and the others are turned away."""
 _MOST_KEYS = 100
 _RSA_BITS = range(2_048, 8_193)
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
@@ -40,11 +43,13 @@ class Keys:
         self._issuer = issuer
         self._clock = clock
         self._get = get
-        self._one_at_a_time = anyio.Lock()
+        self._fetching_keys = anyio.Lock()
+        self._fetching_metadata = anyio.Lock()
+        self._asking = anyio.CapacityLimiter(MOST_AT_ONCE)
         self._keys: tuple[PublicKey, ...] = ()
         self._metadata: Mapping[str, Any] = {}
         self._fetched_at = self._tried_at = float("-inf")
-        self._told_at = float("-inf")
+        self._told_at = self._asked_at = float("-inf")
 
     async def find(self, kid: str | None, algorithm: str) -> PublicKey:
         """The key that made a signature.
@@ -57,7 +62,9 @@ class Keys:
             BadToken: If the issuer has no such key.
             IssuerUnavailable: If its keys are not known.
         """
-        if self._age() >= FRESH_SECONDS:
+        # While one caller waits for an issuer that does not answer, the others go on with what is known.
+        is_being_fetched = self._fetching_keys.locked() and self._age() < STALE_SECONDS
+        if self._age() >= FRESH_SECONDS and not is_being_fetched:
             await self._refresh(FRESH_SECONDS)
         if self._age() >= STALE_SECONDS:
             raise IssuerUnavailable("its keys cannot be fetched")
@@ -68,22 +75,38 @@ class Keys:
             raise BadToken("the issuer has no such key")
         return found
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn to ask the issuer: whoever sends made-up tokens must not have it asked without end.
+
+        Raises:
+            IssuerUnavailable: If too many wait already.
+        """
+        if self._asking.statistics().tasks_waiting >= MOST_AT_ONCE:
+            raise IssuerUnavailable("too many tokens are to be asked about")
+        async with self._asking:
+            yield
+
     async def metadata(self) -> Mapping[str, Any]:
         """What the issuer says of itself (RFC 8414; OpenID Connect Discovery 1.0).
 
         Raises:
             IssuerUnavailable: If it cannot be had, or is another issuer's.
         """
-        if not self._metadata or self._clock() - self._told_at >= STALE_SECONDS:
-            self._metadata, self._told_at = await discovered(self._issuer, self._get), self._clock()
-        return self._metadata
+        async with self._fetching_metadata:
+            if not self._metadata or self._clock() - self._told_at >= STALE_SECONDS:
+                if self._clock() - self._asked_at < RETRY_SECONDS:
+                    raise IssuerUnavailable("its metadata could not be fetched a moment ago")
+                self._asked_at = self._clock()
+                self._metadata, self._told_at = await discovered(self._issuer, self._get), self._clock()
+            return self._metadata
 
     def _age(self) -> float:
         return self._clock() - self._fetched_at
 
     async def _refresh(self, older_than: float) -> None:
         """Fetch the keys unless that was done lately; when it fails, those that are known stay."""
-        async with self._one_at_a_time:
+        async with self._fetching_keys:
             if self._age() < older_than or self._clock() - self._tried_at < RETRY_SECONDS:
                 return
             self._tried_at = self._clock()

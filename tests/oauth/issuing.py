@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+import anyio
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from gateway.access import Access
@@ -13,6 +14,7 @@ from gateway.oauth.keys import Keys
 from gateway.oauth.own import OwnTokens
 from gateway.oauth.refusals import IssuerUnavailable
 from gateway.oauth.verifying import Verifier
+from gateway.policy.files.identity import Issuer as Trusted
 from gateway.policy.judge import Policy
 from gateway.policy.load import policy_from_texts
 from tests.oauth.forging import signed
@@ -63,9 +65,12 @@ class Issuer:
     keys: dict[str, Any] = field(default_factory=lambda: published(*KEYS.values()))
     reachable: bool = True
     asked: list[str] = field(default_factory=list)
+    waits_for: anyio.Event | None = None
 
     async def get(self, url: str) -> dict[str, Any]:
         self.asked.append(url)
+        if self.waits_for:
+            await self.waits_for.wait()
         if not self.reachable:
             raise IssuerUnavailable("nobody answers")
         if url == f"{URL}/keys":
@@ -95,6 +100,13 @@ def policy_of(identity: str) -> Policy:
     """A policy with this `identity.toml`."""
     texts = {"model.conf": MODEL, "roles.csv": ROLES, "rules.csv": RULES, "identity.toml": identity}
     return policy_from_texts(texts, TOOLS)
+
+
+def staff(more: str = "") -> Trusted:
+    """The issuer as a gateway knows it."""
+    identity = policy_of(IDENTITY + more).identity
+    assert identity
+    return identity.issuers["staff"]
 
 
 def verifier(issuer: Issuer, time: Time, identity: str = IDENTITY, own: OwnTokens | None = None) -> Verifier:

@@ -4,16 +4,9 @@ import pytest
 from joserfc.jwk import ECKey
 
 from gateway.oauth.checking import obstacles
-from gateway.policy.files.identity import Issuer as Trusted
-from tests.oauth.issuing import IDENTITY, URL, Issuer, policy_of, published
+from tests.oauth.issuing import URL, Issuer, published, staff
 
 ASKING = '\n[issuers.staff.introspection]\nclient_id = "gateway"\nsecret = { env = "TEST_SECRET" }\n'
-
-
-def staff(more: str = "") -> Trusted:
-    identity = policy_of(IDENTITY + more).identity
-    assert identity
-    return identity.issuers["staff"]
 
 
 async def test_an_issuer_that_can_be_used_has_no_obstacles(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 """An issuer's keys: fetched once, again when a token names a new one, never often, and never from elsewhere."""
 
+import anyio
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from gateway.oauth.keys import FRESH_SECONDS, RETRY_SECONDS, STALE_SECONDS, public_keys
+from gateway.oauth.keys import FRESH_SECONDS, MOST_AT_ONCE, RETRY_SECONDS, STALE_SECONDS, Keys, public_keys
 from gateway.oauth.refusals import BadToken, IssuerUnavailable
 from tests.oauth.forging import signed
-from tests.oauth.issuing import IDENTITY, KEYS, URL, Issuer, Time, claims, published, token, verifier
+from tests.oauth.issuing import IDENTITY, KEYS, URL, Issuer, Time, claims, published, staff, token, verifier
 
 NEW = ECKey.generate_key("P-256", {"kid": "new"})
 
@@ -122,3 +123,38 @@ def test_only_public_keys_that_can_check_a_signature_are_kept() -> None:
     for broken in ({}, {"keys": "text"}, {"keys": None}):
         with pytest.raises(IssuerUnavailable):
             public_keys(broken)
+
+
+async def test_while_one_caller_waits_for_new_keys_the_others_go_on_with_the_known_ones() -> None:
+    issuer, time, answer = Issuer(), Time(), anyio.Event()
+    verifying = verifier(issuer, time)
+    await verifying.verify(token())
+    issuer.waits_for = answer
+    time.forward(FRESH_SECONDS)
+    late = int(time().timestamp()) + 300
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(verifying.verify, token(exp=late, jti="waits"))
+        await anyio.wait_all_tasks_blocked()
+        await verifying.verify(token(exp=late, jti="goes-on"))
+        answer.set()
+    assert issuer.asked.count(f"{URL}/keys") == 2
+
+
+async def test_made_up_tokens_do_not_have_the_issuer_asked_without_end() -> None:
+    keys, done = Keys(staff(), lambda: 0.0, Issuer().get), anyio.Event()
+    turned_away = 0
+
+    async def ask() -> None:
+        nonlocal turned_away
+        try:
+            async with keys.turn():
+                await done.wait()
+        except IssuerUnavailable:
+            turned_away += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3 * MOST_AT_ONCE):
+            tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert turned_away == MOST_AT_ONCE
+        done.set()
