@@ -48,10 +48,16 @@ class Provider:
     def of_client(self, client: str, resource: str, scope: str = "", **headers: str) -> str:
         """A client's own token."""
         form = {"grant_type": "client_credentials", "resource": resource, **({"scope": scope} if scope else {})}
-        return self._token(self._post("token", form, (client, SECRET), headers))
+        token: str = self._got(self._post("token", form, (client, SECRET), headers))["access_token"]
+        return token
 
-    def of_person(self, person: str, resource: str, scope: str = "", client: str = "desktop", **headers: str) -> str:
+    def of_person(self, person: str, resource: str, scope: str = "", client: str = "desktop") -> str:
         """A person's token, by authorization code with PKCE."""
+        token: str = self.signed_in(person, resource, scope, client)["access_token"]
+        return token
+
+    def signed_in(self, person: str, resource: str, scope: str = "", client: str = "desktop") -> dict[str, Any]:
+        """Everything that a client gets when a person signs in."""
         self.signs_in(person)
         verifier = secrets.token_urlsafe(48)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -60,7 +66,7 @@ class Provider:
         code = parse_qs(urlsplit(self.sign_in(f"{self.url}/auth?{urlencode(asked)}")).query)["code"][0]
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK, "client_id": client}
         form |= {"code_verifier": verifier, "resource": resource}
-        return self._token(self._post("token", form, None, headers))
+        return self._got(self._post("token", form, None, {}))
 
     def sign_in(self, url: str) -> str:
         """Follow an authorization request as a browser does; give the address that it leads back to."""
@@ -85,10 +91,10 @@ class Provider:
         return httpx.post(f"{self.url}/{path}", data=form, auth=client, headers=headers, verify=_TRUST)
 
     @staticmethod
-    def _token(answer: httpx.Response) -> str:
+    def _got(answer: httpx.Response) -> dict[str, Any]:
         assert answer.status_code == 200, answer.text
-        token: str = answer.json()["access_token"]
-        return token
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 @contextmanager

@@ -136,6 +136,16 @@ async def test_a_forged_token_is_refused_and_the_one_that_it_was_made_of_is_not(
         assert await here.status(good) == "ok"
 
 
+@pytest.mark.parametrize("changed", [(), (("algorithms", "any_type = true\nalgorithms"),)])
+async def test_an_id_token_of_the_issuer_is_no_access_token(
+    site: OpenSite, issuer: Provider, changed: tuple[tuple[str, str], ...]
+) -> None:
+    async with site(changed=changed) as here:
+        got = issuer.signed_in("ana", here.resource)
+        assert await here.status(got["id_token"]) == "401 invalid_token"
+        assert await here.status(got["access_token"]) == "ok"
+
+
 async def test_a_new_key_counts_at_once_and_a_withdrawn_one_after_minutes_no_more(
     site: OpenSite, issuer: Provider
 ) -> None:
