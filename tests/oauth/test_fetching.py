@@ -99,6 +99,8 @@ async def test_an_answer_that_is_no_small_json_object_of_that_address_is_not_tak
         ({}, False),
         ({"active": True, "sub": "maya"}, False),
         ({"active": True, "jti": "another"}, False),
+        ({"active": True, "iss": "https://evil.example"}, False),
+        ({"active": True, "exp": 1}, False),
         ({"active": True, "aud": "https://other.example/mcp"}, False),
         ({"active": True, "token_type": "refresh_token"}, False),
     ],

@@ -53,11 +53,13 @@ async def test_keys_count_for_a_while_when_the_issuer_cannot_be_reached_and_then
     await verifying.verify(token())
     issuer.reachable = False
     time.forward(FRESH_SECONDS)
-    lasting = token(exp=int(time().timestamp()) + 10_000, jti="lasting")
-    await verifying.verify(lasting)
+    late, before = int(time().timestamp()) + 10_000, len(issuer.asked)
+    for number in range(5):
+        await verifying.verify(token(exp=late, jti=f"j{number}"))
+    assert len(issuer.asked) == before + 1, "it is left alone for a while"
     time.forward(STALE_SECONDS - FRESH_SECONDS)
     with pytest.raises(IssuerUnavailable):
-        await verifying.verify(lasting)
+        await verifying.verify(token(exp=late, jti="last"))
 
 
 async def test_an_issuer_that_never_answered_is_left_alone_for_a_while() -> None:
