@@ -10,15 +10,14 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.access import Access
 from gateway.app import open_gateway
 from gateway.gateway import Gateway
 from gateway.http import build_http_app
-from gateway.identity import StaticTokenVerifier
+from gateway.identity import Caller, StaticTokenVerifier
 from gateway.limits.flood import Flood, address
 from gateway.limits.requests import Requests
 from gateway.principal import Principal
@@ -75,11 +74,8 @@ def counted(gateway: Gateway, clock: Any) -> Iterator[Any]:
     inner = Flood(gateway, clock).by_caller(answers)
 
     async def send_as(who: Principal | None) -> int:
-        claims = who and {"tenant": who.tenant, "person": who.person, "agent": who.agent}
-
         async def known(scope: Scope, receive: Receive, send: Send) -> None:
-            user = AuthenticatedUser(AccessToken(token="t", client_id="c", scopes=[], claims=claims))
-            await inner({**scope, **({"user": user} if who else {})}, receive, send)
+            await inner({**scope, **({"user": Caller(Access(who, "t"))} if who else {})}, receive, send)
 
         async with client(known) as http:
             return (await http.get("/mcp")).status_code

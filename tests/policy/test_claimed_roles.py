@@ -37,7 +37,12 @@ def test_a_claimed_role_is_worth_the_same_as_one_in_the_file(role: str) -> None:
         by_line = Principal("larkspur", person, agent)
         by_claim = Principal("larkspur", person, agent, frozenset({role}))
         assert claimed.groups(by_claim) == listed.groups(by_line)
+        of_requests = [each.id for each in listed.limits_on_requests(by_line)]
+        assert [each.id for each in claimed.limits_on_requests(by_claim)] == of_requests
         for tool in TOOLS:
+            limits = [each.id for each in listed.limits_on(by_line, tool.name)]
+            assert [each.id for each in claimed.limits_on(by_claim, tool.name)] == limits, tool.name
+            assert claimed.obligations(by_claim, tool.name).ids == listed.obligations(by_line, tool.name).ids
             assert claimed.shows(by_claim, tool.name, NOW) == listed.shows(by_line, tool.name, NOW), tool.name
             decided = [each.decide(who, tool.name, {}, NOW) for each, who in ((claimed, by_claim), (listed, by_line))]
             assert (decided[0].verdict, decided[0].rules) == (decided[1].verdict, decided[1].rules), tool.name
