@@ -6,6 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.principal import Principal
 from gateway.tokens import Audience, Tokens
 from tests.console.conftest import ANA, HOST, MAYA, NADIA, OTTO, OWN_PAGE, REFUND, TRIAGE, ZOE, OpenSite, Site
@@ -78,7 +79,7 @@ async def test_a_console_token_opens_nothing_at_mcp(site: OpenSite) -> None:
 async def test_a_database_of_before_keeps_its_tokens_for_calls(site_on_each: OpenSite) -> None:
     async with site_on_each() as opened:
         secret = opened.token(MAYA, Audience.MCP)
-        with opened.database.changing() as connection:
+        with opened.database.changing(EVERY_TENANT) as connection:
             connection.execute(text("ALTER TABLE tokens DROP COLUMN audience"))
         found = Tokens(opened.database).find(secret)
         assert found is not None

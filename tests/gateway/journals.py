@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.note import PublicKey, load_or_make_signer
@@ -68,7 +69,7 @@ class Kept:
 
 def tamper(database: Database, *statements: str) -> None:
     """Change a database as somebody can who owns it, whatever its triggers say."""
-    with database.changing() as connection:
+    with database.changing(EVERY_TENANT) as connection:
         if database.is_postgresql:
             connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         else:
@@ -81,7 +82,7 @@ def tamper(database: Database, *statements: str) -> None:
 @contextmanager
 def locked(database: Database) -> Iterator[None]:
     """Keep every other writer of the journal waiting."""
-    with database.changing() as connection:
+    with database.changing(EVERY_TENANT) as connection:
         if database.is_postgresql:
             connection.exec_driver_sql("LOCK TABLE journal")
         yield

@@ -1,0 +1,25 @@
+"""The gateway's own tables, all together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import MetaData
+
+from connectors.embedded.schema import Schema
+
+
+def _now() -> Sequence[MetaData]:
+    from gateway import secret, settled, tokens
+    from gateway.activity import recipients
+    from gateway.console import sessions
+    from gateway.flow import ledger, unfinished
+    from gateway.grants import table
+    from gateway.journal import calls, schema
+    from gateway.sessions import replies
+    from gateway.stopping import book
+
+    kept = (schema, calls, secret, tokens, settled, table, book, sessions, ledger, unfinished, recipients, replies)
+    return [module.metadata for module in kept]
+
+
+GATEWAY = Schema("gateway", Path(__file__).parent, _now)
