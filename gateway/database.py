@@ -18,7 +18,7 @@ from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from connectors.embedded.engine import BUSY_SECONDS, database_url, make_engine
-from connectors.embedded.schema import bring_up_to_date
+from connectors.embedded.schema import bring_up_to_date, check_form
 from connectors.embedded.tenancy import Tenant, setting
 from gateway.looking import Looks, Query, Rows
 from gateway.migrations.schema import GATEWAY
@@ -55,7 +55,7 @@ class Database:
         if not self.is_postgresql:
             event.listen(self._to_read, "connect", self._note_file)
             event.listen(self._to_read, "checkout", self._check_file)
-        self._is_prepared = False
+        self._is_fit = False
 
     @classmethod
     def in_file(cls, path: Path) -> "Database":
@@ -101,9 +101,9 @@ class Database:
             UnfitTables: If they cannot be brought to it.
             SQLAlchemyError: If the database does not answer.
         """
-        if not self._is_prepared:
+        if not self._is_fit:
             bring_up_to_date(self._engine, GATEWAY)
-            self._is_prepared = True
+            self._is_fit = True
 
     @contextmanager
     def looking(self, tenant: Tenant) -> Iterator[Connection]:
@@ -113,8 +113,10 @@ class Database:
             tenant: Whose rows.
 
         Raises:
+            UnfitTables: If the tables are of another version's form.
             SQLAlchemyError: If there is no database to read; also while reading from it.
         """
+        self._check()
         with self._to_read.connect().execution_options(tenant=tenant, alone=True) as connection:
             if self.is_postgresql:
                 # Whoever reads much may pause; nobody waits for what only reads.
@@ -131,6 +133,7 @@ class Database:
         Raises:
             SQLAlchemyError: If there is no database to read, or it cannot be read.
         """
+        self._check()
         try:
             with closing(self._engine.raw_connection()) as pooled:
                 return _looked(pooled.driver_connection, setting(tenant), queries)
@@ -145,8 +148,10 @@ class Database:
             tenant: Whose rows.
 
         Raises:
+            UnfitTables: If the tables are of another version's form.
             SQLAlchemyError: If there is no database to read; also while reading from it.
         """
+        self._check()
         with self._to_read.connect().execution_options(tenant=tenant) as connection:
             if self.is_postgresql:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -164,6 +169,7 @@ class Database:
         Raises:
             SQLAlchemyError: If something cannot be read or written; then nothing is.
         """
+        self._check()
         options = {"immediate": True, "tenant": tenant}
         with self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
@@ -183,6 +189,11 @@ class Database:
         self.looks.close()
         self._engine.dispose()
         self._to_read.dispose()
+
+    def _check(self) -> None:
+        """See once that the tables are as this version knows them."""
+        if not self._is_fit:
+            self._is_fit = check_form(self._to_read, GATEWAY)
 
     def _note_file(self, _connection: object, record: ConnectionPoolEntry) -> None:
         record.info["file"] = self.which_file()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +19,10 @@ from connectors.embedded.tenancy import EVERY_TENANT, bears_tenant, protecting, 
 
 # Any number will do as long as all processes agree on it.
 _CHANGING_TABLES = 0x72656D69_00000001
+
+
+OLDEST: Final = "0001"
+"""The form of tables from before forms had numbers."""
 
 
 class UnfitTables(Exception):
@@ -75,6 +80,37 @@ def form_of(connection: Connection, schema: Schema) -> str | None:
     return None if found is None else str(found)
 
 
+def check_form(engine: Engine, schema: Schema) -> bool:
+    """Whether a database has the newest form, for whoever only reads; False if it has no tables at all.
+
+    Raises:
+        UnfitTables: If it has another form.
+        SQLAlchemyError: If the database does not answer.
+    """
+    with engine.connect() as connection:
+        form = form_there(connection, schema)
+    if form not in {None, schema.newest}:
+        raise UnfitTables(
+            f"the {schema.name} tables have form `{form}`, and this version of Remit reads form `{schema.newest}`: "
+            "run `remit database upgrade`, or start the gateway"
+        )
+    return form is not None
+
+
+def form_there(connection: Connection, schema: Schema) -> str | None:
+    """The number of the form that a database has, also if that stands nowhere; None if there are no tables.
+
+    Raises:
+        UnfitTables: If it is one that this version does not know.
+    """
+    return form_of(connection, schema) or (None if _is_empty(connection, schema) else OLDEST)
+
+
+def _is_empty(connection: Connection, schema: Schema) -> bool:
+    there = set(inspect(connection).get_table_names())
+    return there.isdisjoint(table.name for table in schema.tables())
+
+
 def bring_up_to_date(engine: Engine, schema: Schema) -> None:
     """Give a database the newest form, unless it has that; of several processes that try at once one does it.
 
@@ -104,11 +140,10 @@ def change_tables(connection: Connection, schema: Schema) -> None:
         work_for(connection, EVERY_TENANT)
         # Whoever reads a great table meanwhile is waited for, and moving many rows takes its time.
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-    form = form_of(connection, schema)
+    form = form_there(connection, schema)
     if form == schema.newest:
         return
-    there = set(inspect(connection).get_table_names())
-    if form is None and there.isdisjoint(table.name for table in schema.tables()):
+    if form is None:
         create(connection, schema)
     else:
         from connectors.embedded.migrating import migrate
