@@ -21,7 +21,7 @@ from connectors.embedded.engine import BUSY_SECONDS, database_url, make_engine
 from connectors.embedded.schema import bring_up_to_date, check_form
 from connectors.embedded.tenancy import Tenant, setting
 from gateway.looking import Looks, Query, Rows
-from gateway.migrations.schema import GATEWAY
+from gateway.tables import GATEWAY
 
 if TYPE_CHECKING:
     import psycopg

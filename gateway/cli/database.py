@@ -13,9 +13,9 @@ from connectors.embedded.engine import is_postgresql, make_engine
 from connectors.embedded.schema import Schema, bring_up_to_date, form_there
 from gateway.cli.options import Home
 from gateway.home import make_home
-from gateway.migrations.schema import GATEWAY
 from gateway.roles import is_above_row_security, parting
 from gateway.settings import Settings, load_settings
+from gateway.tables import GATEWAY
 
 app = typer.Typer(
     help="See the form of the database's tables, bring it up to date, and part its users' rights.",

@@ -123,7 +123,9 @@ class Ledger:
             JournalUnavailable: If it cannot be read.
         """
         # Labels first: what is seen of a record is then not older than what is known of it.
-        *known, seen = await self.look(scope.tenant, *labels_queries(scope.tenant, records), _seen_query(scope, position))
+        *known, seen = await self.look(
+            scope.tenant, *labels_queries(scope.tenant, records), _seen_query(scope, position)
+        )
         return [_sighting(row) for row in seen], labels_from(known)
 
     async def look(self, tenant: str, *queries: Query) -> Sequence[Rows]:

@@ -7,6 +7,7 @@ revision = "0002"
 down_revision = "0001"
 
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _PROTECTED = (
     "journal",
     "journal_keys",
@@ -21,7 +22,11 @@ _PROTECTED = (
     "recipients_seen",
     "client_replies",
 )
-_OF_KEYS = "UPDATE journal_keys SET tenant = (SELECT tenant FROM journal WHERE position = journal_keys.position)"
+# A key without an entry opens nothing.
+_OF_KEYS = """
+INSERT INTO journal_keys_by_tenant (position, tenant, key)
+SELECT journal.position, tenant, key FROM journal_keys JOIN journal ON journal.position = journal_keys.position
+"""
 _OF_ANSWERS = """
 INSERT INTO settled_by_tenant (tenant, id, answer)
 SELECT (SELECT tenant FROM journal WHERE call_id = settled.id ORDER BY position LIMIT 1), id, answer FROM settled
@@ -31,16 +36,24 @@ WHERE EXISTS (SELECT 1 FROM journal WHERE call_id = settled.id)
 
 def upgrade() -> None:
     """Add the tenants, from the journal, and protect the tables."""
-    op.add_column("journal_keys", sa.Column("tenant", _TEXT, nullable=False, server_default=""))
-    # A key without an entry opens nothing.
-    op.execute("DELETE FROM journal_keys WHERE position NOT IN (SELECT position FROM journal)")
-    op.execute(_OF_KEYS)
-    _forget_replies()
+    _part_keys()
     _part_answers()
+    _forget_replies()
     if op.get_context().dialect.name == "postgresql":
-        op.alter_column("journal_keys", "tenant", server_default=None)
         for table in _PROTECTED:
             _protect(table)
+
+
+def _part_keys() -> None:
+    op.create_table(
+        "journal_keys_by_tenant",
+        sa.Column("position", _NUMBER, autoincrement=False, nullable=False),
+        sa.Column("tenant", _TEXT, nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("position"),
+    )
+    op.execute(_OF_KEYS)
+    _replace("journal_keys")
 
 
 def _forget_replies() -> None:
@@ -66,10 +79,14 @@ def _part_answers() -> None:
         sa.PrimaryKeyConstraint("tenant", "id"),
     )
     op.execute(_OF_ANSWERS)
-    op.drop_table("settled")
-    op.rename_table("settled_by_tenant", "settled")
+    _replace("settled")
+
+
+def _replace(table: str) -> None:
+    op.drop_table(table)
+    op.rename_table(f"{table}_by_tenant", table)
     if op.get_context().dialect.name == "postgresql":
-        op.execute("ALTER INDEX settled_by_tenant_pkey RENAME TO settled_pkey")
+        op.execute(f"ALTER INDEX {table}_by_tenant_pkey RENAME TO {table}_pkey")
 
 
 def _protect(table: str) -> None:

@@ -22,4 +22,4 @@ def _now() -> Sequence[MetaData]:
     return [module.metadata for module in kept]
 
 
-GATEWAY = Schema("gateway", Path(__file__).parent, _now)
+GATEWAY = Schema("gateway", Path(__file__).parent / "migrations", _now)
