@@ -15,7 +15,7 @@ from gateway.journal.reading import readable
 
 # As text: what is stored is shown as it is, not as the tables say that it should be.
 _ENTRIES = text("""
-SELECT journal.position, previous, call_id, tenant, principal, at, kind, once, body, hash, key
+SELECT journal.position, previous, call_id, journal.tenant, principal, at, kind, once, body, hash, key
 FROM journal LEFT JOIN journal_keys ON journal_keys.position = journal.position
 WHERE journal.position <= :size ORDER BY journal.position
 """)
