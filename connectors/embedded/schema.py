@@ -5,20 +5,22 @@ gets the newest form at once. Looking whether something is to be done is one sma
 there is something to migrate. There is no way back to an earlier form but a backup.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.embedded.engine import is_postgresql, reason
-from connectors.embedded.tenancy import EVERY_TENANT, bears_tenant, protecting, work_for
+from connectors.embedded.engine import BUSY_SECONDS, is_postgresql, reason
+from connectors.embedded.tenancy import EVERY_TENANT, bears_tenant, protecting
 
 # Any number will do as long as all processes agree on it.
 _CHANGING_TABLES = 0x72656D69_00000001
+_LONGEST_SECONDS = 3_600
 
 
 OLDEST: Final = "0001"
@@ -122,7 +124,11 @@ def bring_up_to_date(engine: Engine, schema: Schema) -> None:
         if form_of(connection, schema) == schema.newest:
             return
     try:
-        with engine.connect().execution_options(immediate=True, tenant=EVERY_TENANT) as connection, connection.begin():
+        with (
+            engine.connect().execution_options(immediate=True, tenant=EVERY_TENANT) as connection,
+            _patient(connection),
+            connection.begin(),
+        ):
             change_tables(connection, schema)
     except SQLAlchemyError as error:
         if "permission denied" in reason(error) or "must be owner" in reason(error):
@@ -133,13 +139,29 @@ def bring_up_to_date(engine: Engine, schema: Schema) -> None:
         raise
 
 
+@contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Moving many rows takes its time, and so does waiting for another process that does it."""
+    driver: Any = connection.connection.driver_connection
+    if is_postgresql(connection):
+        usual, driver.patience = driver.patience, _LONGEST_SECONDS
+    else:
+        driver.execute(f"PRAGMA busy_timeout={_LONGEST_SECONDS * 1_000}")
+    try:
+        yield
+    finally:
+        if is_postgresql(connection):
+            driver.patience = usual
+        else:
+            driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1_000}")
+
+
 def change_tables(connection: Connection, schema: Schema) -> None:
     """Within a transaction that keeps every other writer out, go to the newest form."""
     if is_postgresql(connection):
+        for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {limit} = '{_LONGEST_SECONDS}s'")
         connection.execute(select(func.pg_advisory_xact_lock(_CHANGING_TABLES)))
-        work_for(connection, EVERY_TENANT)
-        # Whoever reads a great table meanwhile is waited for, and moving many rows takes its time.
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     form = form_there(connection, schema)
     if form == schema.newest:
         return
