@@ -136,7 +136,8 @@ class Database:
         self._check()
         try:
             with closing(self._engine.raw_connection()) as pooled:
-                return _looked(pooled.driver_connection, setting(tenant), queries)
+                connection: Any = pooled.driver_connection
+                return _looked(connection, setting(tenant), queries)
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise OperationalError(None, None, error) from error
 

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-import anyio.to_thread
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete
 
 from connectors.contract import Effect, Tool
@@ -60,7 +58,14 @@ class Recipients:
             JournalUnavailable: If it cannot be read.
         """
         wanted = {self._hidden(principal.tenant, each) for each in recipients}
-        return bool(wanted) and bool(wanted - await anyio.to_thread.run_sync(self._known, principal, wanted))
+        if not wanted:
+            return False
+        who = {"tenant": principal.tenant, "principal": principal.name}
+        with readable(self._database):
+            found = await self._database.looks.look(
+                principal.tenant, *((_KNOWN, {**who, "recipient": each}) for each in wanted)
+            )
+        return not all(found)
 
     def rows(
         self, principal: Principal, tool: Tool, arguments: Mapping[str, Any], output: Mapping[str, Any], at: datetime
@@ -99,12 +104,6 @@ class Recipients:
         """
         with readable(self._database), self._database.changing(EVERY_TENANT) as connection:
             return connection.execute(delete(_seen).where(_seen.c.at < moment.isoformat())).rowcount
-
-    def _known(self, principal: Principal, wanted: set[str]) -> set[str]:
-        who = {"tenant": principal.tenant, "principal": principal.name}
-        with readable(self._database):
-            look = partial(self._database.look, principal.tenant, _KNOWN)
-            return {each for each in wanted if look({**who, "recipient": each})}
 
     def _hidden(self, tenant: str, address: str) -> str:
         return keyed_hash(f"recipient\x1f{tenant}\x1f{address.strip().casefold()}", self._secret)[:32]

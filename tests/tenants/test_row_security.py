@@ -95,7 +95,7 @@ def test_a_query_without_a_condition_finds_one_tenants_rows(url: str, table: str
         assert tenants_seen(database, "nobody", table) == []
         assert tenants_seen(database, "", table) == []
         assert tenants_seen(database, EVERY_TENANT, table) == [OURS, THEIRS]
-        assert list(database.look(OURS, f"SELECT tenant FROM {table}", {})) == [(OURS,)]  # noqa: S608
+        assert list(database.look_all(OURS, [(f"SELECT tenant FROM {table}", {})])[0]) == [(OURS,)]  # noqa: S608
         with database._engine.connect() as unsaid:
             assert unsaid.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0  # noqa: S608
         with database._engine.connect() as raw, database.looking(OURS) as ours:
