@@ -3,6 +3,12 @@
 from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
+from structlog import get_logger
+
+from connectors.embedded.tenancy import EVERY_TENANT
+from gateway.database import Database
+
+log = get_logger("remit.database")
 
 _IS_ABOVE = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
 _MAKE = """\
@@ -10,6 +16,9 @@ DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF;
 END $$;
 ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;"""
+# Or no index on words is used where rows are protected (PostgreSQL, CREATE FUNCTION). It tells nothing of a row that
+# it does not find, neither by an error nor by a message.
+_SEARCHABLE = "ALTER FUNCTION pg_catalog.ts_match_vq(tsvector, tsquery) LEAKPROOF;"
 # MAINTAIN, of PostgreSQL 17 and later: what is erased is overwritten by VACUUM.
 _WORK = "SELECT, INSERT, UPDATE, DELETE, MAINTAIN"
 
@@ -17,6 +26,14 @@ _WORK = "SELECT, INSERT, UPDATE, DELETE, MAINTAIN"
 def is_above_row_security(connection: Connection) -> bool:
     """Whether row-level security does not hold for whoever is connected to PostgreSQL."""
     return bool(connection.execute(_IS_ABOVE).scalar())
+
+
+def tell_if_above(database: Database) -> None:
+    """Log it if row-level security does not hold for a gateway."""
+    if database.is_postgresql:
+        with database.looking(EVERY_TENANT) as connection:
+            if is_above_row_security(connection):
+                log.warning("above_row_security", database=database.label, see="remit database roles")
 
 
 def parting(owner: str, gateway: str) -> Iterator[str]:
@@ -33,3 +50,4 @@ def parting(owner: str, gateway: str) -> Iterator[str]:
     for what, rights in (("TABLES", _WORK), ("SEQUENCES", "USAGE")):
         yield f"GRANT {rights} ON ALL {what} IN SCHEMA public TO {gateway};"
         yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT {rights} ON {what} TO {gateway};"
+    yield _SEARCHABLE

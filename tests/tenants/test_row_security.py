@@ -25,6 +25,7 @@ from tests.postgres import PostgresServer
 OURS, THEIRS = "ours", "theirs"
 # Raw, since the index of passages is made by hand.
 _INDEX = "knowledge_index"
+_SEARCH = "SELECT rowid FROM knowledge_index WHERE words @@ CAST('lens' AS tsquery)"
 PROTECTED = [
     (schema, name)
     for schema in (GATEWAY, COMPANY)
@@ -152,6 +153,10 @@ def test_a_gateway_that_does_not_own_the_tables_works_with_them_once_their_owner
         journal.close()
         assert [entry.tenant for entry in read_journal(database, OURS)] == [OURS]
         database.vacuum("journal_keys")
+        with database.looking(OURS) as connection:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            plan = "\n".join(connection.execute(text(f"EXPLAIN {_SEARCH}")).scalars())
+            assert "Bitmap Index Scan on knowledge_index_words" in plan
         for forbidden in (
             "ALTER TABLE journal DISABLE ROW LEVEL SECURITY",
             "DROP POLICY own_tenant ON journal",
