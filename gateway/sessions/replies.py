@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from pydantic_core import from_json, to_json
@@ -11,7 +11,9 @@ from sqlalchemy import Column, MetaData, Table, Text, bindparam, delete, text
 
 from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
-from gateway.sessions.sealed_id import Seal
+
+if TYPE_CHECKING:
+    from gateway.sessions.sealed_id import Seal  # and with it the whole SDK: to make tables none is needed
 
 _KEPT = timedelta(minutes=10)
 metadata = MetaData()
@@ -40,7 +42,7 @@ class Replies:
         now: The clock.
     """
 
-    def __init__(self, database: Database, seal: Seal, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, seal: "Seal", now: Callable[[], datetime]) -> None:
         self._database = database
         self._seal = seal
         self._now = now
