@@ -143,6 +143,17 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_table(
+        "limit_uses",
+        sa.Column("tenant", _TEXT, nullable=False),
+        sa.Column("used_by", _TEXT, nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "used_by", "at"),
+        if_not_exists=True,
+    )
+    op.create_index("limit_uses_until", "limit_uses", ["until"], if_not_exists=True)
+    op.create_table(
         "recipients_seen",
         sa.Column("position", _NUMBER, nullable=False),
         sa.Column("tenant", _TEXT, nullable=False),

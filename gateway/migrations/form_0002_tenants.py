@@ -21,6 +21,7 @@ _PROTECTED = (
     "flow_writing",
     "recipients_seen",
     "client_replies",
+    "limit_uses",
 )
 # A key without an entry opens nothing.
 _OF_KEYS = """

@@ -116,7 +116,8 @@ class SharedSessions(StreamableHTTPSessionManager):
             try:
                 body = await _body(receive)
                 receive, message = _bringing(body, receive), _message(body)
-                self._refuse_confusing(session_id, owner, message)
+                if self._may_be_of(tenant, session_id or ""):
+                    self._refuse_confusing(session_id, owner, message)
             except _BadMessage as bad:
                 await Response(bad.told.model_dump_json(), 400, media_type="application/json")(scope, receive, send)
                 return
