@@ -36,6 +36,7 @@ from gateway.oauth.own import OwnTokens
 from gateway.policy_source import PolicySource
 from gateway.resilience import Resilience
 from gateway.results.bounding import Limits
+from gateway.roles import tell_if_above
 from gateway.run_history import RunHistory
 from gateway.running import Running
 from gateway.secret import naming_secret
@@ -202,6 +203,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         closing(_open_journal(settings, database, metrics.appended)) as journal,
         closing(CompanyDatabase(settings.company_database)) as company,
     ):
+        tell_if_above(database)
         history = _run_history(settings, database)
         slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area, settings.max_wait)
         stops = StopsInForce(StopBook(journal, database), settings.stop_poll, settings.stop_unread)

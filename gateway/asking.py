@@ -50,7 +50,7 @@ async def ask(gateway: Gateway, decided: Decided) -> Answer[Any]:
             await record(gateway, call, Kind.DENIED, approval=name, **facts)
             return answers.not_approved(call.id, approval)
         case State.SETTLED:
-            kept = answers.repeated(name, await gateway.settled.find(name))
+            kept = answers.repeated(name, await gateway.settled.find(call.principal.tenant, name))
             answer = await tell_again(gateway, decided, kept, {"approval": name, **facts})
             return answers.changed(answer, approval.edit) if approval.edit else answer
         case State.APPROVED | State.STARTED:

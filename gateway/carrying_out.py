@@ -159,7 +159,10 @@ async def _repeat(
     told = {**decided.facts, "repeats": earlier.name}
     if earlier.end:
         return await tell_again(
-            gateway, decided, answer_of(earlier.end, await gateway.settled.find(earlier.name)), told
+            gateway,
+            decided,
+            answer_of(earlier.end, await gateway.settled.find(decided.call.principal.tenant, earlier.name)),
+            told,
         )
     is_lost = gateway.running.is_lost(earlier.name)
     if (
@@ -277,7 +280,7 @@ async def _settle(
         The answer, or that of the end which was recorded before this one.
     """
     if call.key:
-        await gateway.settled.keep(call.key, answer.model_dump_json())
+        await gateway.settled.keep(call.principal.tenant, call.key, answer.model_dump_json())
     once = None if tool.effect is Effect.READ else f"outcome:{call.id}"
     await log_recorded(gateway, call, tool)
     try:

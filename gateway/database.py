@@ -1,26 +1,38 @@
-"""The database that holds what the gateway keeps: one SQLite file or one PostgreSQL database, by one URL."""
+"""The database that holds what the gateway keeps: one SQLite file or one PostgreSQL database, by one URL.
+
+
+Whatever is read or written, it is said for which tenant; on PostgreSQL nothing of others is then found or changed.
+"""
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import URL, Connection, MetaData, TextClause, event, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from connectors.embedded.engine import BUSY_SECONDS, create_tables, database_url, make_engine
+from connectors.embedded.engine import BUSY_SECONDS, database_url, make_engine
+from connectors.embedded.schema import bring_up_to_date, check_form
+from connectors.embedded.tenancy import Tenant, setting
 from gateway.looking import Looks, Query, Rows
+from gateway.tables import GATEWAY
+
+if TYPE_CHECKING:
+    import psycopg
 
 _ROWS_AT_ONCE = 1_000
+_NAME = re.compile(r":(?=[a-z])(\w+)")
 
 
 @lru_cache(maxsize=100)
-def _statement(query: str) -> TextClause:
-    return text(query)
+def _for_psycopg(query: str) -> bytes:
+    return _NAME.sub(r"%(\1)s", query.replace("%", "%%")).encode()
 
 
 class Database:
@@ -43,6 +55,7 @@ class Database:
         if not self.is_postgresql:
             event.listen(self._to_read, "connect", self._note_file)
             event.listen(self._to_read, "checkout", self._check_file)
+        self._is_fit = False
 
     @classmethod
     def in_file(cls, path: Path) -> "Database":
@@ -81,42 +94,66 @@ class Database:
     def __repr__(self) -> str:
         return f"Database({self.label!r})"
 
-    def create(self, metadata: MetaData) -> None:
-        """Create the tables that do not exist yet.
+    def prepare(self) -> None:
+        """Make the tables, or bring them to the form that this version works with, unless they have it.
 
         Raises:
-            SQLAlchemyError: If that fails.
+            UnfitTables: If they cannot be brought to it.
+            SQLAlchemyError: If the database does not answer.
         """
-        create_tables(self._engine, metadata)
+        if not self._is_fit:
+            bring_up_to_date(self._engine, GATEWAY)
+            self._is_fit = True
 
     @contextmanager
-    def looking(self) -> Iterator[Connection]:
+    def looking(self, tenant: Tenant) -> Iterator[Connection]:
         """A connection for a look-up: each statement sees what is there when it runs.
 
+        Args:
+            tenant: Whose rows.
+
         Raises:
+            UnfitTables: If the tables are of another version's form.
             SQLAlchemyError: If there is no database to read; also while reading from it.
         """
-        with self._to_read.connect() as connection:
-            alone = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {"alone": True}
-            yield connection.execution_options(**alone)
+        self._check()
+        with self._to_read.connect().execution_options(tenant=tenant, alone=True) as connection:
+            if self.is_postgresql:
+                # Whoever reads much may pause; nobody waits for what only reads.
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            yield connection
 
-    def look_all(self, queries: Sequence[Query]) -> list[Rows]:
-        """What several statements find, one after the other, on one connection; `looks` asks so on behalf of calls.
+    def look_all(self, tenant: Tenant, queries: Sequence[Query]) -> list[Rows]:
+        """What several statements find, one after the other, on one connection to a server; `looks` asks so.
+
+        Args:
+            tenant: Whose rows.
+            queries: The statements.
 
         Raises:
             SQLAlchemyError: If there is no database to read, or it cannot be read.
         """
-        with self.looking() as connection:
-            return [[tuple(row) for row in connection.execute(_statement(query), asked)] for query, asked in queries]
+        self._check()
+        try:
+            with closing(self._engine.raw_connection()) as pooled:
+                connection: Any = pooled.driver_connection
+                return _looked(connection, setting(tenant), queries)
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise OperationalError(None, None, error) from error
 
     @contextmanager
-    def at_one_moment(self) -> Iterator[Connection]:
+    def at_one_moment(self, tenant: Tenant) -> Iterator[Connection]:
         """A connection for reading much: everything is as it stood at one moment, and rows come as they are read.
 
+        Args:
+            tenant: Whose rows.
+
         Raises:
+            UnfitTables: If the tables are of another version's form.
             SQLAlchemyError: If there is no database to read; also while reading from it.
         """
-        with self._to_read.connect() as connection:
+        self._check()
+        with self._to_read.connect().execution_options(tenant=tenant) as connection:
             if self.is_postgresql:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 # Whoever reads an export may pause; nobody waits for what only reads.
@@ -124,20 +161,40 @@ class Database:
             yield connection.execution_options(yield_per=_ROWS_AT_ONCE)
 
     @contextmanager
-    def changing(self) -> Iterator[Connection]:
+    def changing(self, tenant: Tenant) -> Iterator[Connection]:
         """A connection in a transaction that ends with the block.
+
+        Args:
+            tenant: Whose rows.
 
         Raises:
             SQLAlchemyError: If something cannot be read or written; then nothing is.
         """
-        with self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        self._check()
+        options = {"immediate": True, "tenant": tenant}
+        with self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+
+    def vacuum(self, *tables: str) -> None:
+        """Have a PostgreSQL server overwrite what was deleted from tables.
+
+        Raises:
+            SQLAlchemyError: If that fails.
+        """
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in tables:
+                connection.exec_driver_sql(f"VACUUM {table}")
 
     def close(self) -> None:
         """Close every connection."""
         self.looks.close()
         self._engine.dispose()
         self._to_read.dispose()
+
+    def _check(self) -> None:
+        """See once that the tables are as this version knows them."""
+        if not self._is_fit:
+            self._is_fit = check_form(self._to_read, GATEWAY)
 
     def _note_file(self, _connection: object, record: ConnectionPoolEntry) -> None:
         record.info["file"] = self.which_file()
@@ -169,3 +226,18 @@ class Database:
         )
         connection.execute("PRAGMA query_only=ON")
         return connection
+
+
+def _looked(
+    connection: "psycopg.Connection[Any]", whose: tuple[str, tuple[str, ...]], queries: Sequence[Query]
+) -> list[Rows]:
+    connection.autocommit = True
+    try:
+        # Sent together they are one transaction, and one round trip; each still sees what is committed when it begins.
+        with connection.pipeline():
+            connection.execute(*whose)
+            cursors = [connection.execute(_for_psycopg(query), asked) for query, asked in queries]
+        return [cursor.fetchall() for cursor in cursors]
+    finally:
+        if not connection.closed:
+            connection.autocommit = False

@@ -19,6 +19,7 @@ class NoPlace(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Held:
+    tenant: str
     approval_id: str
     told: anyio.Event = field(default_factory=anyio.Event)
 
@@ -29,7 +30,7 @@ class HeldRequests:
     Only the record says what that was: whoever is let go makes the call again and is told by it.
 
     Args:
-        find: Reads a question off the record by its id.
+        find: Reads a tenant's question off the record by its id.
         now: The clock.
         places: How many requests may be held at the same time.
         poll: Seconds between looks at the record, for answers that another process took.
@@ -37,7 +38,7 @@ class HeldRequests:
 
     def __init__(
         self,
-        find: Callable[[str], Awaitable[Approval | None]],
+        find: Callable[[str, str], Awaitable[Approval | None]],
         now: Callable[[], datetime],
         places: int,
         poll: float,
@@ -53,7 +54,7 @@ class HeldRequests:
         return len(self._held)
 
     @contextmanager
-    def place(self, approval_id: str) -> Iterator[anyio.Event]:
+    def place(self, tenant: str, approval_id: str) -> Iterator[anyio.Event]:
         """Hold a place; gives the event that tells that the question was decided or the caller is asked back.
 
         Raises:
@@ -61,7 +62,7 @@ class HeldRequests:
         """
         if len(self._held) >= self.places:
             raise NoPlace
-        held = _Held(approval_id)
+        held = _Held(tenant, approval_id)
         self._held.add(held)
         if len(self._held) == 1:
             self._first.set()
@@ -84,12 +85,12 @@ class HeldRequests:
             with anyio.move_on_after(self._poll if self._held else None):
                 await self._first.wait()
             self._first = anyio.Event()
-            for approval_id in {held.approval_id for held in self._held}:
-                await self._look(approval_id)
+            for tenant, approval_id in {(held.tenant, held.approval_id) for held in self._held}:
+                await self._look(tenant, approval_id)
 
-    async def _look(self, approval_id: str) -> None:
+    async def _look(self, tenant: str, approval_id: str) -> None:
         try:
-            approval = await self._find(approval_id)
+            approval = await self._find(tenant, approval_id)
         except Exception:
             # What cannot be read now can be read later: until then the question counts as open.
             log.exception("held_question_not_read", approval=approval_id)

@@ -111,7 +111,7 @@ def _sessions(
 ) -> SharedSessions:
     seal = Seal(gateway.patience.state_key, settings.session_ttl)
     replies = Replies(database, seal, gateway.now) if database else None
-    return SharedSessions(server, seal, replies, accepted, settings.max_body)
+    return SharedSessions(server, seal, replies, settings.tenant, accepted, settings.max_body)
 
 
 def _metrics(gateway: Gateway, token: SecretStr) -> Route:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio.to_thread
 from sqlalchemy.exc import OperationalError
 
+from connectors.embedded.tenancy import Tenant
 from gateway.deadlines import Deadlines, Waited
 
 if TYPE_CHECKING:
@@ -60,14 +61,18 @@ class Looks:
         self._thread: threading.Thread | None = None
         self._deadlines: Deadlines | None = None
 
-    async def look(self, *queries: Query) -> Sequence[Rows]:
+    async def look(self, tenant: Tenant, *queries: Query) -> Sequence[Rows]:
         """What some queries find, one after the other: each sees what is committed when it begins.
+
+        Args:
+            tenant: Whose rows; in a file the queries' own conditions say it.
+            queries: What to find.
 
         Raises:
             SQLAlchemyError: If there is no database to read, it cannot be read, or not in time.
         """
         if self._database.is_postgresql:
-            return await anyio.to_thread.run_sync(self._database.look_all, queries)
+            return await anyio.to_thread.run_sync(self._database.look_all, tenant, queries)
         loop = asyncio.get_running_loop()
         look = _Look(queries, loop.create_future(), loop)
         if self._thread is None:

@@ -63,7 +63,7 @@ async def left_waiting(gateway: Gateway, params: wire.CallToolRequestParams, cal
     action = action_in(params.input_responses, _KEY)
     if params.request_state is None or action not in {"decline", "cancel"}:
         return None
-    approval = await gateway.approvals.find(params.request_state)
+    approval = await gateway.approvals.find(caller.tenant, params.request_state)
     if approval is None or not approval.is_open(gateway.now()):
         return None
     question = approval.question
@@ -130,7 +130,7 @@ async def _asked_in_rounds(
 
 async def _held(patience: Patience, pending: PendingCall, seconds: float) -> Answer[Any]:
     try:
-        with patience.held.place(pending.needed.id) as told:
+        with patience.held.place(pending.call.principal.tenant, pending.needed.id) as told:
             if not await _told_within(told, seconds, pending):
                 return pending.answer
     except NoPlace:
@@ -145,7 +145,7 @@ async def _asked_meanwhile(patience: Patience, pending: PendingCall, mode: Mode,
     asked = elicitation(mode, pending.needed, pending.params.name, pending.call.principal, page, elicitation_id)
     was_told = False
     try:
-        with patience.held.place(pending.needed.id) as told:
+        with patience.held.place(pending.call.principal.tenant, pending.needed.id) as told:
             async with anyio.create_task_group() as tasks:
 
                 async def ask() -> None:

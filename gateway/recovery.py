@@ -93,7 +93,7 @@ async def recorded_answer(gateway: "Gateway", tenant: str, name: str) -> Answer[
     earlier = read_earlier(await gateway.recorded.of(tenant, name))
     if earlier is None or earlier.end is None:
         return answers.in_doubt(name, "its end cannot be read", keyed=True)
-    return answer_of(earlier.end, await gateway.settled.find(name))
+    return answer_of(earlier.end, await gateway.settled.find(tenant, name))
 
 
 async def tell_recorded(gateway: "Gateway", call: "ToolCall", tool: Tool, name: str) -> Answer[Any]:
@@ -113,7 +113,7 @@ async def tell_recorded(gateway: "Gateway", call: "ToolCall", tool: Tool, name: 
 async def _what_happened(gateway: "Gateway", begun: Begun, tool: Tool | None) -> Answer[Any]:
     if tool is None:
         raise _CannotSay(f"there is no tool `{begun.tool}` any more")
-    kept = await gateway.settled.find(begun.id)
+    kept = await gateway.settled.find(begun.tenant, begun.id)
     if kept is not None:
         # It is kept before the outcome is recorded: whoever carried it out was that far.
         return Answer[tool.output].model_validate_json(kept)  # type: ignore[name-defined]
@@ -150,7 +150,7 @@ async def _end(
     if answer.error is not None:
         facts |= {"error": answer.error.message}
     if begun.keyed:
-        await gateway.settled.keep(begun.id, answer.model_dump_json())
+        await gateway.settled.keep(begun.tenant, begun.id, answer.model_dump_json())
     back = returned(begun.uses) if answer.status == "failed" else ()
     recorded = await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", rows, back, **facts)
     gateway.running.found(begun.id)

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from connectors.contract import Tool
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
 from gateway.policy.decision import GRANT, SCOPE, Decision, Verdict
@@ -104,11 +105,11 @@ def replay(
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
-    total, found = max((entry.position for entry in read_journal(database, last=1)), default=0), Replay()
+    total, found = max((entry.position for entry in read_journal(database, EVERY_TENANT, last=1)), default=0), Replay()
     readers = {tool.name: _Arguments(type_of_model(tool.input)) for tool in tools}
     runs = _Runs({name for tool in tools for policy in (old, new) for name in policy.needs_history(tool.name)}, window)
     judges = (_Judge(old), _Judge(new))
-    for entry in read_journal(database):
+    for entry in read_journal(database, EVERY_TENANT):
         if entry.kind in _DECIDED:
             _decide_again(entry, found, judges, readers, runs)
         elif entry.kind is Kind.UNKNOWN_TOOL:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, select, text
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 
 _BYTES = 32
-_metadata = MetaData()
+metadata = MetaData()
 _secrets = Table(
-    "secrets", _metadata, Column("name", Text, primary_key=True), Column("value", LargeBinary, nullable=False)
+    "secrets", metadata, Column("name", Text, primary_key=True), Column("value", LargeBinary, nullable=False)
 )
 _MAKE = text("INSERT INTO secrets (name, value) VALUES ('names', :value) ON CONFLICT DO NOTHING")
 
@@ -29,8 +30,8 @@ def naming_secret(database: Database, random: Callable[[int], bytes] = os.urando
     Raises:
         SQLAlchemyError: If it can be neither read nor made.
     """
-    database.create(_metadata)
-    with database.changing() as connection:
+    database.prepare()
+    with database.changing(EVERY_TENANT) as connection:
         connection.execute(_MAKE, {"value": random(_BYTES)})
         value: bytes = connection.execute(select(_secrets.c.value).where(_secrets.c.name == "names")).scalar_one()
     return value

@@ -192,8 +192,13 @@ class Settings(BaseSettings):
 
     def open_database(self) -> Database:
         """The gateway's own database: journal, tokens and settled answers. Whoever opens it closes it."""
+        return Database(self.gateway_database)
+
+    @property
+    def gateway_database(self) -> URL:
+        """Where that is."""
         given = self.database_url.get_secret_value()
-        return Database(given) if given else Database.in_file(self.home / "remit.db")
+        return database_url(given) if given else URL.create("sqlite", database=str(self.home / "remit.db"))
 
     @property
     def still_needed(self) -> timedelta:

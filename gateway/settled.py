@@ -4,13 +4,22 @@ Kept apart from the journal, which says that something happened: an answer holds
 """
 
 import anyio.to_thread
-from sqlalchemy import Column, MetaData, Table, Text, select, text
+from sqlalchemy import Column, MetaData, Table, Text, text
 
 from gateway.database import Database
 
-_metadata = MetaData()
-_settled = Table("settled", _metadata, Column("id", Text, primary_key=True), Column("answer", Text, nullable=False))
-_KEEP = text("INSERT INTO settled (id, answer) VALUES (:id, :answer) ON CONFLICT DO NOTHING")
+metadata = MetaData()
+_settled = Table(
+    "settled",
+    metadata,
+    *(
+        Column(name, Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True)
+        for name in ("tenant", "id")
+    ),
+    Column("answer", Text, nullable=False),
+)
+_KEEP = text("INSERT INTO settled (tenant, id, answer) VALUES (:tenant, :id, :answer) ON CONFLICT DO NOTHING")
+_FIND = "SELECT answer FROM settled WHERE tenant = :tenant AND id = :id"
 
 
 class SettledAnswers:
@@ -22,20 +31,17 @@ class SettledAnswers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(_metadata)
+        database.prepare()
 
-    async def keep(self, name: str, answer: str) -> None:
-        """Keep an answer, as JSON; the first one stays."""
-        await anyio.to_thread.run_sync(self._keep, name, answer)
+    async def keep(self, tenant: str, name: str, answer: str) -> None:
+        """Keep an answer of a tenant, as JSON; the first one stays."""
+        await anyio.to_thread.run_sync(self._keep, tenant, name, answer)
 
-    async def find(self, name: str) -> str | None:
-        """Find a kept answer."""
-        return await anyio.to_thread.run_sync(self._find, name)
+    async def find(self, tenant: str, name: str) -> str | None:
+        """Find a kept answer of a tenant."""
+        [found] = await self._database.looks.look(tenant, (_FIND, {"tenant": tenant, "id": name}))
+        return str(found[0][0]) if found else None
 
-    def _keep(self, name: str, answer: str) -> None:
-        with self._database.changing() as connection:
-            connection.execute(_KEEP, {"id": name, "answer": answer})
-
-    def _find(self, name: str) -> str | None:
-        with self._database.looking() as connection:
-            return connection.execute(select(_settled.c.answer).where(_settled.c.id == name)).scalar()
+    def _keep(self, tenant: str, name: str, answer: str) -> None:
+        with self._database.changing(tenant) as connection:
+            connection.execute(_KEEP, {"tenant": tenant, "id": name, "answer": answer})

@@ -11,18 +11,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Select, Table, Text, inspect, select, text
+from sqlalchemy import Column, MetaData, Select, Table, Text, select
 
+from connectors.embedded.tenancy import EVERY_TENANT, EveryTenant, Tenant
 from gateway.database import Database
 from gateway.principal import Principal
 
 PREFIX = "remit_"
 """What every token of the store begins with, and no other."""
 
-_metadata = MetaData()
+metadata = MetaData()
 _tokens = Table(
     "tokens",
-    _metadata,
+    metadata,
     Column("id", Text, primary_key=True),
     Column("hash", Text, nullable=False, unique=True),
     Column("tenant", Text, nullable=False),
@@ -33,8 +34,6 @@ _tokens = Table(
     Column("revoked_at", Text),
     Column("audience", Text, nullable=False, server_default="mcp"),
 )
-# Databases of before have the table without it; every token of theirs was for calls.
-_ADD_AUDIENCE = text("ALTER TABLE tokens ADD COLUMN audience TEXT NOT NULL DEFAULT 'mcp'")
 
 
 class Audience(StrEnum):
@@ -71,10 +70,7 @@ class Tokens:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(_metadata)
-        with database.changing() as connection:
-            if "audience" not in {column["name"] for column in inspect(connection).get_columns("tokens")}:
-                connection.execute(_ADD_AUDIENCE)
+        database.prepare()
 
     def create(
         self, principal: Principal, now: datetime, expires_at: datetime, audience: Audience = Audience.MCP
@@ -90,7 +86,7 @@ class Tokens:
         token = Token(f"tok_{secrets.token_hex(6)}", principal, now, expires_at, None, audience)
         row = {"tenant": principal.tenant, "person": principal.person, "agent": principal.agent}
         times = {"created_at": now.isoformat(), "expires_at": expires_at.isoformat()}
-        with self._database.changing() as connection:
+        with self._database.changing(principal.tenant) as connection:
             connection.execute(
                 _tokens.insert().values(id=token.id, hash=hash_of(secret), audience=audience.value, **row, **times)
             )
@@ -99,7 +95,7 @@ class Tokens:
     def revoke(self, token_id: str, now: datetime) -> bool:
         """Revoke a token; say whether there was such a token in force."""
         in_force = _tokens.update().where(_tokens.c.id == token_id, _tokens.c.revoked_at.is_(None))
-        with self._database.changing() as connection:
+        with self._database.changing(EVERY_TENANT) as connection:
             return connection.execute(in_force.values(revoked_at=now.isoformat())).rowcount == 1
 
     def find(self, secret: str) -> Token | None:
@@ -111,12 +107,14 @@ class Tokens:
         found = self._read(_KNOWN.where(_tokens.c.id == token_id))
         return any(token.good_at(now) for token in found)
 
-    def all(self) -> list[Token]:
-        """Every token, oldest first."""
-        return self._read(_KNOWN.order_by(_tokens.c.created_at, _tokens.c.id))
+    def all(self, tenant: Tenant = EVERY_TENANT) -> list[Token]:
+        """Every token of a tenant, or of all, oldest first."""
+        theirs = _KNOWN if isinstance(tenant, EveryTenant) else _KNOWN.where(_tokens.c.tenant == tenant)
+        return self._read(theirs.order_by(_tokens.c.created_at, _tokens.c.id), tenant)
 
-    def _read(self, query: Select[Any]) -> list[Token]:
-        with self._database.looking() as connection:
+    def _read(self, query: Select[Any], tenant: Tenant = EVERY_TENANT) -> list[Token]:
+        # Whose a token is, is known once it is found.
+        with self._database.looking(tenant) as connection:
             return [_token(row) for row in connection.execute(query)]
 
 

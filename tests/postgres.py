@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import psycopg
 
 PATIENCE_SECONDS = 30
+OWNER = "remit"
 _numbers = count(1)
 
 
@@ -35,22 +36,22 @@ class PostgresServer:
     programs: Path
     process: "subprocess.Popen[bytes]" = field(init=False)
 
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@/{database}?host={self.folder}"
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        return f"postgresql://{user}@/{database}?host={self.folder}"
 
     def new_database(self) -> str:
-        """Make an empty database and give its URL."""
+        """Make an empty database and give its URL, for an owner whom row-level security holds for."""
         name = f"test_{next(_numbers)}"
-        self.run(f"CREATE DATABASE {name}")
-        return self.url(name)
+        self.run(f"CREATE DATABASE {name} OWNER {OWNER}")
+        return self.url(name, OWNER)
 
     def drop_database(self, url: str) -> None:
         name = url.rpartition("?")[0].rpartition("/")[2]
         self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def run(self, statement: str, url: str = "") -> list[tuple[object, ...]]:
-        """Run a statement as somebody beside the gateway would."""
-        with psycopg.connect(url or self.url(), autocommit=True) as connection:
+        """Run a statement as an administrator beside the gateway would."""
+        with psycopg.connect((url or self.url()).replace(f"//{OWNER}@", "//postgres@"), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
@@ -110,6 +111,7 @@ def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=_nobody(), group=_nobody())
         server = PostgresServer(folder, fsync, programs)
         server.start()
+        server.run(f"CREATE ROLE {OWNER} LOGIN")
         try:
             yield server
         finally:

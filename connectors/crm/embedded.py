@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, Table, func, select
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.crm import loading
-from connectors.crm.tables import accounts, activities, contacts, deals, metadata, orders, refunds
+from connectors.crm.tables import accounts, activities, contacts, deals, orders, refunds
 from connectors.crm.tools import (
     Account,
     AccountPage,
@@ -34,7 +34,6 @@ from connectors.crm.tools import (
     UpdateContact,
     UpdateDeal,
 )
-from connectors.embedded import sources
 from connectors.embedded.columns import in_cents
 from connectors.embedded.database import Database, stable_id
 from connectors.embedded.loading import LoadReport
@@ -63,8 +62,6 @@ class EmbeddedCrm:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(metadata)
-        database.create(sources.metadata)
 
     async def load(self, tenant: str, records: Sequence[loading.CrmRecord]) -> LoadReport:
         """Load records, all or none; loading the same ones again changes nothing.
@@ -74,7 +71,7 @@ class EmbeddedCrm:
         Raises:
             InvalidInput: If a deal, an order or an activity refers to something that was never loaded.
         """
-        return await self._database.change(lambda connection: loading.load(connection, tenant, records))
+        return await self._database.change(tenant, lambda connection: loading.load(connection, tenant, records))
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
         return await self._database.find_effect(call, tool)
@@ -90,10 +87,10 @@ class EmbeddedCrm:
             rows, cursor = newest_first(connection, query, *columns, args.cursor, args.limit)
             return ContactPage(contacts=[Contact(**row) for row in rows], next_cursor=cursor)
 
-        return await self._database.read(work)
+        return await self._database.read(call.tenant, work)
 
     async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
-        return await self._database.read(lambda connection: _contact(connection, call, args.contact_id))
+        return await self._database.read(call.tenant, lambda connection: _contact(connection, call, args.contact_id))
 
     async def crm_create_contact(self, call: CallContext, args: CreateContact) -> Contact:
         def work(connection: Connection) -> Contact:
@@ -136,10 +133,10 @@ class EmbeddedCrm:
             rows, cursor = newest_first(connection, query, *columns, args.cursor, args.limit)
             return AccountPage(accounts=[Account(**row) for row in rows], next_cursor=cursor)
 
-        return await self._database.read(work)
+        return await self._database.read(call.tenant, work)
 
     async def crm_get_account(self, call: CallContext, args: GetAccount) -> Account:
-        return await self._database.read(lambda connection: _account(connection, call, args.account_id))
+        return await self._database.read(call.tenant, lambda connection: _account(connection, call, args.account_id))
 
     async def crm_list_deals(self, call: CallContext, args: ListDeals) -> DealPage:
         wanted = {"account_id": args.account_id, "stage": args.stage, "owner_search": folded(args.owner)}
@@ -150,10 +147,10 @@ class EmbeddedCrm:
             rows, cursor = newest_first(connection, query, *columns, args.cursor, args.limit)
             return DealPage(deals=[Deal(**row) for row in rows], next_cursor=cursor)
 
-        return await self._database.read(work)
+        return await self._database.read(call.tenant, work)
 
     async def crm_get_deal(self, call: CallContext, args: GetDeal) -> Deal:
-        return await self._database.read(lambda connection: _deal(connection, call, args.deal_id))
+        return await self._database.read(call.tenant, lambda connection: _deal(connection, call, args.deal_id))
 
     async def crm_update_deal(self, call: CallContext, args: UpdateDeal) -> Deal:
         def work(connection: Connection) -> Deal:
@@ -181,7 +178,7 @@ class EmbeddedCrm:
             rows, cursor = newest_first(connection, query, *columns, args.cursor, args.limit)
             return OrderPage(orders=_orders(connection, call, rows), next_cursor=cursor)
 
-        return await self._database.read(work)
+        return await self._database.read(call.tenant, work)
 
     async def crm_log_activity(self, call: CallContext, args: LogActivity) -> Activity:
         def work(connection: Connection) -> Activity:

@@ -12,7 +12,7 @@ from connectors.email.compose import Outgoing, compose, quoted, reply_subject
 from connectors.email.loading import load, message_row_id
 from connectors.email.mime import parse
 from connectors.email.outbox import Outbox
-from connectors.email.tables import metadata, outbox
+from connectors.email.tables import outbox
 from connectors.email.tools import (
     AttachmentContent,
     CreateDraft,
@@ -49,7 +49,6 @@ class EmbeddedEmail:
     def __init__(self, database: Database, outbox: Path | None = None) -> None:
         self._database = database
         self._outbox = Outbox(outbox) if outbox else None
-        database.create(metadata)
 
     async def load(self, tenant: str, records: Sequence[MessageRecord]) -> LoadReport:
         """Store messages that are not stored yet, all or none.
@@ -58,7 +57,7 @@ class EmbeddedEmail:
             tenant: Whose mail.
             records: In any order; conversations come out the same.
         """
-        return await self._database.change(lambda connection: load(connection, tenant, records))
+        return await self._database.change(tenant, lambda connection: load(connection, tenant, records))
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
         found = await self._database.find_effect(call, tool)
@@ -68,13 +67,17 @@ class EmbeddedEmail:
         return found
 
     async def email_search_messages(self, call: CallContext, args: SearchEmail) -> MessagePage:
-        return await self._database.read(lambda connection: reading.search(connection, call.tenant, args))
+        return await self._database.read(call.tenant, lambda connection: reading.search(connection, call.tenant, args))
 
     async def email_get_thread(self, call: CallContext, args: GetThread) -> Thread:
-        return await self._database.read(lambda connection: reading.get_thread(connection, call.tenant, args))
+        return await self._database.read(
+            call.tenant, lambda connection: reading.get_thread(connection, call.tenant, args)
+        )
 
     async def email_read_attachment(self, call: CallContext, args: ReadAttachment) -> AttachmentContent:
-        return await self._database.read(lambda connection: reading.read_attachment(connection, call.tenant, args))
+        return await self._database.read(
+            call.tenant, lambda connection: reading.read_attachment(connection, call.tenant, args)
+        )
 
     async def email_create_draft(self, call: CallContext, args: CreateDraft) -> Draft:
         def work(connection: Connection) -> Draft:
@@ -111,7 +114,7 @@ class EmbeddedEmail:
         return await self._sent(call, "email_reply_message", send)
 
     async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
-        written = await self._database.read(lambda connection: _written(connection, call.tenant, args))
+        written = await self._database.read(call.tenant, lambda connection: _written(connection, call.tenant, args))
         return OutgoingMail(
             mailbox=written.mailbox,
             to=list(written.to),

@@ -17,7 +17,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from connectors.contract import CallContext, Output, Tool
-from connectors.embedded.engine import create_tables, database_url, is_postgresql, make_engine
+from connectors.embedded.company import COMPANY
+from connectors.embedded.engine import database_url, is_postgresql, make_engine
+from connectors.embedded.schema import bring_up_to_date
 from connectors.errors import Conflict, InDoubt, Unavailable
 
 T = TypeVar("T")
@@ -26,10 +28,10 @@ M = TypeVar("M", bound=BaseModel)
 # Any number will do as long as all processes agree on it.
 _WRITING = 0x72656D69_00000002
 
-_metadata = MetaData()
+metadata = MetaData()
 _effects = Table(
     "effects",
-    _metadata,
+    metadata,
     Column("tenant", String(100), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("tool", String(64), nullable=False),
@@ -44,29 +46,27 @@ class Database:
     """One company's embedded data.
 
     Args:
-        url: Such as `sqlite:////var/lib/remit/company.db` or `postgresql://remit@db.example/remit`.
+        url: Such as `sqlite:////var/lib/remit/company.db` or `postgresql://remit@db.example/remit`; its tables are
+            made, or brought up to date.
 
     Raises:
         ValueError: If it is of another kind.
+        UnfitTables: If its tables cannot be used.
     """
 
     def __init__(self, url: str | URL) -> None:
         self.engine = make_engine(database_url(url) if isinstance(url, str) else url)
-        self.create(_metadata)
+        bring_up_to_date(self.engine, COMPANY)
 
-    def create(self, metadata: MetaData) -> None:
-        """Create the tables of one area that do not exist yet."""
-        create_tables(self.engine, metadata)
-
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a query off the event loop.
+    async def read(self, tenant: str, work: Callable[[Connection], T]) -> T:
+        """Run a query of a tenant's off the event loop.
 
         Raises:
             Unavailable: If the database does not answer.
         """
 
         def run() -> T:
-            with self.engine.connect() as connection:
+            with self.engine.connect().execution_options(tenant=tenant) as connection:
                 return work(connection)
 
         return await _off_loop(run, may_leave=True)
@@ -82,7 +82,7 @@ class Database:
         made: list[M] = []
 
         def run() -> M:
-            with self._changing() as connection:
+            with self._changing(call.tenant) as connection:
                 if (earlier := _recorded(connection, call)) is not None:
                     return _replayed(earlier, output)
                 made.append(work(connection))
@@ -103,7 +103,7 @@ class Database:
         """
 
         def run() -> Output | None:
-            with self._changing() as connection:
+            with self._changing(call.tenant) as connection:
                 earlier = _recorded(connection, call)
                 if earlier is None:
                     _record(connection, call, tool.name, _FENCE)
@@ -111,22 +111,23 @@ class Database:
 
         return await _off_loop(run)
 
-    async def change(self, work: Callable[[Connection], T]) -> T:
-        """Run one transaction of changes that may safely be repeated, such as loading records.
+    async def change(self, tenant: str, work: Callable[[Connection], T]) -> T:
+        """Run one transaction of changes to a tenant's rows that may safely be repeated, such as loading records.
 
         Raises:
             Unavailable: If the database does not answer; nothing was done.
         """
 
         def run() -> T:
-            with self._changing() as connection:
+            with self._changing(tenant) as connection:
                 return work(connection)
 
         return await _off_loop(run)
 
     @contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+    def _changing(self, tenant: str) -> Iterator[Connection]:
+        options = {"immediate": True, "tenant": tenant}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
             if is_postgresql(connection):
                 # One writes at a time, as on SQLite: what was looked at first then stays so until it is acted on.
                 connection.execute(select(func.pg_advisory_xact_lock(_WRITING)))

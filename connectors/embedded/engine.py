@@ -4,15 +4,14 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from connectors.embedded.tenancy import work_for
+
 BUSY_SECONDS = 5
 """How long to wait for another writer, for a free connection and for a new one."""
-
-# Any number will do as long as all processes agree on it.
-_CREATING = 0x72656D69_00000001
 
 
 def database_url(text: str) -> URL:
@@ -96,7 +95,15 @@ def _postgresql(url: URL, patience: float) -> Engine:
         connection.patience = patience
         return connection
 
+    event.listen(engine, "begin", _begin_for)
     return engine
+
+
+def _begin_for(connection: Connection) -> None:
+    # Whoever does not say for whom finds nothing.
+    tenant = connection.get_execution_options().get("tenant")
+    if tenant is not None:
+        work_for(connection, tenant)
 
 
 def server_limits(url: URL, busy: float, patience: float) -> dict[str, Any]:
@@ -116,18 +123,6 @@ def server_limits(url: URL, busy: float, patience: float) -> dict[str, Any]:
         "tcp_user_timeout": ceil(patience * 1_000),
         "application_name": "remit",
     }
-
-
-def create_tables(engine: Engine, metadata: MetaData) -> None:
-    """Create the tables that do not exist yet, also when several processes do so at once.
-
-    Raises:
-        SQLAlchemyError: If that fails.
-    """
-    with engine.connect().execution_options(immediate=True) as connection, connection.begin():
-        if is_postgresql(connection):
-            connection.execute(select(func.pg_advisory_xact_lock(_CREATING)))
-        metadata.create_all(connection)
 
 
 def reason(error: SQLAlchemyError) -> str:

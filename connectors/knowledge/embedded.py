@@ -16,7 +16,7 @@ from connectors.knowledge import fulltext
 from connectors.knowledge.chunks import split
 from connectors.knowledge.fulltext import index
 from connectors.knowledge.ranking import rank
-from connectors.knowledge.tables import documents, metadata, passages, readers
+from connectors.knowledge.tables import documents, passages, readers
 from connectors.knowledge.tools import (
     MAX_DOCUMENT_READ,
     Document,
@@ -42,7 +42,6 @@ class EmbeddedKnowledge:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(metadata)
 
     async def load(self, tenant: str, records: Sequence[DocumentRecord]) -> LoadReport:
         """Store the documents that are new or changed, all or none; of several with one source id the last counts.
@@ -51,13 +50,13 @@ class EmbeddedKnowledge:
             tenant: Whose documents.
             records: In any order.
         """
-        return await self._database.change(lambda connection: _load(connection, tenant, records))
+        return await self._database.change(tenant, lambda connection: _load(connection, tenant, records))
 
     async def knowledge_search_documents(self, call: CallContext, args: SearchKnowledge) -> PassagePage:
-        return await self._database.read(lambda connection: _search(connection, call, args))
+        return await self._database.read(call.tenant, lambda connection: _search(connection, call, args))
 
     async def knowledge_get_document(self, call: CallContext, args: GetDocument) -> Document:
-        return await self._database.read(lambda connection: _get(connection, call, args))
+        return await self._database.read(call.tenant, lambda connection: _get(connection, call, args))
 
 
 def _readable(call: CallContext) -> list[ColumnElement[bool]]:
@@ -171,4 +170,4 @@ def _add(connection: Connection, tenant: str, id_: str, record: DocumentRecord, 
     for position, chunk in enumerate(split(record.text)):
         passage = insert(passages).values(tenant=tenant, document_id=id_, position=position).returning(passages.c.id)
         passage_id = connection.execute(passage).scalar_one()
-        fulltext.put(connection, passage_id, record.title, chunk.heading, chunk.text)
+        fulltext.put(connection, tenant, passage_id, record.title, chunk.heading, chunk.text)

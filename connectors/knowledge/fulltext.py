@@ -4,9 +4,10 @@ Both fold case and accents and know English word stems (Porter). On PostgreSQL w
 is found depends neither on the server's locale nor on its dictionaries.
 """
 
+import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import count
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, MetaData, Select, column, delete, event, insert, table, text
 
 from connectors.embedded.engine import is_postgresql
+from connectors.embedded.tenancy import protecting
 
 _MAX_WORD = 200
 _WORD = re.compile(r"[^\W_]+")
@@ -24,19 +26,24 @@ index = table("knowledge_index", *map(column, ("rowid", "title", "heading", "tex
 
 # The weights are those of title, heading and text. FTS5 gives a lower number to a better fit.
 _ON_SQLITE = text(
-    "SELECT rowid, -bm25(knowledge_index, 4.0, 3.0, 1.0) FROM knowledge_index WHERE knowledge_index MATCH :wanted"
+    "SELECT knowledge_index.rowid, -bm25(knowledge_index, 4.0, 3.0, 1.0), sz"
+    " FROM knowledge_index JOIN knowledge_index_docsize ON id = knowledge_index.rowid"
+    " WHERE knowledge_index MATCH :wanted"
 )
+# How many passages there are, and then how many words in each column (FTS5's own table, "averages record").
+_SIZES_ON_SQLITE = text("SELECT block FROM knowledge_index_data WHERE id = 1")
 # As BM25 does it: what is said again counts less each time, and a long passage counts less. Its idea of a usual length
 # is a constant: the mean would tell something of passages that the caller may not read.
-_ON_POSTGRESQL = text("""
-SELECT rowid, rank / (rank + 1.2 * (0.25 + 0.75 * length(words) / 100)) FROM (
-    SELECT rowid, words, ts_rank('{0, 0.25, 0.75, 1}', words, wanted) AS rank
+_USUAL_LENGTH = 100
+_ON_POSTGRESQL = text(f"""
+SELECT rowid, rank / (rank + 1.2 * (0.25 + 0.75 * length(words) / {_USUAL_LENGTH})) FROM (
+    SELECT rowid, words, ts_rank('{{0, 0.25, 0.75, 1}}', words, wanted) AS rank
     FROM knowledge_index, CAST(:wanted AS tsquery) AS wanted WHERE words @@ wanted
 ) AS ranked
-""")
+""")  # noqa: S608 - a number
 _PUT_ON_POSTGRESQL = text(
-    "INSERT INTO knowledge_index (rowid, title, heading, text, words)"
-    " VALUES (:rowid, :title, :heading, :text, CAST(:words AS tsvector))"
+    "INSERT INTO knowledge_index (rowid, tenant, title, heading, text, words)"
+    " VALUES (:rowid, :tenant, :title, :heading, :text, CAST(:words AS tsvector))"
 )
 
 
@@ -65,11 +72,12 @@ class Term(NamedTuple):
     is_prefix: bool
 
 
-def put(connection: Connection, passage: int, title: str, heading: str, body: str) -> None:
-    """Index a passage."""
+def put(connection: Connection, tenant: str, passage: int, title: str, heading: str, body: str) -> None:
+    """Index a tenant's passage."""
     row: dict[str, object] = {"rowid": passage, "title": title, "heading": heading, "text": body}
     if is_postgresql(connection):
-        connection.execute(_PUT_ON_POSTGRESQL, row | {"words": _vector({"A": title, "B": heading, "C": body})})
+        words = _vector({"A": title, "B": heading, "C": body})
+        connection.execute(_PUT_ON_POSTGRESQL, row | {"tenant": tenant, "words": words})
     else:
         connection.execute(insert(index).values(row))
 
@@ -90,7 +98,40 @@ def fits(connection: Connection, term: Term) -> dict[int, float]:
         wanted = _query(term)
         return dict(connection.execute(_ON_POSTGRESQL, {"wanted": wanted}).all()) if wanted else {}
     # Quoted, so that nothing in it is syntax.
-    return dict(connection.execute(_ON_SQLITE, {"wanted": f'"{term.word}"{"*" if term.is_prefix else ""}'}).all())
+    found = connection.execute(_ON_SQLITE, {"wanted": f'"{term.word}"{"*" if term.is_prefix else ""}'}).all()
+    return _without_means(found, _numbers(connection.execute(_SIZES_ON_SQLITE).scalar_one())) if found else {}
+
+
+def _without_means(found: Sequence[Any], sizes: list[int]) -> dict[int, float]:
+    """What FTS5 says of fits, with a constant for a usual length instead of the mean of all passages.
+
+    Its bm25 is `idf * n * 2.2 / (n + 1.2 * (0.25 + 0.75 * length / mean))` (SQLite, fts5_aux.c), where `n` is the
+    weighted number of places in which the word stands: a whole one, which is found by solving that for it.
+    """
+    passages, words = sizes[0], sum(sizes[1:])
+    idf = math.log((passages - len(found) + 0.5) / (len(found) + 0.5))
+    fits = {}
+    for passage, fit, lengths in found:
+        length = sum(_numbers(lengths))
+        share = fit / (2.2 * (idf if idf > 0 else 1e-6))
+        places = round(share * _damping(length, words / passages) / (1 - share))
+        fits[passage] = places / (places + _damping(length, _USUAL_LENGTH))
+    return fits
+
+
+def _damping(length: int, usual: float) -> float:
+    return 1.2 * (0.25 + 0.75 * length / usual)
+
+
+def _numbers(stored: bytes) -> list[int]:
+    """SQLite's variable-length integers, of up to eight bytes: seven bits in each, the highest first."""
+    found, number = [], 0
+    for byte in stored:
+        number = number << 7 | byte & 0x7F
+        if byte < 0x80:
+            found.append(number)
+            number = 0
+    return found
 
 
 def listen(metadata: MetaData) -> None:
@@ -101,15 +142,17 @@ def listen(metadata: MetaData) -> None:
 def _create(_target: MetaData, connection: Connection, **_: object) -> None:
     if not is_postgresql(connection):
         connection.exec_driver_sql(
-            "CREATE VIRTUAL TABLE IF NOT EXISTS knowledge_index"
+            "CREATE VIRTUAL TABLE knowledge_index"
             " USING fts5(title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2')"
         )
         return
     connection.exec_driver_sql(
-        "CREATE TABLE IF NOT EXISTS knowledge_index (rowid integer PRIMARY KEY, title text NOT NULL,"
+        "CREATE TABLE knowledge_index (rowid integer PRIMARY KEY, tenant varchar(100) NOT NULL, title text NOT NULL,"
         " heading text NOT NULL, text text NOT NULL, words tsvector NOT NULL)"
     )
-    connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS knowledge_index_words ON knowledge_index USING gin (words)")
+    connection.exec_driver_sql("CREATE INDEX knowledge_index_words ON knowledge_index USING gin (words)")
+    for statement in protecting(["knowledge_index"]):
+        connection.exec_driver_sql(statement)
 
 
 def _words(said: str) -> Iterator[str]:

@@ -6,14 +6,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from connectors.contract import CallContext, Output, Tool
-from connectors.embedded import sources
 from connectors.embedded.database import Database, stable_id
 from connectors.embedded.loading import LoadReport
 from connectors.embedded.queries import changes, folded, get_row, holding, newest_first, within
 from connectors.embedded.sources import Parts, Row, Target, load_records
 from connectors.errors import Conflict
 from connectors.records import TicketRecord
-from connectors.ticketing.tables import comments, metadata, tickets
+from connectors.ticketing.tables import comments, tickets
 from connectors.ticketing.tools import (
     AddNote,
     AddReply,
@@ -52,8 +51,6 @@ class EmbeddedTicketing:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(metadata)
-        database.create(sources.metadata)
 
     async def load(self, tenant: str, records: Sequence[TicketRecord]) -> LoadReport:
         """Load tickets with their threads, all or none; loading the same ones again changes nothing.
@@ -61,7 +58,7 @@ class EmbeddedTicketing:
         Comments that were added here stay when a ticket is loaded anew.
         """
         target = Target(tickets, "tic", _ticket_row, Parts(comments, "ticket_id", "com", _comment_rows))
-        return await self._database.change(lambda connection: load_records(connection, tenant, target, records))
+        return await self._database.change(tenant, lambda connection: load_records(connection, tenant, target, records))
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
         return await self._database.find_effect(call, tool)
@@ -82,10 +79,10 @@ class EmbeddedTicketing:
             rows, cursor = newest_first(connection, query, *columns, args.cursor, args.limit)
             return TicketPage(tickets=[TicketSummary(**_fields(row)) for row in rows], next_cursor=cursor)
 
-        return await self._database.read(work)
+        return await self._database.read(call.tenant, work)
 
     async def ticket_get_ticket(self, call: CallContext, args: GetTicket) -> Ticket:
-        return await self._database.read(lambda connection: _ticket(connection, call, args.ticket_id))
+        return await self._database.read(call.tenant, lambda connection: _ticket(connection, call, args.ticket_id))
 
     async def ticket_create_ticket(self, call: CallContext, args: CreateTicket) -> Ticket:
         def work(connection: Connection) -> Ticket:

@@ -123,7 +123,7 @@ class Activity:
         who = {"tenant": principal.tenant, "principal": principal.name}
         what = {**who, "since": since.isoformat(), "position": kept.position}
         with readable(self._database):
-            (found,) = await self._database.looks.look((_NEW, what))
+            (found,) = await self._database.looks.look(principal.tenant, (_NEW, what))
         return [(position, _event(at, kind, body)) for position, at, kind, body in found]
 
 

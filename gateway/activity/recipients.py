@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import anyio.to_thread
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete, text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete
 
 from connectors.contract import Effect, Tool
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.canonical import keyed_hash
 from gateway.database import Database
 from gateway.effect_words import recipients
@@ -19,17 +19,17 @@ _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _TABLE = "recipients_seen"
 _IN_RESULTS = ("to", "cc")
 _COLUMNS = ("tenant", "principal", "recipient", "at")
-_metadata = MetaData()
+metadata = MetaData()
 _seen = Table(
     _TABLE,
-    _metadata,
+    metadata,
     # Of the entry that says that it was sent: both are committed together.
     Column("position", BigInteger().with_variant(Integer(), "sqlite"), nullable=False),
     *(Column(name, _TEXT, nullable=False) for name in _COLUMNS),
     Index("recipients_seen_by", "tenant", "principal", "recipient"),
     Index("recipients_seen_at", "at"),
 )
-_KNOWN = text(
+_KNOWN = (
     "SELECT 1 FROM recipients_seen WHERE tenant = :tenant AND principal = :principal AND recipient = :recipient LIMIT 1"
 )
 
@@ -45,7 +45,7 @@ class Recipients:
     def __init__(self, database: Database, secret: bytes) -> None:
         self._database = database
         self._secret = secret
-        database.create(_metadata)
+        database.prepare()
 
     async def first_time(self, principal: Principal, recipients: Sequence[str]) -> bool:
         """Whether one of some recipients was never written to before by a principal, as far as that is kept.
@@ -58,7 +58,14 @@ class Recipients:
             JournalUnavailable: If it cannot be read.
         """
         wanted = {self._hidden(principal.tenant, each) for each in recipients}
-        return bool(wanted) and bool(wanted - await anyio.to_thread.run_sync(self._known, principal, wanted))
+        if not wanted:
+            return False
+        who = {"tenant": principal.tenant, "principal": principal.name}
+        with readable(self._database):
+            found = await self._database.looks.look(
+                principal.tenant, *((_KNOWN, {**who, "recipient": each}) for each in wanted)
+            )
+        return not all(found)
 
     def rows(
         self, principal: Principal, tool: Tool, arguments: Mapping[str, Any], output: Mapping[str, Any], at: datetime
@@ -85,7 +92,7 @@ class Recipients:
             JournalUnavailable: If the database cannot be changed.
         """
         hidden = [self._hidden(tenant, each) for each in addresses]
-        with readable(self._database), self._database.changing() as connection:
+        with readable(self._database), self._database.changing(tenant) as connection:
             gone = delete(_seen).where(_seen.c.tenant == tenant, _seen.c.recipient.in_(hidden))
             return connection.execute(gone).rowcount
 
@@ -95,13 +102,8 @@ class Recipients:
         Raises:
             JournalUnavailable: If the database cannot be changed.
         """
-        with readable(self._database), self._database.changing() as connection:
+        with readable(self._database), self._database.changing(EVERY_TENANT) as connection:
             return connection.execute(delete(_seen).where(_seen.c.at < moment.isoformat())).rowcount
-
-    def _known(self, principal: Principal, wanted: set[str]) -> set[str]:
-        who = {"tenant": principal.tenant, "principal": principal.name}
-        with readable(self._database), self._database.looking() as connection:
-            return {each for each in wanted if connection.execute(_KNOWN, {**who, "recipient": each}).first()}
 
     def _hidden(self, tenant: str, address: str) -> str:
         return keyed_hash(f"recipient\x1f{tenant}\x1f{address.strip().casefold()}", self._secret)[:32]

@@ -237,7 +237,8 @@ def _asked(entry: Entry) -> Approval:
         id=entry.call_id,
         principal=Principal(entry.tenant, body["person"], body["agent"], frozenset(body.get("claimed", ()))),
         tool=body["tool"],
-        schema_hash=body["schema_hash"],
+        # Unsaid by the first version: such a question holds for no tool, and the call raises another one.
+        schema_hash=body.get("schema_hash", ""),
         arguments=body.get("arguments", {}),
         asked_at=entry.at,
         expires_at=datetime.fromisoformat(body["expires_at"]),
@@ -249,12 +250,12 @@ def _asked(entry: Entry) -> Approval:
 
 
 def _ruling(body: dict[str, Any]) -> Ruling:
-    return Ruling(tuple(body["rules"]), body["reason"], body["policy_version"], body["quorum"])
+    return Ruling(tuple(body["rules"]), body["reason"], body["policy_version"], body.get("quorum", 1))
 
 
 def _answered(approval: Approval, entry: Entry) -> Approval:
     body = entry.body
-    vote = Vote(body["approver"], body["authority"], entry.at, body.get("note", ""))
+    vote = Vote(body["approver"], body.get("authority", body["approver"]), entry.at, body.get("note", ""))
     if not body["approved"]:
         return _next(approval, refusal=vote)
     if body.get("edited") is not None:

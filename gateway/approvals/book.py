@@ -7,6 +7,7 @@ from typing import Any
 import anyio.to_thread
 
 from connectors.contract import Tool
+from connectors.embedded.tenancy import EVERY_TENANT, Tenant
 from gateway.approvals import answering, standing
 from gateway.approvals.answering import NotAnswerable
 from gateway.approvals.approval import Approval, Question, Ruling, State, question_id, read_approval, schema_hash
@@ -111,7 +112,7 @@ class ApprovalBook:
                 flow=traced.flow,
                 places=traced.told_places(),
             )
-            approval = await self.find(question.id)
+            approval = await self.find(principal.tenant, question.id)
             if approval and not _is_about(approval, tool, arguments):
                 raise KeyUsedOtherwise
             if approval is None or key or not self._is_over(approval, now):
@@ -144,18 +145,18 @@ class ApprovalBook:
             JournalUnavailable: If that cannot be recorded.
         """
         reopened = await self._recorded(answering.rebound(approval, approval.ruling, now))
-        return reopened or await self.find(approval.question.id) or approval
+        return reopened or await self._again(approval)
 
-    async def find(self, approval_id: str) -> Approval | None:
-        """Find a question by its id."""
-        return read_approval(await self._entries(approval_id))
+    async def find(self, tenant: str, approval_id: str) -> Approval | None:
+        """Find a tenant's question by its id."""
+        return read_approval(await self._entries(tenant, approval_id))
 
     async def recent(self, tenant: str, now: datetime, last: int = 200) -> list[Approval]:
         """The questions of a tenant that may still be answered or repeated, newest first."""
         return await self._asked_since(now - 2 * self._ttl, tenant, last)
 
-    async def open(self, now: datetime, tenant: str | None = None) -> list[Approval]:
-        """The questions of a tenant, or of every tenant, that wait for an answer, newest first."""
+    async def open(self, now: datetime, tenant: Tenant) -> list[Approval]:
+        """The questions of a tenant that wait for an answer, newest first."""
         found = await self._asked_since(now - self._ttl, tenant, _MOST_OPEN)
         return [approval for approval in found if approval.state(now) is State.PENDING]
 
@@ -195,7 +196,7 @@ class ApprovalBook:
             if approve and terms:
                 # Or nothing is recorded at all.
                 self._given(approval, approver, policy, terms, now)
-                if await self.standing.find(standing.standing_id(approval_id)):
+                if await self.standing.find(approver.tenant, standing.standing_id(approval_id)):
                     raise NotAnswerable(f"{approval_id}: a standing approval was given with it before: say yes without")
             return answering.answered(approval, approver, policy, approve, note, now, together)
 
@@ -275,7 +276,7 @@ class ApprovalBook:
                 return approval
             if changed := await self._recorded(entry):
                 return changed
-            approval = await self.find(approval.question.id) or approval
+            approval = await self._again(approval)
         return approval
 
     async def decide_again(self, policy: Policy, now: datetime) -> int:
@@ -284,7 +285,7 @@ class ApprovalBook:
         Raises:
             JournalUnavailable: If they cannot be read or recorded.
         """
-        found = await self._asked_since(now - self._ttl, None, _MOST_OPEN)
+        found = await self._asked_since(now - self._ttl, EVERY_TENANT, _MOST_OPEN)
         stale = [each for each in found if each.is_open(now) and each.ruling.policy_version != policy.version]
         at_once, changed, failures = anyio.Semaphore(_DECIDED_AT_ONCE), 0, list[JournalUnavailable]()
 
@@ -313,9 +314,9 @@ class ApprovalBook:
             NotAnswerable: If this person may not.
             JournalUnavailable: If it cannot be recorded; then it still holds.
         """
-        found = await self.standing.find(standing_id)
-        approval = await self.find(f"apr_{standing_id.partition('_')[2]}")
-        if not found or not approval or found.principal.tenant != approver.tenant or not found.holds(now):
+        found = await self.standing.find(approver.tenant, standing_id)
+        approval = await self.find(approver.tenant, f"apr_{standing_id.partition('_')[2]}")
+        if not found or not approval or not found.holds(now):
             raise UnknownApproval(f"there is no standing approval `{standing_id[:64]}` in force")
         if not answering.may_answer(policy, approver, approval.question):
             raise NotAnswerable(f"{standing_id}: {approver.person} may not answer for `{found.tool}`")
@@ -347,7 +348,7 @@ class ApprovalBook:
         asked = Entry(question.id, who.tenant, who.name, question.asked_at, Kind.ASKED, body, once=once)
         if approval := await self._recorded(asked):
             return approval
-        found = await self.find(question.id)
+        found = await self.find(question.principal.tenant, question.id)
         assert found is not None  # noqa: S101 - the journal just said that it holds it
         return found
 
@@ -370,7 +371,7 @@ class ApprovalBook:
             )
 
         ids = await anyio.to_thread.run_sync(read)
-        if len(ids) == _MOST_OF_ONE_CALLER and all(each.is_open(now) for each in await self._all(ids)):
+        if len(ids) == _MOST_OF_ONE_CALLER and all(each.is_open(now) for each in await self._all(who.tenant, ids)):
             raise TooManyAsked(f"{_MOST_OF_ONE_CALLER} calls of this caller wait for a person already")
 
     async def _under(self, approval: Approval, ruling: Ruling, now: datetime) -> Approval:
@@ -382,7 +383,7 @@ class ApprovalBook:
                 return approval
             if changed := await self._recorded(answering.rebound(approval, ruling, now)):
                 return changed
-            approval = await self.find(approval.question.id) or approval
+            approval = await self._again(approval)
         raise NotAnswerable(f"{approval.question.id}: others change it at this moment: look again")
 
     async def _decided_again(self, approval: Approval, policy: Policy, now: datetime) -> Approval:
@@ -398,7 +399,7 @@ class ApprovalBook:
                 entry = answering.withdrawn(approval, decision, now)
             if changed := await self._recorded(entry):
                 return changed
-            approval = await self.find(question.id) or approval
+            approval = await self._again(approval)
         return approval
 
     async def _change(
@@ -412,8 +413,8 @@ class ApprovalBook:
     ) -> Approval:
         """Record what a person says to a question as it stands; if somebody was faster, look again."""
         for _ in range(_MAX_TRIES):
-            approval = await self.find(approval_id)
-            if approval is None or approval.question.principal.tenant != approver.tenant:
+            approval = await self.find(approver.tenant, approval_id)
+            if approval is None:
                 raise UnknownApproval(f"there is no approval `{approval_id[:64]}`; `remit approvals list` shows them")
             approval = await self._decided_again(approval, policy, now)
             if seen not in (None, approval.binding) and approval.state(now) is State.PENDING:
@@ -431,24 +432,29 @@ class ApprovalBook:
             await self._journal.append(entry)
         except AlreadyRecorded:
             return None
-        approval = await self.find(entry.call_id)
+        approval = await self.find(entry.tenant, entry.call_id)
         assert approval is not None  # noqa: S101 - the entry is one of its own
         for listener in self.listeners:
             listener(approval)
         return approval
 
-    async def _entries(self, call_id: str) -> list[Entry]:
-        return await anyio.to_thread.run_sync(lambda: list(read_journal(self._database, call_id=call_id)))
+    async def _again(self, approval: Approval) -> Approval:
+        """The question as it stands now."""
+        question = approval.question
+        return await self.find(question.principal.tenant, question.id) or approval
 
-    async def _asked_since(self, since: datetime, tenant: str | None, last: int) -> list[Approval]:
+    async def _entries(self, tenant: str, call_id: str) -> list[Entry]:
+        return await anyio.to_thread.run_sync(lambda: list(read_journal(self._database, tenant, call_id=call_id)))
+
+    async def _asked_since(self, since: datetime, tenant: Tenant, last: int) -> list[Approval]:
         ids = await anyio.to_thread.run_sync(
             lambda: calls_with(self._database, Kind.ASKED, since, tenant=tenant, last=last)
         )
-        return await self._all(ids)
+        return await self._all(tenant, ids)
 
-    async def _all(self, ids: Sequence[str]) -> list[Approval]:
+    async def _all(self, tenant: Tenant, ids: Sequence[str]) -> list[Approval]:
         def read() -> list[Approval]:
-            found = map(read_approval, read_calls(self._database, ids))
+            found = map(read_approval, read_calls(self._database, tenant, ids))
             return [approval for approval in found if approval]
 
         return await anyio.to_thread.run_sync(read)

@@ -28,11 +28,12 @@ class StandingBook:
         self._journal = journal
         self._database = database
 
-    async def find(self, standing_id: str) -> Standing | None:
-        """Find one by its id."""
-        return read_standing(
-            await anyio.to_thread.run_sync(lambda: list(read_journal(self._database, call_id=standing_id)))
+    async def find(self, tenant: str, standing_id: str) -> Standing | None:
+        """Find one of a tenant by its id."""
+        entries = await anyio.to_thread.run_sync(
+            lambda: list(read_journal(self._database, tenant, call_id=standing_id))
         )
+        return read_standing(entries)
 
     async def in_force(self, tenant: str, now: datetime, principal: str | None = None) -> list[Standing]:
         """Those that can still let a call through, newest first.
@@ -46,7 +47,7 @@ class StandingBook:
         ids = await anyio.to_thread.run_sync(
             lambda: calls_with(self._database, Kind.STANDING, since, tenant=tenant, principal=principal, last=_MOST)
         )
-        found = [await self.find(each) for each in ids]
+        found = [await self.find(tenant, each) for each in ids]
         return [each for each in found if each and each.holds(now)]
 
     async def use(
@@ -71,7 +72,7 @@ class StandingBook:
                 try:
                     await self._journal.append(used(found, call_id, now))
                 except AlreadyRecorded:
-                    found = await self.find(found.id)
+                    found = await self.find(principal.tenant, found.id)
                 else:
                     return found
         return None

@@ -40,6 +40,12 @@ _PLACES = {
         "Make the sample company, Larkspur Instruments: accounts, orders, tickets, mail, knowledge, some hostile.",
     ),
     "import": _Place("data", "import_data", _RUN, "Bring your own data in: mail, contacts, tickets, knowledge."),
+    "database": _Place(
+        "database",
+        "app",
+        _RUN,
+        "See the form of the database's tables, bring it up to date, and part its users' rights.",
+    ),
     "tools": _Place(
         "tools",
         "show_tools",
@@ -160,13 +166,14 @@ def _mendable(error: Exception) -> str | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from connectors.embedded.engine import reason
+    from connectors.embedded.schema import UnfitTables
     from connectors.errors import ConnectorError
     from connectors.mcp_upstream.declaration import BadUpstream
     from gateway.journal import JournalUnavailable
     from gateway.policy.problem import PolicyError
     from gateway.settings import BadSettings
 
-    if isinstance(error, BadSettings | BadUpstream | PolicyError | JournalUnavailable | ConnectorError):
+    if isinstance(error, BadSettings | BadUpstream | PolicyError | JournalUnavailable | ConnectorError | UnfitTables):
         return str(error)
     if isinstance(error, SQLAlchemyError):
         return f"the database cannot be used: {reason(error)}; are --home or REMIT_DATABASE_URL right?"

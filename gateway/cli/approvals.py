@@ -94,8 +94,8 @@ async def found(settings: Settings, names: Sequence[str], book: ApprovalBook) ->
     """
     approvals = []
     for name in dict.fromkeys(names):
-        approval = await book.find(name)
-        if approval is None or approval.question.principal.tenant != settings.tenant:
+        approval = await book.find(settings.tenant, name)
+        if approval is None:
             raise typer.BadParameter(f"there is no approval `{name[:64]}`; `remit approvals list` shows them")
         approvals.append(approval)
     return approvals

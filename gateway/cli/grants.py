@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.app import open_grants
 from gateway.cli.options import As, Home, Tenant, principal_named
 from gateway.grants.book import Issued, UnfitTerms
@@ -69,7 +70,7 @@ def revoke(grant_id: str, home: Home = None) -> None:
 
     async def run() -> bool:
         async with open_grants(load_settings(home=home)) as grants:
-            return await grants.revoke(grant_id, utc_now(), _BY)
+            return await grants.revoke(EVERY_TENANT, grant_id, utc_now(), _BY)
 
     if not asyncio.run(run()):
         raise typer.BadParameter(f"no grant `{grant_id}` is in force; `remit journal list` shows them as `granted`")

@@ -11,7 +11,7 @@ from rich.table import Table
 from gateway.cli.journal_erase import erase, retain
 from gateway.cli.journal_export import export
 from gateway.cli.journal_verify import show_key, verify
-from gateway.cli.options import Home
+from gateway.cli.options import Home, OneTenant, whose
 from gateway.erasing.erasure import erased_by, erasures
 from gateway.journal import Entry, read_journal
 from gateway.journal.reading import read_whole_call
@@ -31,10 +31,11 @@ def list_entries(
     last: Annotated[int, typer.Option(min=1, max=100_000, help="How many of the newest entries.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     home: Home = None,
+    tenant: OneTenant = None,
 ) -> None:
     """List the newest entries, oldest first."""
     with load_settings(home=home).open_database() as database:
-        entries = list(read_journal(database, last=last))
+        entries = list(read_journal(database, whose(tenant), last=last))
     if as_json:
         for entry in entries:
             typer.echo(_json(entry))
@@ -52,11 +53,13 @@ def list_entries(
 
 @app.command()
 def show(
-    call_id: Annotated[str, typer.Argument(help="A call's id, as its answer gave it.")], home: Home = None
+    call_id: Annotated[str, typer.Argument(help="A call's id, as its answer gave it.")],
+    home: Home = None,
+    tenant: OneTenant = None,
 ) -> None:
     """Show every entry of one call."""
     with load_settings(home=home).open_database() as database:
-        entries = list(read_journal(database, call_id=call_id))
+        entries = list(read_journal(database, whose(tenant), call_id=call_id))
     if not entries:
         raise typer.BadParameter(f"the journal has no call `{call_id}`")
     for entry in entries:
@@ -65,13 +68,15 @@ def show(
 
 @app.command()
 def why(
-    call_id: Annotated[str, typer.Argument(help="A call's id, or an approval's (`apr_…`).")], home: Home = None
+    call_id: Annotated[str, typer.Argument(help="A call's id, or an approval's (`apr_…`).")],
+    home: Home = None,
+    tenant: OneTenant = None,
 ) -> None:
     """Tell on one page why a call came out as it did: asked, decided, approved, done, seen."""
     from gateway.journal.telling import why as told
 
     with load_settings(home=home).open_database() as database:
-        entries = read_whole_call(database, call_id)
+        entries = read_whole_call(database, whose(tenant), call_id)
         recorded = erasures(database) if any(entry.erased for entry in entries) else []
     if not entries:
         raise typer.BadParameter(f"the journal has no call `{call_id}`")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from connectors.embedded.tenancy import EVERY_TENANT
+from connectors.embedded.tenancy import Tenant as TenantOrAll
 from gateway.principal import Principal, parse_principal
 from gateway.settings import Settings
 
@@ -13,10 +15,16 @@ Home = Annotated[
 ]
 Policies = Annotated[Path | None, typer.Option(help="The folder of policy files. [default: the shipped sample]")]
 Tenant = Annotated[str | None, typer.Option(help="The tenant whose data it is. [default: larkspur]")]
+OneTenant = Annotated[str | None, typer.Option("--tenant", help="Only this tenant's. [default: every tenant's]")]
 As = Annotated[
     str | None,
     typer.Option("--as", metavar="PRINCIPAL", help="`person:NAME`, `agent:NAME` or `agent:NAME+person:NAME`."),
 ]
+
+
+def whose(tenant: str | None) -> TenantOrAll:
+    """Whose records the operator asks for: one tenant's, or without a word everybody's."""
+    return EVERY_TENANT if tenant is None else tenant
 
 
 def principal_named(settings: Settings, purpose: str) -> Principal:

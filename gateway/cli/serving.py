@@ -25,6 +25,8 @@ log = get_logger("remit.serve")
 
 _BACKLOG = 2_048
 _LOOK_SECONDS = 1.0
+_WORKER_SECONDS = 60
+"""For so long a worker may be busy with starting, or with one thing, before it counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,13 @@ def serve_with_workers(serving: Serving, workers: int) -> None:
     asyncio.run(_try(serving.settings))
     family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
     with socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG) as listening:
-        config = uvicorn.Config(_Workers(serving), factory=True, workers=workers, **serving.server_options)
+        config = uvicorn.Config(
+            _Workers(serving),
+            factory=True,
+            workers=workers,
+            timeout_worker_healthcheck=_WORKER_SECONDS,
+            **serving.server_options,
+        )
         Multiprocess(config, [listening]).run()
 
 

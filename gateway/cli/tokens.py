@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.options import Home, Tenant
+from gateway.cli.options import Home, OneTenant, Tenant, whose
 from gateway.home import make_home, utc_now
 from gateway.principal import Principal
 from gateway.settings import load_settings
@@ -49,10 +49,10 @@ def create(
 
 
 @app.command("list")
-def list_tokens(home: Home = None) -> None:
+def list_tokens(home: Home = None, tenant: OneTenant = None) -> None:
     """List tokens: id, who, until when, and whether in force."""
     with load_settings(home=home).open_database() as database:
-        tokens = Tokens(database).all()
+        tokens = Tokens(database).all(whose(tenant))
     for token in tokens:
         state = "revoked" if token.revoked_at else "in force" if token.good_at(utc_now()) else "expired"
         typer.echo(f"{token.id}  {state:8}  {token.audience:7}  until {token.expires_at:%Y-%m-%d}  {token.principal}")

@@ -15,7 +15,7 @@ from gateway.policy.files.approvers import View
 async def show(visit: Visit) -> Response:
     """Show the call; another tenant's, an unknown one and one that the person may not see are all the same: none."""
     call_id = visit.named
-    entries = await anyio.to_thread.run_sync(read_whole_call, visit.console.database, call_id)
+    entries = await anyio.to_thread.run_sync(read_whole_call, visit.console.database, visit.person.tenant, call_id)
     names = dict.fromkeys(entry.call_id for entry in entries)
     by_call = {name: [entry for entry in entries if entry.call_id == name] for name in names}
     approvals = [approval for each in by_call.values() if (approval := read_approval(each))]

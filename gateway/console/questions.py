@@ -64,7 +64,7 @@ async def show(visit: Visit) -> Response:
 
 async def found(visit: Visit) -> tuple[Approval, Tool]:
     """The question that the path names; another tenant's and one that is not for this person are as if not there."""
-    approval = await visit.console.gateway.approvals.find(visit.named)
+    approval = await visit.console.gateway.approvals.find(visit.person.tenant, visit.named)
     tool = visit.console.gateway.catalog.tools.get(approval.question.tool) if approval else None
     if approval is None or tool is None or not may_see_question(visit.policy, visit.person, approval):
         raise HTTPException(404)
@@ -123,7 +123,9 @@ def _most_standing(visit: Visit, approval: Approval) -> int:
 
 
 async def _entries(visit: Visit, name: str) -> list[Entry]:
-    return await anyio.to_thread.run_sync(lambda: list(read_journal(visit.console.database, call_id=name)))
+    return await anyio.to_thread.run_sync(
+        lambda: list(read_journal(visit.console.database, visit.person.tenant, call_id=name))
+    )
 
 
 async def _before(visit: Visit, approval: Approval) -> tuple[Entry, ...]:

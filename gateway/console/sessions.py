@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Column, MetaData, Table, Text, select
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.principal import Principal
 from gateway.tokens import Token, Tokens, hash_of
 
-_metadata = MetaData()
+metadata = MetaData()
 _sessions = Table(
     "console_sessions",
-    _metadata,
+    metadata,
     Column("hash", Text, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("person", Text, nullable=False),
@@ -59,7 +60,7 @@ class Sessions:
         self._database = database
         self._tokens = tokens
         self._length = length
-        database.create(_metadata)
+        database.prepare()
 
     def start(self, token: Token, now: datetime) -> tuple[str, Session]:
         """Begin a session and return the secret name for the browser, which is kept nowhere, with the session."""
@@ -67,8 +68,9 @@ class Sessions:
         session = Session(token.principal, _form_token(secret), min(now + self._length, token.expires_at))
         row = {"hash": hash_of(secret), "tenant": token.principal.tenant, "person": session.person}
         times = {"started_at": _text(now), "expires_at": _text(session.expires_at)}
-        with self._database.changing() as connection:
-            connection.execute(_sessions.delete().where(_sessions.c.expires_at < _text(now - _KEPT)))
+        with self._database.changing(token.principal.tenant) as connection:
+            old = (_sessions.c.tenant == token.principal.tenant, _sessions.c.expires_at < _text(now - _KEPT))
+            connection.execute(_sessions.delete().where(*old))
             connection.execute(_sessions.insert().values(token_id=token.id, **row, **times))
         return secret, session
 
@@ -76,7 +78,8 @@ class Sessions:
         """Find a session in force."""
         columns = (_sessions.c.tenant, _sessions.c.person, _sessions.c.token_id, _sessions.c.expires_at)
         query = select(*columns).where(_sessions.c.hash == hash_of(secret), _sessions.c.ended_at.is_(None))
-        with self._database.looking() as connection:
+        # Whose it is, is known once it is found.
+        with self._database.looking(EVERY_TENANT) as connection:
             row = connection.execute(query).first()
         if row is None or now >= (expires_at := datetime.fromisoformat(row.expires_at)):
             return None
@@ -87,7 +90,7 @@ class Sessions:
     def end(self, secret: str, now: datetime) -> None:
         """End a session; ending it twice does nothing."""
         running = _sessions.update().where(_sessions.c.hash == hash_of(secret), _sessions.c.ended_at.is_(None))
-        with self._database.changing() as connection:
+        with self._database.changing(EVERY_TENANT) as connection:
             connection.execute(running.values(ended_at=_text(now)))
 
 

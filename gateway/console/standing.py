@@ -31,7 +31,7 @@ async def show(visit: Visit) -> Response:
     sees_all = may_view(visit.policy, visit.person, View.JOURNAL)
     shown = []
     for each in await book.standing.in_force(visit.person.tenant, visit.now):
-        approval = await book.find(f"apr_{each.id.partition('_')[2]}")
+        approval = await book.find(visit.person.tenant, f"apr_{each.id.partition('_')[2]}")
         may_end = bool(approval and may_answer(visit.policy, visit.person, approval.question))
         if approval and (may_end or sees_all):
             shown.append(Shown(each, approval.question.id, may_end))

@@ -116,7 +116,7 @@ def _said(form: Form, choices: Mapping[str, str]) -> list[Said]:
 
 async def _taken(visit: Visit, approval: Approval, said: Sequence[Said], note: str) -> list[Taken]:
     book = visit.console.gateway.approvals
-    known = [each for one in said if (each := await book.find(one.id)) and _may_see(visit, each)]
+    known = [each for one in said if (each := await book.find(visit.person.tenant, one.id)) and _may_see(visit, each)]
     here = {each.question.id for each in same_task(approval, known)}
     answers = [each for each in said if each.id in here]
     taken = await answer_together(book, answers, visit.person, visit.policy, note, visit.now)

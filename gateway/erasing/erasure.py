@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.grants.table import OF_ERASED_ENTRIES
 from gateway.journal import Entry, Journal, JournalUnavailable, Kind
@@ -34,14 +35,14 @@ _AT_ONCE = 5_000
 _CHECKPOINT_SECONDS, _CHECKPOINT_TRIES = 0.5, 20
 # What was answered to a call goes with what it was about, or not at all.
 _ANSWERS = text("""
-DELETE FROM settled WHERE id IN (
-    SELECT call_id FROM journal WHERE position IN (
+DELETE FROM settled WHERE tenant = :tenant AND id IN (
+    SELECT call_id FROM journal WHERE tenant = :tenant AND position IN (
         SELECT position FROM journal_keys WHERE position BETWEEN :first AND :last
     )
 )
 """)
-_KEYS = text("DELETE FROM journal_keys WHERE position BETWEEN :first AND :last")
-_FIRST_KEY = text("SELECT min(position) FROM journal_keys WHERE position BETWEEN :first AND :last")
+_KEYS = text("DELETE FROM journal_keys WHERE tenant = :tenant AND position BETWEEN :first AND :last")
+_FIRST_KEY = text("SELECT min(position) FROM journal_keys WHERE tenant = :tenant AND position BETWEEN :first AND :last")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def erasures(database: Database) -> list[Erasure]:
     """
     # By the index of calls: nothing else begins like this.
     query = ENTRIES.where(journal.c.call_id >= _PREFIX, journal.c.call_id < _AFTER, journal.c.kind == Kind.ERASED)
-    with readable(database), database.looking() as connection:
+    with readable(database), database.looking(EVERY_TENANT) as connection:
         return [_erasure(entry) for entry in entries_of(connection, query.order_by(journal.c.position))]
 
 
@@ -130,7 +131,7 @@ def carry_out(database: Database, recorded: Sequence[Erasure]) -> int:
         JournalUnavailable: If something of it is not destroyed; it is tried again when this is called again.
     """
     try:
-        done = sum(_destroy(database, first, last) for first, last in _not_destroyed(database, recorded))
+        done = sum(_destroy(database, *where) for where in _not_destroyed(database, recorded))
         if recorded:
             # Also if nothing was left to delete: the files may not have let go of it the last time.
             _leave_no_trace(database)
@@ -169,20 +170,20 @@ def _within(position: int, rising: Ranges) -> bool:
     return place > 0 and position <= rising[place - 1][1]
 
 
-def _not_destroyed(database: Database, recorded: Iterable[Erasure]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    with database.looking() as connection:
-        for first, last in (pair for each in recorded for pair in each.positions):
-            start = connection.execute(_FIRST_KEY, {"first": first, "last": last}).scalar()
-            found += [] if start is None else [(start, last)]
+def _not_destroyed(database: Database, recorded: Iterable[Erasure]) -> list[tuple[str, int, int]]:
+    found: list[tuple[str, int, int]] = []
+    with database.looking(EVERY_TENANT) as connection:
+        for tenant, (first, last) in ((each.tenant, pair) for each in recorded for pair in each.positions):
+            start = connection.execute(_FIRST_KEY, {"tenant": tenant, "first": first, "last": last}).scalar()
+            found += [] if start is None else [(tenant, start, last)]
     return found
 
 
-def _destroy(database: Database, start: int, last: int) -> int:
+def _destroy(database: Database, tenant: str, start: int, last: int) -> int:
     done = 0
     while start <= last:
-        some = {"first": start, "last": min(start + _AT_ONCE - 1, last)}
-        with database.changing() as connection:
+        some = {"tenant": tenant, "first": start, "last": min(start + _AT_ONCE - 1, last)}
+        with database.changing(tenant) as connection:
             _overwrite(connection)
             connection.execute(_ANSWERS, some)
             connection.execute(OF_ERASED_ENTRIES, some)
@@ -200,10 +201,7 @@ def _overwrite(connection: Connection) -> None:
 def _leave_no_trace(database: Database) -> None:
     """Make what was deleted vanish from the files: SQLite's write-ahead log still holds it, PostgreSQL's table too."""
     if database.is_postgresql:
-        with database.looking() as connection:
-            connection.exec_driver_sql("VACUUM journal_keys")
-            connection.exec_driver_sql("VACUUM settled")
-            connection.exec_driver_sql("VACUUM grants")
+        database.vacuum("journal_keys", "settled", "grants")
         return
     with closing(sqlite3.connect(database.path, timeout=_CHECKPOINT_SECONDS, isolation_level=None)) as file:
         for _ in range(_CHECKPOINT_TRIES):

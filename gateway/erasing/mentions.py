@@ -74,7 +74,7 @@ def find_mentions(
     is_mentioned = _matcher(texts)
     found: Counter[str] = Counter()
     links: dict[str, set[str]] = defaultdict(set)
-    with readable(database), database.at_one_moment() as connection:
+    with readable(database), database.at_one_moment(tenant) as connection:
         last = connection.execute(select(func.max(journal.c.position))).scalar() or 0
         everything = ENTRIES.where(journal.c.tenant == tenant).order_by(journal.c.position)
         for entry in entries_of(connection, everything):

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.erasing.erasure import Erasure, ranges
 from gateway.erasing.open_calls import open_calls
@@ -48,7 +49,7 @@ def due(
     before = now - max(shortest, at_least)
     old = _READABLE.where(journal.c.at < before.isoformat()).order_by(journal.c.position)
     found: dict[str, dict[int, str]] = defaultdict(dict)
-    with readable(database), database.at_one_moment() as connection:
+    with readable(database), database.at_one_moment(EVERY_TENANT) as connection:
         last = connection.execute(select(func.max(journal.c.position))).scalar() or 0
         with connection.execute(old) as rows:
             for position, tenant, call_id, at, body in rows:

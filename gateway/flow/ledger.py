@@ -16,6 +16,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.flow.labels import CLEAN, Label, label_from
 from gateway.journal.entry import Beside, JournalUnavailable
@@ -23,10 +24,10 @@ from gateway.looking import Query, Rows
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-_metadata = MetaData()
+metadata = MetaData()
 _seen = Table(
     "flow_seen",
-    _metadata,
+    metadata,
     Column("position", _NUMBER, primary_key=True, autoincrement=False),
     *(Column(name, _TEXT, nullable=False) for name in ("tenant", "principal", "run", "at", "label", "links")),
     Column("values_seen", LargeBinary, nullable=False),
@@ -35,7 +36,7 @@ _seen = Table(
 )
 _labels = Table(
     "flow_labels",
-    _metadata,
+    metadata,
     *(Column(name, _TEXT, primary_key=True) for name in ("tenant", "record")),
     Column("position", _NUMBER, primary_key=True, autoincrement=False),
     Column("label", _TEXT, nullable=False),
@@ -93,7 +94,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(_metadata)
+        database.prepare()
 
     async def seen_after(self, scope: Scope, position: int) -> list[Sighting]:
         """What counts for a scope and stands after a position, oldest first.
@@ -111,7 +112,7 @@ class Ledger:
         """
         if not records:
             return {}
-        return labels_from(await self.look(*labels_queries(tenant, records)))
+        return labels_from(await self.look(tenant, *labels_queries(tenant, records)))
 
     async def known_before(
         self, scope: Scope, position: int, records: Sequence[str]
@@ -122,23 +123,25 @@ class Ledger:
             JournalUnavailable: If it cannot be read.
         """
         # Labels first: what is seen of a record is then not older than what is known of it.
-        *known, seen = await self.look(*labels_queries(scope.tenant, records), _seen_query(scope, position))
+        *known, seen = await self.look(
+            scope.tenant, *labels_queries(scope.tenant, records), _seen_query(scope, position)
+        )
         return [_sighting(row) for row in seen], labels_from(known)
 
-    async def look(self, *queries: Query) -> Sequence[Rows]:
-        """What some queries find, in order, by one look.
+    async def look(self, tenant: str, *queries: Query) -> Sequence[Rows]:
+        """What some queries of a tenant find, in order, by one look.
 
         Raises:
             JournalUnavailable: If it cannot be read.
         """
         try:
-            return await self._database.looks.look(*queries)
+            return await self._database.looks.look(tenant, *queries)
         except SQLAlchemyError as error:
             raise JournalUnavailable(f"what runs have seen cannot be read: {reason(error)}") from error
 
     def forget(self, before: datetime) -> int:
         """Remove what was seen before a time, and say how many rows that were. What is known of records stays."""
-        with self._database.changing() as connection:
+        with self._database.changing(EVERY_TENANT) as connection:
             return connection.execute(_seen.delete().where(_seen.c.at < before.isoformat())).rowcount
 
 

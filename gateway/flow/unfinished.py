@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
 
 from connectors.contract import Tool
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.flow.arguments import named_records
 from gateway.flow.labels import CLEAN, Label, label_from
@@ -21,10 +22,10 @@ from gateway.journal.reading import readable
 from gateway.looking import Rows
 
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
-_metadata = MetaData()
+metadata = MetaData()
 _writing = Table(
     "flow_writing",
-    _metadata,
+    metadata,
     Column("position", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
     *(Column(name, _TEXT, nullable=False) for name in ("tenant", "area", "call_id", "records", "label")),
     Index("flow_writing_in", "tenant", "area", "position"),
@@ -68,7 +69,7 @@ class Writing:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ended: dict[tuple[str, str], int] = {}
-        database.create(_metadata)
+        database.prepare()
 
     async def unfinished(self, tenant: str, area: str, but: str) -> Unfinished:
         """What is being written in an area, but for one call.
@@ -91,7 +92,7 @@ class Writing:
         asked = {"tenant": tenant, "area": area, "position": before}
         with readable(self._database):
             # A write that ends in between is found by the second query.
-            rows, *known = await self._database.looks.look((_SINCE, asked), *labels_queries(tenant, records))
+            rows, *known = await self._database.looks.look(tenant, (_SINCE, asked), *labels_queries(tenant, records))
         if not rows:
             return NOTHING, labels_from(known)
         return self._open(tenant, area, rows, but), labels_from(known)
@@ -112,7 +113,7 @@ class Writing:
 
     def forget(self) -> int:
         """Remove the rows of what has ended; says how many that were."""
-        with self._database.changing() as connection:
+        with self._database.changing(EVERY_TENANT) as connection:
             return connection.execute(_FORGET).rowcount
 
 

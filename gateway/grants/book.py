@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio.to_thread
 
+from connectors.embedded.tenancy import Tenant
 from gateway.catalog import Catalog
 from gateway.database import Database
 from gateway.grants.bounds import misfits
@@ -82,7 +83,7 @@ class GrantBook:
         self._catalog = catalog
         self._durations = durations
         self._random = random
-        self._seen: dict[str, tuple[datetime, Kept]] = {}
+        self._seen: dict[tuple[str, str], tuple[datetime, Kept]] = {}
 
     async def issue(
         self, principal: Principal, terms: Terms, now: datetime, by: str, lasting: timedelta | None = None
@@ -132,7 +133,7 @@ class GrantBook:
             raise BadGrant("the grant is not good yet: are the gateways' clocks right?", claims.jti)
         if claims.expires_at + SKEW <= now:
             raise BadGrant(f"the grant expired on {claims.expires_at:%Y-%m-%d %H:%M} UTC: {_AGAIN}", claims.jti)
-        kept = await self._kept(claims.jti, now)
+        kept = await self._kept(principal.tenant, claims.jti, now)
         if kept is None:
             raise BadGrant(f"the grant is no longer kept: {_AGAIN}", claims.jti)
         if kept.revoked:
@@ -154,16 +155,16 @@ class GrantBook:
         since = grant.issued_at - SKEW
         return await anyio.to_thread.run_sync(calls_made, self._database, grant, since, frozenset(own))
 
-    async def find(self, grant_id: str) -> Kept | None:
-        """What is kept of a grant; None if it expired or there was none.
+    async def find(self, tenant: Tenant, grant_id: str) -> Kept | None:
+        """What is kept of a tenant's grant; None if it expired or there was none.
 
         Raises:
             JournalUnavailable: If it cannot be looked up.
         """
-        return await anyio.to_thread.run_sync(self._table.find, grant_id)
+        return await anyio.to_thread.run_sync(self._table.find, tenant, grant_id)
 
-    async def revoke(self, grant_id: str, now: datetime, by: str) -> bool:
-        """Take a grant back, on the record; within a second no process takes it any more.
+    async def revoke(self, tenant: Tenant, grant_id: str, now: datetime, by: str) -> bool:
+        """Take a grant of a tenant back, on the record; within a second no process takes it any more.
 
         Returns:
             Whether it was in force.
@@ -171,11 +172,14 @@ class GrantBook:
         Raises:
             JournalUnavailable: If that cannot be kept or recorded.
         """
-        kept = await self.find(grant_id)
+        kept = await self.find(tenant, grant_id)
         # First in force and then on record: what must stop stops even if nothing can be recorded.
-        if kept is None or not await anyio.to_thread.run_sync(self._table.revoke, grant_id, now):
+        if kept is None:
             return False
-        self._seen.pop(grant_id, None)
+        whose = kept.principal.tenant
+        if not await anyio.to_thread.run_sync(self._table.revoke, whose, grant_id, now):
+            return False
+        self._seen.pop((whose, grant_id), None)
         await self._record(grant_id, kept.principal, now, Kind.REVOKED, {"grant": grant_id, "by": by})
         return True
 
@@ -187,15 +191,15 @@ class GrantBook:
         """
         return await anyio.to_thread.run_sync(self._table.forget_before, now - 2 * SKEW)
 
-    async def _kept(self, grant_id: str, now: datetime) -> Kept | None:
-        seen = self._seen.get(grant_id)
+    async def _kept(self, tenant: str, grant_id: str, now: datetime) -> Kept | None:
+        seen = self._seen.get((tenant, grant_id))
         if seen and timedelta(0) <= now - seen[0] < CACHED:
             return seen[1]
-        kept = await self.find(grant_id)
+        kept = await self.find(tenant, grant_id)
         if len(self._seen) >= _MOST_CACHED:
             self._seen.clear()
         if kept:
-            self._seen[grant_id] = now, kept
+            self._seen[tenant, grant_id] = now, kept
         return kept
 
     async def _record(

@@ -85,10 +85,10 @@ def grant_routes(grants: GrantBook, tokens: Tokens, now: Callable[[], datetime])
     async def revoke(request: Request) -> JSONResponse:
         issuer = await _issuer(request, tokens, now())
         grant_id = request.path_params["id"]
-        kept = await grants.find(grant_id) if ID.fullmatch(grant_id) else None
+        kept = await grants.find(issuer.principal.tenant, grant_id) if ID.fullmatch(grant_id) else None
         if kept is None or not may_issue(issuer.principal, kept.principal):
             raise Refused(404, "not_found", "there is no such grant of yours in force")
-        revoked = await grants.revoke(grant_id, now(), issuer.id)
+        revoked = await grants.revoke(issuer.principal.tenant, grant_id, now(), issuer.id)
         return JSONResponse({"id": grant_id, "revoked": True, "was_in_force": revoked})
 
     return [

@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from connectors.embedded.tenancy import EVERY_TENANT, Tenant
 from gateway.database import Database
 from gateway.journal.entry import Entry, Kind
 from gateway.journal.reading import ENTRIES, entries_of, readable
@@ -30,10 +31,10 @@ _IS_SETTLED = exists().where(
     _ended.c.tenant == journal.c.tenant, _ended.c.once == literal("outcome:").concat(journal.c.call_id)
 )
 
-_metadata = MetaData()
+metadata = MetaData()
 _reached = Table(
     "recovery",
-    _metadata,
+    metadata,
     Column("one", Integer, CheckConstraint("one = 1"), primary_key=True, autoincrement=False),
     Column("position", BigInteger().with_variant(Integer(), "sqlite"), nullable=False),
 )
@@ -66,49 +67,51 @@ class RecordedCalls:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(_metadata)
+        database.prepare()
 
     async def of(self, tenant: str, *call_ids: str) -> list[Entry]:
         """Every entry of these calls, oldest first."""
         mine = (journal.c.tenant == tenant, journal.c.call_id.in_(call_ids))
-        return await self._entries(ENTRIES.where(*mine).order_by(journal.c.position))
+        return await self._entries(tenant, ENTRIES.where(*mine).order_by(journal.c.position))
 
     async def open_between(self, after: int, upto: int) -> list[Entry]:
         """The intents between two positions, the second included, that have neither an outcome nor a doubt."""
-        return await self._entries(open_between(after, upto))
+        return await self._entries(EVERY_TENANT, open_between(after, upto))
 
     async def newest_before(self, at: str) -> int:
         """The position of the newest entry that is older than a moment, given in ISO form; 0 if there is none."""
         # From the end, so that only what is newer is read.
         newest = select(journal.c.position).where(journal.c.at < at).order_by(journal.c.position.desc()).limit(1)
-        return await self._read(lambda connection: connection.execute(newest).scalar() or 0)
+        return await self._read(EVERY_TENANT, lambda connection: connection.execute(newest).scalar() or 0)
 
     async def doubts(self, tenant: str) -> list[Entry]:
         """The entries that put a call of the tenant in doubt which nothing has settled since, oldest first."""
-        return await self._entries(doubts_in(tenant))
+        return await self._entries(tenant, doubts_in(tenant))
 
     async def reached(self) -> int:
         """Up to where every intent is known to have an end."""
-        return await self._read(lambda connection: connection.execute(select(_reached.c.position)).scalar() or 0)
+        return await self._read(
+            EVERY_TENANT, lambda connection: connection.execute(select(_reached.c.position)).scalar() or 0
+        )
 
     async def reach(self, position: int) -> None:
         """Remember that every intent up to a position has an end."""
 
         def write() -> None:
-            with readable(self._database), self._database.changing() as connection:
+            with readable(self._database), self._database.changing(EVERY_TENANT) as connection:
                 connection.execute(_REACH, {"position": position})
 
         await anyio.to_thread.run_sync(write)
 
-    async def _entries(self, query: Select[Any]) -> list[Entry]:
+    async def _entries(self, tenant: Tenant, query: Select[Any]) -> list[Entry]:
         def made(connection: Connection) -> list[Entry]:
             return list(entries_of(connection, query))
 
-        return await self._read(made)
+        return await self._read(tenant, made)
 
-    async def _read(self, read: Callable[[Connection], T]) -> T:
+    async def _read(self, tenant: Tenant, read: Callable[[Connection], T]) -> T:
         def run() -> T:
-            with readable(self._database), self._database.looking() as connection:
+            with readable(self._database), self._database.looking(tenant) as connection:
                 return read(connection)
 
         return await anyio.to_thread.run_sync(run)

@@ -71,7 +71,7 @@ def count_journal(database: Database, tenant: str, until: datetime, step: timede
     stretches = {begins: Stretch(begins) for begins in (last - step * back for back in reversed(range(steps)))}
     since = next(iter(stretches))
     begun: dict[str, datetime] = {}
-    with readable(database), database.at_one_moment() as connection:
+    with readable(database), database.at_one_moment(tenant) as connection:
         first = _first_position(connection, since)
         truly = max(since, _time_of(connection, first) or since) if first > 1 else since
         for row in connection.execute(_events(tenant, first, since)):
@@ -98,7 +98,7 @@ def answers_by(database: Database, tenant: str, person: str, since: datetime) ->
     query = query.join(asked, (asked.c.call_id == journal.c.call_id) & (asked.c.kind == Kind.ASKED))
     query = query.where(journal.c.tenant == tenant, journal.c.kind == Kind.ANSWERED, says("approver", person))
     query = query.where(journal.c.at >= since.isoformat()).order_by(journal.c.position)
-    with readable(database), database.at_one_moment() as connection:
+    with readable(database), database.at_one_moment(tenant) as connection:
         rows = connection.execute(query.where(journal.c.position >= _first_position(connection, since))).all()
     times = [
         (datetime.fromisoformat(row.at), datetime.fromisoformat(row.asked_at))

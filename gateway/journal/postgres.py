@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from connectors.embedded.engine import server_limits
 from connectors.embedded.patience import PatientConnection
+from connectors.embedded.tenancy import EVERY_TENANT_OPTION
 from gateway.journal.chain import GENESIS, Stored
 from gateway.journal.entry import SealedRow
 from gateway.journal.store import Refusal, placed, refusals
@@ -34,7 +35,9 @@ SELECT * FROM unnest(
     %b::bytea[]
 )
 """
-_INSERT_KEYS = "INSERT INTO journal_keys (position, key) SELECT * FROM unnest(%b::bigint[], %b::bytea[])"
+_INSERT_KEYS = """
+INSERT INTO journal_keys (position, tenant, key) SELECT * FROM unnest(%b::bigint[], %b::text[], %b::bytea[])
+"""
 _USED = """
 SELECT tenant, used_by, at, amount FROM limit_uses
 JOIN unnest(%s::text[], %s::text[], %s::bigint[]) AS wanted (tenant, used_by, since) USING (tenant, used_by)
@@ -68,6 +71,8 @@ class PostgresStore:
     def __init__(self, url: URL, patience: float) -> None:
         [_none, self._where] = dialect().create_connect_args(url)  # type: ignore[no-untyped-call]
         self._where |= server_limits(url, patience, patience) | {"application_name": "remit journal"}
+        # It writes one chain for all, and each row says whose it is.
+        self._where["options"] += f" {EVERY_TENANT_OPTION}"
         self._patience = patience
         self._connection: PatientConnection | None = None
 

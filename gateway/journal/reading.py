@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
+from connectors.embedded.tenancy import EveryTenant, Tenant
 from gateway.database import Database
 from gateway.journal.entry import Entry, JournalUnavailable, Kind, Row, from_row
 from gateway.journal.schema import journal, keys
@@ -21,32 +22,42 @@ ENTRIES = select(journal.c.position, *(journal.c[name] for name in Row._fields),
 """What `entries_of` makes entries of."""
 
 
-def read_journal(database: Database, *, call_id: str | None = None, last: int | None = None) -> Iterator[Entry]:
+def read_journal(
+    database: Database, tenant: Tenant, *, call_id: str | None = None, last: int | None = None
+) -> Iterator[Entry]:
     """Yield entries, oldest first.
 
     Args:
         database: Where the journal is.
+        tenant: Whose.
         call_id: Only the entries of this call.
         last: Otherwise only this many, the newest.
 
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
+    theirs = entries_for(tenant)
     if call_id:
-        yield from _entries(database, ENTRIES.where(journal.c.call_id == call_id).order_by(journal.c.position))
+        yield from _entries(database, tenant, theirs.where(journal.c.call_id == call_id).order_by(journal.c.position))
     elif last is not None:
-        newest = ENTRIES.order_by(journal.c.position.desc()).limit(last).subquery()
-        yield from _entries(database, select(newest).order_by(newest.c.position))
+        newest = theirs.order_by(journal.c.position.desc()).limit(last).subquery()
+        yield from _entries(database, tenant, select(newest).order_by(newest.c.position))
     else:
-        with readable(database), database.at_one_moment() as connection:
-            yield from entries_of(connection, ENTRIES.order_by(journal.c.position))
+        with readable(database), database.at_one_moment(tenant) as connection:
+            yield from entries_of(connection, theirs.order_by(journal.c.position))
 
 
-def read_calls(database: Database, call_ids: Sequence[str]) -> Iterator[list[Entry]]:
+def entries_for(tenant: Tenant) -> Select[Any]:
+    """`ENTRIES` of one tenant, or of all."""
+    return ENTRIES if isinstance(tenant, EveryTenant) else ENTRIES.where(journal.c.tenant == tenant)
+
+
+def read_calls(database: Database, tenant: Tenant, call_ids: Sequence[str]) -> Iterator[list[Entry]]:
     """Yield the entries of each of these calls, oldest first, in the order of the names; those without are left out.
 
     Args:
         database: Where the journal is.
+        tenant: Whose.
         call_ids: The calls.
 
     Raises:
@@ -55,25 +66,27 @@ def read_calls(database: Database, call_ids: Sequence[str]) -> Iterator[list[Ent
     for start in range(0, len(call_ids), _CALLS_AT_ONCE):
         some = call_ids[start : start + _CALLS_AT_ONCE]
         found: dict[str, list[Entry]] = defaultdict(list)
-        for entry in _entries(database, ENTRIES.where(journal.c.call_id.in_(some)).order_by(journal.c.position)):
+        wanted = entries_for(tenant).where(journal.c.call_id.in_(some)).order_by(journal.c.position)
+        for entry in _entries(database, tenant, wanted):
             found[entry.call_id].append(entry)
         yield from (found[name] for name in some if name in found)
 
 
-def read_whole_call(database: Database, call_id: str) -> list[Entry]:
+def read_whole_call(database: Database, tenant: Tenant, call_id: str) -> list[Entry]:
     """The entries of a call with those of the calls that it goes by, oldest first; none if there is no such call.
 
     Args:
         database: Where the journal is.
+        tenant: Whose.
         call_id: A call's id, or an approval's: a call that waits for a person is carried out under its name, one with a
             key under the key's.
 
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
-    entries = list(read_journal(database, call_id=call_id)) if call_id else []
+    entries = list(read_journal(database, tenant, call_id=call_id)) if call_id else []
     names = {str(entry.body[name]) for entry in entries for name in ("approval", "repeats") if entry.body.get(name)}
-    entries += [entry for name in names - {call_id} for entry in read_journal(database, call_id=name)]
+    entries += [entry for name in names - {call_id} for entry in read_journal(database, tenant, call_id=name)]
     return sorted(entries, key=lambda entry: entry.position)
 
 
@@ -82,7 +95,7 @@ def calls_with(
     kind: Kind,
     since: datetime,
     *,
-    tenant: str | None = None,
+    tenant: Tenant,
     principal: str | None = None,
     last: int,
 ) -> list[str]:
@@ -92,7 +105,7 @@ def calls_with(
         database: Where the journal is.
         kind: The kind.
         since: Earlier entries are left out.
-        tenant: Only this tenant's; None means every tenant's.
+        tenant: Whose.
         principal: Only this principal's, by name.
         last: At most so many.
 
@@ -100,11 +113,11 @@ def calls_with(
         JournalUnavailable: If there is no journal to read.
     """
     query = select(journal.c.call_id).where(journal.c.kind == kind, journal.c.at >= since.isoformat())
-    if tenant is not None:
+    if not isinstance(tenant, EveryTenant):
         query = query.where(journal.c.tenant == tenant)
     if principal is not None:
         query = query.where(journal.c.principal == principal)
-    with readable(database), database.looking() as connection:
+    with readable(database), database.looking(tenant) as connection:
         return list(connection.execute(query.order_by(journal.c.position.desc()).limit(last)).scalars())
 
 
@@ -126,7 +139,7 @@ def done_since(database: Database, tenant: str, principal: str, since: datetime)
         journal.c.kind.in_([Kind.INTENT, Kind.OUTCOME, Kind.SETTLED]),
         journal.c.at >= since.isoformat(),
     )
-    return list(_entries(database, query.order_by(journal.c.position)))
+    return list(_entries(database, tenant, query.order_by(journal.c.position)))
 
 
 @contextmanager
@@ -142,8 +155,8 @@ def readable(database: Database) -> Iterator[None]:
         raise JournalUnavailable(f"no journal can be read at `{database.label}`: {reason(error)}") from error
 
 
-def _entries(database: Database, query: Select[Any]) -> Iterator[Entry]:
-    with readable(database), database.looking() as connection:
+def _entries(database: Database, tenant: Tenant, query: Select[Any]) -> Iterator[Entry]:
+    with readable(database), database.looking(tenant) as connection:
         yield from entries_of(connection, query)
 
 

@@ -42,6 +42,7 @@ keys = Table(
     metadata,
     # Beside the chain: what it opens is part of an entry's hash, the key is not.
     Column("position", _NUMBER, primary_key=True, autoincrement=False),
+    Column("tenant", _TEXT, nullable=False),
     Column("key", LargeBinary, nullable=False),
 )
 

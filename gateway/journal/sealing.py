@@ -12,11 +12,12 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import reason
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal.chain import Tree
 from gateway.journal.checkpoint import Checkpoint, newest_published, open_checkpoint, publish, sign
 from gateway.journal.note import BadNote, Signer
-from gateway.journal.schema import checkpoints, journal, metadata
+from gateway.journal.schema import checkpoints, journal
 from gateway.journal.schema import tree as kept_tree
 
 _SIZE = select(func.coalesce(func.max(journal.c.position), 0))
@@ -79,8 +80,8 @@ class Sealer:
 
     def _sign_new(self) -> Checkpoint | None:
         if not self._looked_back:
-            self._database.create(metadata)
-        with self._database.at_one_moment() as connection:
+            self._database.prepare()
+        with self._database.at_one_moment(EVERY_TENANT) as connection:
             signed = self._signed_before(connection)
             size: int = connection.execute(_SIZE).scalar_one()
             if signed and size < signed.size:
@@ -136,6 +137,6 @@ def _extend(connection: Connection, tree: Tree, size: int) -> None:
 
 
 def _store(database: Database, checkpoint: Checkpoint, tree: Tree) -> None:
-    with database.changing() as connection:
+    with database.changing(EVERY_TENANT) as connection:
         connection.execute(_KEEP_NOTE, {"size": checkpoint.size, "note": checkpoint.note})
         connection.execute(_KEEP_TREE, {"size": tree.size, "subtrees": tree.subtrees})

@@ -83,7 +83,7 @@ def search_journal(database: Database, tenant: str, search: Search, before: int 
     Raises:
         JournalUnavailable: If there is no journal to read.
     """
-    with readable(database), database.at_one_moment() as connection:
+    with readable(database), database.at_one_moment(tenant) as connection:
         top = min(before or 2**62, newest_position(connection) + 1)
         bottom = 1 if search.call else max(top - LOOKED_THROUGH, 1)
         query = _query(tenant, search).where(journal.c.position < top, journal.c.position >= bottom)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal.chain import Key, Stored
 from gateway.journal.entry import Row
@@ -14,7 +15,7 @@ from gateway.journal.reading import readable
 
 # As text: what is stored is shown as it is, not as the tables say that it should be.
 _ENTRIES = text("""
-SELECT journal.position, previous, call_id, tenant, principal, at, kind, once, body, hash, key
+SELECT journal.position, previous, call_id, journal.tenant, principal, at, kind, once, body, hash, key
 FROM journal LEFT JOIN journal_keys ON journal_keys.position = journal.position
 WHERE journal.position <= :size ORDER BY journal.position
 """)
@@ -94,5 +95,5 @@ def snapshot(database: Database, size: int | None = None) -> Iterator[Snapshot]:
     Raises:
         JournalUnavailable: If there is no journal to read; also while reading from it.
     """
-    with readable(database), database.at_one_moment() as connection, ExitStack() as results:
+    with readable(database), database.at_one_moment(EVERY_TENANT) as connection, ExitStack() as results:
         yield Snapshot(connection, _MOST if size is None else size, results)

@@ -73,7 +73,7 @@ class SqliteStore:
         entries, keys, beside = placed(rows, refused, *head)
         values = [(place, before, *row, digest) for place, before, row, digest in entries]
         _insert(connection, "journal", _COLUMNS, values)
-        _insert(connection, "journal_keys", ("position", "key"), keys)
+        _insert(connection, "journal_keys", ("position", "tenant", "key"), keys)
         for (table, columns), found in beside.items():
             _insert(connection, table, columns, found)
         connection.executemany(_ADD, counts.added)

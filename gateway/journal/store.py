@@ -71,12 +71,12 @@ class Placed(NamedTuple):
 
     Args:
         entries: The entries in their places.
-        keys: The position and key of those that have one.
+        keys: Of those that have one, the position, the tenant and the key.
         beside: The rows of other tables by table and columns, each beginning with its entry's position.
     """
 
     entries: list[Stored]
-    keys: list[tuple[int, bytes]]
+    keys: list[tuple[int, str, bytes]]
     beside: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]]
 
 
@@ -92,7 +92,7 @@ def placed(rows: Sequence[SealedRow], refused: Sequence[Refusal | None], positio
     accepted = [row for row, refusal in zip(rows, refused, strict=True) if refusal is None]
     entries = list(chained((row.row for row in accepted), position, head))
     both = list(zip(entries, accepted, strict=True))
-    keys = [(stored.position, row.key) for stored, row in both if row.key is not None]
+    keys = [(stored.position, stored.row.tenant, row.key) for stored, row in both if row.key is not None]
     beside: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]] = {}
     for stored, row in both:
         for each in row.beside:

@@ -22,7 +22,6 @@ from gateway.database import Database
 from gateway.deadlines import Deadlines, Waited
 from gateway.journal.entry import Entry, JournalUnavailable, SealedRow, to_row
 from gateway.journal.envelope import new_key
-from gateway.journal.schema import metadata
 from gateway.journal.store import open_store
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Journal:
         self.failing: str = ""
         """Why the last write failed; empty while the journal works."""
         try:
-            database.create(metadata)
+            database.prepare()
         except SQLAlchemyError as error:
             raise JournalUnavailable(f"the journal `{database.label}` cannot be written: {reason(error)}") from error
         self._thread = threading.Thread(target=self._write_until_closed, name="journal", daemon=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 import anyio.to_thread
 from sqlalchemy import delete, select
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal.reading import readable
 from gateway.journal.schema import limit_uses
@@ -43,12 +44,12 @@ class LimitUses:
         Raises:
             JournalUnavailable: If the database cannot be changed.
         """
-        with readable(self._database), self._database.changing() as connection:
+        with readable(self._database), self._database.changing(EVERY_TENANT) as connection:
             return connection.execute(delete(limit_uses).where(limit_uses.c.until < microseconds(now))).rowcount
 
     def _find(self, tenant: str, uses: Sequence[Use]) -> dict[Place, dict[int, int]]:
         found: dict[Place, dict[int, int]] = defaultdict(dict)
-        with readable(self._database), self._database.looking() as connection:
+        with readable(self._database), self._database.looking(tenant) as connection:
             for (of, by), since in places([(tenant, uses)]).items():
                 rows = select(limit_uses.c.at, limit_uses.c.amount).where(
                     limit_uses.c.tenant == of, limit_uses.c.used_by == by, limit_uses.c.at > since

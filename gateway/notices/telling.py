@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import anyio
 from structlog import get_logger
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.approvals import Approval
 from gateway.approvals.together import by_task
 from gateway.gateway import Gateway
@@ -65,7 +66,7 @@ class Notices:
         gateway, now = self._gateway, self._gateway.now()
         policy, tools = gateway.policy.current, gateway.catalog.tools
         wait = _SECONDS
-        for task in by_task(await gateway.approvals.open(now)):
+        for task in by_task(await gateway.approvals.open(now, EVERY_TENANT)):
             untold = [
                 (each, people)
                 for each in task

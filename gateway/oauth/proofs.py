@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from gateway.database import Database
 from gateway.oauth.dpop import SECONDS, Proof
 
-_metadata = MetaData()
+metadata = MetaData()
 _proofs = Table(
     "dpop_proofs",
-    _metadata,
+    metadata,
     Column("hash", Text, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("used_at", Text, nullable=False),
@@ -33,7 +33,7 @@ class Proofs:
         self._database = database
         self._clock = clock
         self._forgot_at = 0.0
-        database.create(_metadata)
+        database.prepare()
 
     def use(self, proof: Proof, tenant: str) -> bool:
         """Use a proof; say whether it had not been used.
@@ -44,7 +44,7 @@ class Proofs:
         now = self._clock()
         name = hashlib.sha256(repr((proof.key, proof.id)).encode("utf-8", "backslashreplace")).hexdigest()
         try:
-            with self._database.changing() as connection:
+            with self._database.changing(tenant) as connection:
                 if now - self._forgot_at >= _FORGET_EVERY:
                     connection.execute(_proofs.delete().where(_proofs.c.used_at < _text(now - _KEPT)))
                     self._forgot_at = now

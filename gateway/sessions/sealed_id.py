@@ -25,7 +25,7 @@ class Opened(BaseModel):
         name: The client's name.
         client_version: The client's version.
         can: The capabilities that matter here.
-        owner: Whose session it is, as a hash: nobody else may use it.
+        owner: Whose session it is, as a hash: nobody else may use it, in whichever tenant.
         nonce: Makes each id another one.
     """
 
@@ -37,7 +37,7 @@ class Opened(BaseModel):
     nonce: str
 
     @classmethod
-    def by(cls, request: Mapping[str, Any], owner: AuthorizationContext | None, nonce: str) -> Self | None:
+    def by(cls, request: Mapping[str, Any], tenant: str, owner: AuthorizationContext | None, nonce: str) -> Self | None:
         """What an `initialize` request opens; None if it is no such request."""
         params = request.get("params")
         if request.get("method") != "initialize" or not isinstance(params, dict):
@@ -51,7 +51,7 @@ class Opened(BaseModel):
                 name=str(client.get("name", ""))[:_SHORT],
                 client_version=str(client.get("version", ""))[:_SHORT],
                 can={name: _flags(can[name]) for name in _ASKED_FOR if isinstance(can.get(name), dict)},
-                owner=owner_hash(owner),
+                owner=owner_hash(tenant, owner),
                 nonce=nonce,
             )
         except ValidationError:
@@ -74,9 +74,9 @@ def _flags(declared: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def owner_hash(owner: AuthorizationContext | None) -> str:
+def owner_hash(tenant: str, owner: AuthorizationContext | None) -> str:
     """Who opened a session, in a text that says no more than whether two are the same."""
-    parts = [owner["client_id"], owner["issuer"], owner["subject"]] if owner else []
+    parts = [tenant, owner["client_id"], owner["issuer"], owner["subject"]] if owner else []
     return sha256(repr(parts).encode()).hexdigest()[:32]
 
 

@@ -14,7 +14,7 @@ from mcp.server.connection import Connection
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_connection
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER, StreamableHTTPServerTransport
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager, _error_response
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import get_logger
 
 from connectors.embedded.engine import reason
+from gateway.identity import access_of
 from gateway.sessions.replies import Replies
 from gateway.sessions.sealed_id import Opened, Seal, owner_hash
 
@@ -56,6 +57,8 @@ class _BadMessage(Exception):
 class _Dispatcher(JSONRPCDispatcher[TransportContext]):
     """Asks a session's client under ids that no other process uses, and knows what is not answered yet."""
 
+    tenant: str
+
     def _allocate_id(self) -> int:
         return secrets.randbits(52)
 
@@ -75,6 +78,7 @@ class SharedSessions(StreamableHTTPSessionManager):
         app: The MCP server.
         seal: Makes and reads ids.
         replies: Where replies are left for other processes; None if there are none.
+        tenant: The tenant of clients without authentication.
         security_settings: Accepted hosts and origins.
         max_request_body_size: In bytes.
     """
@@ -84,12 +88,14 @@ class SharedSessions(StreamableHTTPSessionManager):
         app: Server[Any],
         seal: Seal,
         replies: Replies | None,
+        tenant: str,
         security_settings: TransportSecuritySettings,
         max_request_body_size: int,
     ) -> None:
         super().__init__(app, security_settings=security_settings, max_request_body_size=max_request_body_size)
         self._seal = seal
         self._replies = replies
+        self._tenant = tenant
         self._dispatchers: dict[str, _Dispatcher] = {}
         self._taking_up: dict[str, anyio.Event] = {}
         self._ended: dict[str, None] = {}
@@ -105,23 +111,28 @@ class SharedSessions(StreamableHTTPSessionManager):
 
     async def _handle_stateful_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         session_id, owner = Headers(scope=scope).get(MCP_SESSION_ID_HEADER), _owner(scope)
-        message: dict[str, Any] = {}
+        tenant, message = self._tenant_of(scope), dict[str, Any]()
         if scope["method"] == "POST":
             try:
                 body = await _body(receive)
                 receive, message = _bringing(body, receive), _message(body)
-                self._refuse_confusing(session_id, owner, message)
+                if self._may_be_of(tenant, session_id or ""):
+                    self._refuse_confusing(session_id, owner, message)
             except _BadMessage as bad:
                 await Response(bad.told.model_dump_json(), 400, media_type="application/json")(scope, receive, send)
                 return
         if session_id is None:
-            opened = Opened.by(message, owner, secrets.token_urlsafe(9))
+            opened = Opened.by(message, tenant, owner, secrets.token_urlsafe(9))
             _id_to_give.set(self._seal.session_id(opened) if opened else "")
-        elif scope["method"] == "DELETE":
-            self._end(session_id)
         else:
-            await self._take_up(session_id, owner, scope)
-            if message and await self._left_for_another(session_id, owner, message):
+            if scope["method"] != "DELETE":
+                await self._take_up(session_id, tenant, owner, scope)
+            if not self._may_be_of(tenant, session_id):
+                await _error_response("Session not found", 404)(scope, receive, send)
+                return
+            if scope["method"] == "DELETE":
+                self._end(session_id)
+            elif message and await self._left_for_another(session_id, owner, message):
                 await Response(status_code=202)(scope, receive, send)
                 return
         await _served_once(super()._handle_stateful_request, scope, receive, send)
@@ -151,7 +162,7 @@ class SharedSessions(StreamableHTTPSessionManager):
         if self._task_group is None:
             raise RuntimeError("sessions are served while `run` does")
         try:
-            await self._task_group.start(self._serve, http_transport, session_id)
+            await self._task_group.start(self._serve, http_transport, session_id, self._tenant_of(scope))
             await http_transport.handle_request(scope, receive, noting)
         finally:
             if not served:
@@ -161,12 +172,14 @@ class SharedSessions(StreamableHTTPSessionManager):
         self,
         transport: StreamableHTTPServerTransport,
         session_id: str,
+        tenant: str,
         *,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         async with transport.connect() as (reading, writing):
             # `initialize` is answered before what a hasty client sends after it.
             dispatcher = _Dispatcher(reading, writing, inline_methods=frozenset({"initialize"}))
+            dispatcher.tenant = tenant
             connection = Connection.for_loop(dispatcher, session_id=session_id)
             self._dispatchers[session_id] = dispatcher
             task_status.started()
@@ -181,14 +194,14 @@ class SharedSessions(StreamableHTTPSessionManager):
                 self._dispatchers.pop(session_id, None)
                 await self._discard_session(session_id, transport)
 
-    async def _take_up(self, session_id: str, owner: AuthorizationContext | None, scope: Scope) -> None:
+    async def _take_up(self, session_id: str, tenant: str, owner: AuthorizationContext | None, scope: Scope) -> None:
         """Open a session that another process opened, if its id says so and it is the caller's."""
         while being_taken_up := self._taking_up.get(session_id):
             await being_taken_up.wait()
         if session_id in self._server_instances or session_id in self._ended:
             return
         opened = self._seal.opened(session_id)
-        if opened is None or opened.owner != owner_hash(owner):
+        if opened is None or opened.owner != owner_hash(tenant, owner):
             return
         self._taking_up[session_id] = anyio.Event()
         try:
@@ -215,6 +228,15 @@ class SharedSessions(StreamableHTTPSessionManager):
                 INVALID_REQUEST, f"a request with the id `{shown}` is not answered yet: take another id", request_id
             )
 
+    def _tenant_of(self, scope: Scope) -> str:
+        access = access_of(scope.get("user"))
+        return access.principal.tenant if access else self._tenant
+
+    def _may_be_of(self, tenant: str, session_id: str) -> bool:
+        """Whether a session is not another tenant's: the SDK compares names, and two tenants may have the same."""
+        dispatcher = self._dispatchers.get(session_id)
+        return dispatcher is None or dispatcher.tenant == tenant
+
     def _end(self, session_id: str) -> None:
         if len(self._ended) >= _ENDED_KEPT:
             del self._ended[next(iter(self._ended))]
@@ -231,7 +253,7 @@ class SharedSessions(StreamableHTTPSessionManager):
         is_reply = "method" not in message and ("result" in message or "error" in message)
         if not is_reply or not isinstance(request_id, int) or request_id in dispatcher.asked:
             return False
-        await self._replies.leave(session_id, message)
+        await self._replies.leave(dispatcher.tenant, session_id, message)
         return True
 
     async def _fetch_replies(self, replies: Replies) -> None:
@@ -241,7 +263,7 @@ class SharedSessions(StreamableHTTPSessionManager):
             for session_id, dispatcher in list(self._dispatchers.items()):
                 if asked := dispatcher.asked:
                     try:
-                        for reply in await replies.take(session_id, asked):
+                        for reply in await replies.take(dispatcher.tenant, session_id, asked):
                             dispatcher.answered(reply)
                     except SQLAlchemyError as error:
                         log.error("replies_not_read", error=reason(error))

@@ -8,14 +8,15 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Column, Connection, MetaData, RowMapping, Table, Text, delete, insert, select
 
+from connectors.embedded.tenancy import EVERY_TENANT, EveryTenant, Tenant
 from gateway.database import Database
 from gateway.journal import AlreadyRecorded, Entry, Journal, JournalUnavailable, Kind
 from gateway.stopping.stop import Stop, Target, What
 
-_metadata = MetaData()
+metadata = MetaData()
 _stops = Table(
     "stops",
-    _metadata,
+    metadata,
     Column("id", Text, primary_key=True),
     *(Column(name, Text, nullable=False) for name in ("tenant", "what", "name", "why", "by_whom", "since")),
     Column("until", Text),
@@ -37,7 +38,7 @@ class StopBook:
     def __init__(self, journal: Journal, database: Database) -> None:
         self._journal = journal
         self._database = database
-        database.create(_metadata)
+        database.prepare()
 
     def read(self) -> tuple[Stop, ...]:
         """Every stop that nobody has ended, oldest first; off the event loop.
@@ -45,8 +46,8 @@ class StopBook:
         Raises:
             SQLAlchemyError: If they cannot be read.
         """
-        with self._database.looking() as connection:
-            return _all(connection)
+        with self._database.looking(EVERY_TENANT) as connection:
+            return _all(connection, EVERY_TENANT)
 
     async def in_force(self, tenant: str, now: datetime) -> list[Stop]:
         """The stops that concern a tenant, oldest first; for `*` all.
@@ -100,7 +101,7 @@ class StopBook:
             raise NotStopped(f"no stop `{stop_id[:60]}` is in force: `remit stop list` shows them")
         with anyio.CancelScope(shield=True):
             await self._record(replace(stop, by=by, why=why), Kind.RESUMED, now, f"`{stop.id}` stays in force")
-            await anyio.to_thread.run_sync(self._end, stop.id)
+            await anyio.to_thread.run_sync(self._end, stop)
         return stop
 
     async def _record(
@@ -118,18 +119,20 @@ class StopBook:
             raise JournalUnavailable(f"{state}, but that could not be recorded: {error}") from error
 
     def _set(self, stop: Stop, now: datetime) -> None:
-        with self._database.changing() as connection:
-            over = [each.id for each in _all(connection) if not each.in_force(now)]
+        with self._database.changing(stop.target.tenant) as connection:
+            whose = _all(connection, stop.target.tenant)
+            over = [each.id for each in whose if not each.in_force(now)]
             connection.execute(delete(_stops).where(_stops.c.id.in_(over)))
             connection.execute(insert(_stops).values(_row(stop)))
 
-    def _end(self, stop_id: str) -> None:
-        with self._database.changing() as connection:
-            connection.execute(delete(_stops).where(_stops.c.id == stop_id))
+    def _end(self, stop: Stop) -> None:
+        with self._database.changing(stop.target.tenant) as connection:
+            connection.execute(delete(_stops).where(_stops.c.id == stop.id))
 
 
-def _all(connection: Connection) -> tuple[Stop, ...]:
-    found = map(_stop, connection.execute(select(_stops)).mappings())
+def _all(connection: Connection, tenant: Tenant) -> tuple[Stop, ...]:
+    query = select(_stops) if isinstance(tenant, EveryTenant) else select(_stops).where(_stops.c.tenant == tenant)
+    found = map(_stop, connection.execute(query).mappings())
     return tuple(sorted(found, key=lambda each: (each.since, each.id)))
 
 

@@ -282,7 +282,7 @@ async def test_calls_of_two_runs_never_stand_on_one_page_nor_in_one_answer(site:
         page = await maya.see(f"/approvals/{first}/together")
         assert twin in page
         assert apart not in page
-        found = await opened.gateway.approvals.find(apart)
+        found = await opened.gateway.approvals.find("larkspur", apart)
         assert found is not None
         forged = {**form_of(page), f"seen.{apart}": found.binding, "answer": "approve"}
         answer = await maya.http.post(f"/console/approvals/{first}/together", data=forged)

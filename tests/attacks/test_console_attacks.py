@@ -77,7 +77,7 @@ async def test_looking_at_a_question_asks_nobody_anything_in_the_approvers_name(
         name = await here.ask(ANA, "ticket_add_reply", ticket_id=ticket, body="It ships today.")
         for _ in range(3):
             await maya.see(f"/approvals/{name}")
-        [open_] = await here.gateway.approvals.open(here.clock())
+        [open_] = await here.gateway.approvals.open(here.clock(), "larkspur")
     assert open_.question.id == name
 
 

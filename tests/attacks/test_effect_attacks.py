@@ -101,7 +101,7 @@ async def test_wherever_the_journal_fails_an_approved_call_is_paid_once_and_told
             await call(gateway, "crm_issue_refund", REFUND, key="k")
         for _ in range(2):
             with suppress(JournalUnavailable):
-                for approval in await gateway.approvals.open(gateway.now()):
+                for approval in await gateway.approvals.open(gateway.now(), "larkspur"):
                     asked, policy = approval.question.id, gateway.policy.current
                     await gateway.approvals.answer(asked, MAYA, policy, approve=True, note="", now=gateway.now())
         assert till.paid == {}

@@ -53,7 +53,7 @@ async def test_a_new_policy_decides_every_open_question_again_and_each_once(open
         newer = replace(policy, version="0123456789abcdef")
         assert await gateway.approvals.decide_again(newer, gateway.now()) == 70
         assert await gateway.approvals.decide_again(newer, gateway.now()) == 0
-        found = await gateway.approvals.open(gateway.now())
+        found = await gateway.approvals.open(gateway.now(), "larkspur")
     assert {each.ruling.policy_version for each in found} == {newer.version}
     assert len(found) == 70
 

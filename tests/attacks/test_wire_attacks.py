@@ -69,7 +69,7 @@ async def test_two_approvers_at_the_same_moment_and_many_repetitions_pay_once(op
             for who in (MAYA, NADIA, MAYA):
                 tasks.start_soon(answer, gateway, asked, who)
                 tasks.start_soon(refund, gateway)
-        [approval] = [await gateway.approvals.find(name(asked))]
+        [approval] = [await gateway.approvals.find("larkspur", name(asked))]
         assert approval is not None
         assert len(approval.votes) == 1
         assert (await refund(later(gateway, seconds=1))).status == "ok"

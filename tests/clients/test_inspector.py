@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
 from tests.clients.node import NodeProgram, node_program
@@ -82,7 +83,7 @@ def test_it_calls_a_tool(inspect: Inspect, target: Target, era: str, home: Path)
     answer = result(inspect(target, *call("crm_search_accounts", limit=2), era=era))["structuredContent"]
     assert answer["status"] == "ok"
     assert answer["result"] == {"accounts": [], "next_cursor": ""}
-    intent, outcome = read_journal(Database.in_file(home / "remit.db"), call_id=answer["call_id"])
+    intent, outcome = read_journal(Database.in_file(home / "remit.db"), EVERY_TENANT, call_id=answer["call_id"])
     assert (intent.kind, outcome.kind) == (Kind.INTENT, Kind.OUTCOME)
     assert intent.body["person"] == "ana.ruiz@larkspur.example"
     assert intent.body["client"].startswith("inspector-cli")

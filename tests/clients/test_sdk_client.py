@@ -12,6 +12,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
 from tests.processes import REMIT, Served, make_token, serving
@@ -111,7 +112,9 @@ async def test_the_journal_names_the_client_and_what_it_declares(
     async with over_http(served, token, mode) as client:
         answer = await client.call_tool("crm_search_accounts", {}, meta=meta)
     assert answer.structured_content is not None
-    intent, outcome = read_journal(Database.in_file(home / "remit.db"), call_id=answer.structured_content["call_id"])
+    intent, outcome = read_journal(
+        Database.in_file(home / "remit.db"), EVERY_TENANT, call_id=answer.structured_content["call_id"]
+    )
     assert (intent.kind, outcome.kind) == (Kind.INTENT, Kind.OUTCOME)
     assert (intent.body["run"], intent.body["model"]) == (f"run-{mode}", "stand-in")
     assert intent.body["person"] == "ana.ruiz@larkspur.example"

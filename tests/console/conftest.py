@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.answer import Answer
 from gateway.app import open_gateway
 from gateway.call import call_tool
@@ -121,7 +122,7 @@ class Site:
         return answer.approval.id
 
     def entries(self) -> list[Entry]:
-        return list(read_journal(self.database))
+        return list(read_journal(self.database, EVERY_TENANT))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tests.console.conftest import ANA, MAYA, NADIA, REFUND, OpenSite, Site, tex
 
 
 async def state(opened: Site, question: str) -> State:
-    found = await opened.gateway.approvals.find(question)
+    found = await opened.gateway.approvals.find("larkspur", question)
     assert found is not None
     return found.state(opened.clock())
 
@@ -87,7 +87,7 @@ async def test_a_yes_to_changed_arguments_covers_these(site: OpenSite) -> None:
         form = {f"arg.{name}": value for name, value in fields.items()}
         answer = await maya.send(f"/approvals/{question}/edit", **form)
         assert answer.status_code == 303
-        found = await opened.gateway.approvals.find(question)
+        found = await opened.gateway.approvals.find("larkspur", question)
         assert found is not None
         assert found.edit is not None
         assert found.arguments == {**fields}

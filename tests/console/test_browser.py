@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
 from tests.clients.node import node_program
@@ -75,7 +76,7 @@ class Company:
 
     def entries(self) -> list[Entry]:
         with Database.in_file(self.home / "remit.db") as database:
-            return list(read_journal(database))
+            return list(read_journal(database, EVERY_TENANT))
 
     def drive(self, task: str, person: str, home: Path, **given: Any) -> dict[str, Any]:
         """Let a person do something in a browser, with a console token made for that."""

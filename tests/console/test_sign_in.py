@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from gateway.principal import Principal
-from gateway.tokens import Audience, Tokens
+from gateway.tokens import Audience
 from tests.console.conftest import ANA, HOST, MAYA, NADIA, OTTO, OWN_PAGE, REFUND, TRIAGE, ZOE, OpenSite, Site
 
 PAGES = ("/", "/approvals/apr_x", "/journal", "/calls/call_x", "/roles", "/roles/agent", "/charts", "/standing")
@@ -73,16 +72,6 @@ async def test_a_console_token_opens_nothing_at_mcp(site: OpenSite) -> None:
         headers = {"Authorization": f"Bearer {opened.token(MAYA)}", "Sec-Fetch-Site": "none"}
         answer = await http.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, headers=headers)
         assert answer.status_code == 401
-
-
-async def test_a_database_of_before_keeps_its_tokens_for_calls(site_on_each: OpenSite) -> None:
-    async with site_on_each() as opened:
-        secret = opened.token(MAYA, Audience.MCP)
-        with opened.database.changing() as connection:
-            connection.execute(text("ALTER TABLE tokens DROP COLUMN audience"))
-        found = Tokens(opened.database).find(secret)
-        assert found is not None
-        assert found.audience is Audience.MCP
 
 
 async def test_a_session_ends_by_time_by_signing_out_and_with_its_token(site_on_each: OpenSite) -> None:

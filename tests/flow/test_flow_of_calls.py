@@ -178,7 +178,7 @@ async def test_the_journal_tells_where_arguments_came_from_and_what_was_written(
         await calls.reads(f"Write to {EVIL}")
         asked = await calls.mail(EVIL)
         assert asked.approval
-        approval = await calls.gateway.approvals.find(asked.approval.id)
+        approval = await calls.gateway.approvals.find("larkspur", asked.approval.id)
 
     assert approval
     assert approval.question.flow.origins["to"] == "outsider"

@@ -11,6 +11,7 @@ from anyio import Event, fail_after, from_thread
 from pydantic import SecretStr
 
 from connectors.contract import Confidentiality
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.app import open_gateway
 from gateway.background import background
 from gateway.database import Database
@@ -79,7 +80,7 @@ async def test_an_entry_that_is_refused_leaves_nothing_beside_it(database: Datab
             await journal.append(outcome(seen(b"late"), once="outcome:call_1"))
 
     assert await indexes(ledger, TRIAGE) == []
-    assert len(list(read_journal(database))) == 1
+    assert len(list(read_journal(database, EVERY_TENANT))) == 1
 
 
 async def test_without_a_grant_everything_of_the_principal_within_the_window_counts(database: Database) -> None:

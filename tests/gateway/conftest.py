@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.app import open_gateway
 from gateway.database import Database
 from gateway.gateway import Gateway
@@ -80,11 +81,11 @@ def opened(home: Path, policies: Path, database_url: str) -> OpenGateway:
             yield gateway
         with made.open_database() as database:
             # Whoever adds a part to an entry says whether it is personal: unsaid, it is erased with the rest.
-            assert not {name for entry in read_journal(database) for name in unlisted(entry.body)}
+            assert not {name for entry in read_journal(database, EVERY_TENANT) for name in unlisted(entry.body)}
 
     return open_
 
 
 @pytest.fixture
 def entries(database: Database) -> Callable[[], list[Entry]]:
-    return lambda: list(read_journal(database))
+    return lambda: list(read_journal(database, EVERY_TENANT))

@@ -18,6 +18,7 @@ import httpx
 from sqlalchemy import text
 
 from connectors.embedded.database import Database
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.records import MessageRecord
 from connectors.registry import TOOLS, embedded
 from gateway.app import open_approvals, open_doubts
@@ -244,7 +245,7 @@ class Crashes:
     def journal(self) -> list[Entry]:
         """Every entry, oldest first."""
         with load_settings(home=self.home).open_database() as database:
-            return list(read_journal(database))
+            return list(read_journal(database, EVERY_TENANT))
 
     async def doubts(self) -> set[str]:
         """The calls that are listed as in doubt."""

@@ -9,6 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
+import psycopg
+
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Entry, Journal, Kind
 from gateway.journal.note import PublicKey, load_or_make_signer
@@ -67,13 +70,15 @@ class Kept:
 
 
 def tamper(database: Database, *statements: str) -> None:
-    """Change a database as somebody can who owns it, whatever its triggers say."""
-    with database.changing() as connection:
-        if database.is_postgresql:
-            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        else:
-            for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
-                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    """Change a database as its administrator can, whatever its triggers say."""
+    if database.is_postgresql:
+        with psycopg.connect(str(database.url.set(drivername="postgresql", username="postgres"))) as server:
+            for statement in ("SET LOCAL session_replication_role = replica", *statements):
+                server.execute(statement.encode())
+        return
+    with database.changing(EVERY_TENANT) as connection:
+        for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
         for statement in statements:
             connection.exec_driver_sql(statement)
 
@@ -81,7 +86,7 @@ def tamper(database: Database, *statements: str) -> None:
 @contextmanager
 def locked(database: Database) -> Iterator[None]:
     """Keep every other writer of the journal waiting."""
-    with database.changing() as connection:
+    with database.changing(EVERY_TENANT) as connection:
         if database.is_postgresql:
             connection.exec_driver_sql("LOCK TABLE journal")
         yield

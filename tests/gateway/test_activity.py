@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from connectors.contract import CallContext
 from connectors.email.tools import ReplyEmail, SendEmail, SentMessage
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.errors import Conflict
 from gateway.activity.activity import Activity
 from gateway.activity.recipients import Recipients
@@ -109,7 +110,7 @@ def entry(number: int, event: Event, who: Principal) -> Entry:
 def read_back(database: Database, who: Principal) -> list[Event]:
     return [
         Event(each.at.timestamp(), each.kind, each.body.get("grant", ""), tuple(each.body["saw"]))
-        for each in read_journal(database)
+        for each in read_journal(database, EVERY_TENANT)
         if (each.tenant, each.principal) == (who.tenant, who.name)
     ]
 
@@ -277,7 +278,7 @@ async def test_recipients_are_kept_as_keyed_hashes_and_forgotten_by_age_or_on_re
     async with open_mailer() as opened:
         recipients = opened.activity.recipients
         await send(mailing(opened, Mailer()), ANA, "kim@customer.example", "lou@customer.example")
-        with database.looking() as connection:
+        with database.looking(EVERY_TENANT) as connection:
             rows = connection.exec_driver_sql("SELECT * FROM recipients_seen").all()
         assert len(rows) == 2
         assert "customer.example" not in json.dumps([list(row) for row in rows])
@@ -296,6 +297,6 @@ async def test_who_was_written_to_is_committed_with_the_outcome_that_says_so(
     async with open_mailer() as opened:
         await send(mailing(opened, Mailer()), ANA, "kim@customer.example")
         [outcome] = [each for each in entries() if each.kind is Kind.OUTCOME]
-        with database.looking() as connection:
+        with database.looking(EVERY_TENANT) as connection:
             [position] = connection.exec_driver_sql("SELECT position FROM recipients_seen").scalars()
         assert position == outcome.position

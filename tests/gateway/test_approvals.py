@@ -103,7 +103,7 @@ async def reply(gateway: Gateway, asked: Answer[Any], who: Principal = MAYA, app
 
 async def found(gateway: Gateway, asked: Answer[Any]) -> Approval:
     assert asked.approval is not None
-    approval = await gateway.approvals.find(asked.approval.id)
+    approval = await gateway.approvals.find("larkspur", asked.approval.id)
     assert approval is not None
     return approval
 

@@ -49,7 +49,7 @@ class Office:
     def states(self, names: list[str]) -> list[State]:
         async def found() -> list[State]:
             async with open_gateway(self.settings) as gateway:
-                approvals = [await gateway.approvals.find(name) for name in names]
+                approvals = [await gateway.approvals.find("larkspur", name) for name in names]
                 return [each.state(gateway.now()) for each in approvals if each]
 
         return asyncio.run(found())

@@ -273,7 +273,7 @@ async def test_a_yes_that_comes_after_another_persons_edit_must_say_what_it_saw(
     async with opened() as plain:
         gateway = paying(plain, till)
         asked = await refund(gateway)
-        first = await gateway.approvals.find(name(asked))
+        first = await gateway.approvals.find("larkspur", name(asked))
         assert first is not None
         await edit(gateway, asked, MAYA, amount=40)
         with pytest.raises(NotAnswerable, match="approved already, by maya"):
@@ -296,7 +296,7 @@ async def test_what_is_asked_back_reaches_the_caller_and_the_reply_the_approver(
         after = await call_tool(gateway, ToolCall(ANA, "crm_issue_refund", REFUND, declared))
         assert after.approval is not None
         assert after.approval.asked_back is None
-        found = await gateway.approvals.find(name(asked))
+        found = await gateway.approvals.find("larkspur", name(asked))
         assert found is not None
         assert [(remark.text, remark.is_reply) for remark in found.remarks] == [
             ("which parcel?", False),
@@ -324,7 +324,7 @@ async def test_a_new_policy_decides_open_questions_again_at_once(
         policy = load_policy(policies, list(plain.catalog.tools.values()))
         assert await gateway.approvals.decide_again(policy, gateway.now()) == 3
         assert await gateway.approvals.decide_again(policy, gateway.now()) == 0, "once"
-        states = [await gateway.approvals.find(name(each)) for each in (denied, allowed, kept)]
+        states = [await gateway.approvals.find("larkspur", name(each)) for each in (denied, allowed, kept)]
         assert [each.state(gateway.now()) for each in states if each] == [
             State.WITHDRAWN,
             State.WITHDRAWN,

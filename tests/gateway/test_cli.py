@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.cli import _PLACES, _command
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
@@ -146,7 +147,7 @@ def test_the_journal_shows_what_outsiders_wrote_without_its_control_characters(t
     line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**call, "_meta": meta}})
     arguments = [REMIT, "serve", "--stdio", "--home", str(tmp_path), "--as", "agent:triage"]
     subprocess.run(arguments, input=line.encode() + b"\n", capture_output=True, env=clean(), timeout=60, check=True)
-    [entry] = read_journal(Database.in_file(tmp_path / "remit.db"))
+    [entry] = read_journal(Database.in_file(tmp_path / "remit.db"), EVERY_TENANT)
     assert entry.kind is Kind.UNKNOWN_TOOL
     for command in (["list"], ["list", "--json"], ["show", entry.call_id]):
         shown = remit("journal", *command, "--home", str(tmp_path)).stdout

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Entry, Kind, read_journal
 from tests.gateway.test_outage import create_contact
@@ -42,7 +43,7 @@ def refused(answer: dict[str, Any]) -> bool:
 
 def recorded(home: Path) -> list[Entry]:
     with Database.in_file(home / "remit.db") as database:
-        return list(read_journal(database))
+        return list(read_journal(database, EVERY_TENANT))
 
 
 def open_calls(home: Path) -> set[str]:

@@ -237,7 +237,7 @@ async def test_a_caller_who_is_asked_back_is_told_at_once_and_can_reply(opened: 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(here.approve_when_held)
                 done = await here.refund(client, meta={"remit/reply": "two orders were late"})
-        found = await here.gateway.approvals.find(await here.question())
+        found = await here.gateway.approvals.find("larkspur", await here.question())
     assert [told["status"], unheard["status"], done["status"]] == ["pending_approval", "pending_approval", "ok"]
     assert told["approval"]["asked_back"] == unheard["approval"]["asked_back"] == "why so much?"
     assert len(here.asked) == 2, "who has to reply is not asked whether to wait"
@@ -355,22 +355,26 @@ async def test_one_more_than_may_be_held_is_told_at_once(opened: OpenGateway) ->
     async with desk(opened) as here:
         crowded = HeldRequests(here.gateway.approvals.find, here.gateway.now, 1, NEVER)
         here.gateway = replace(here.gateway, patience=replace(here.gateway.patience, held=crowded))
-        with crowded.place("apr_other"):
+        with crowded.place("larkspur", "apr_other"):
             for mode in ERAS:
                 async with here.client(mode, lambda _: "accept") as client:
                     assert (await here.refund(client))["status"] == "pending_approval"
-        with crowded.place("apr_other"), pytest.raises(NoPlace), crowded.place("apr_one_too_many"):
+        with (
+            crowded.place("larkspur", "apr_other"),
+            pytest.raises(NoPlace),
+            crowded.place("larkspur", "apr_one_too_many"),
+        ):
             pass
 
 
 async def test_a_record_that_cannot_be_read_keeps_the_request_waiting(opened: OpenGateway) -> None:
     failed = anyio.Event()
 
-    async def find(approval_id: str) -> Any:
+    async def find(tenant: str, approval_id: str) -> Any:
         if not failed.is_set():
             failed.set()
             raise OSError("the disk is gone")
-        return await here.gateway.approvals.find(approval_id)
+        return await here.gateway.approvals.find(tenant, approval_id)
 
     async def approve_after_the_failure() -> None:
         await failed.wait()

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.erasing import erasure as erasing
 from gateway.erasing.erasure import Erasure, carry_out, erased_positions, erasures, lost, ranges, record
@@ -54,8 +55,10 @@ def kept_bytes(kept: Kept) -> bytes:
 
 
 def all_keys(database: Database) -> dict[int, bytes]:
-    with database.looking() as connection:
-        return {position: bytes(key) for position, key in connection.execute(text("SELECT * FROM journal_keys"))}
+    with database.looking(EVERY_TENANT) as connection:
+        return {
+            position: bytes(key) for position, key in connection.execute(text("SELECT position, key FROM journal_keys"))
+        }
 
 
 def finding(kept: Kept) -> Finding | None:
@@ -85,14 +88,14 @@ def test_whatever_is_erased_is_gone_the_rest_is_readable_and_the_chain_holds(
     calls = [f"call_{next(_names)}" for _ in bodies]
     kept.append(replace(ENTRY, call_id=call, body=body) for call, body in zip(calls, bodies, strict=True))
     written = dict(zip(calls, bodies, strict=True))
-    found = {entry.call_id: entry for entry in read_journal(kept.database) if entry.call_id in written}
+    found = {entry.call_id: entry for entry in read_journal(kept.database, EVERY_TENANT) if entry.call_id in written}
     assert {call: entry.body for call, entry in found.items()} == written
 
     doomed = {call for index, call in enumerate(calls) if index in chosen and split("intent", written[call])[1]}
     doomed_keys = [all_keys(kept.database)[found[call].position] for call in doomed]
     erase(kept, [found[call].position for call in doomed])
 
-    for entry in read_journal(kept.database):
+    for entry in read_journal(kept.database, EVERY_TENANT):
         if entry.call_id in written:
             clear, _ = split("intent", written[entry.call_id])
             gone = entry.call_id in doomed
@@ -119,10 +122,10 @@ def test_keys_and_kept_answers_leave_no_trace_in_the_file_and_its_log(kept: Kept
     kept.append(replace(ENTRY, call_id=f"apr_{number}") for number in range(600))
     answers = SettledAnswers(kept.database)
     for number in range(0, 600, 3):
-        asyncio.run(answers.keep(f"apr_{number}", json.dumps({"secret": f"<kim-{number}>" * 400})))
+        asyncio.run(answers.keep("larkspur", f"apr_{number}", json.dumps({"secret": f"<kim-{number}>" * 400})))
     doomed = [position for position in all_keys(kept.database) if position % 2]
     keys = all_keys(kept.database)
-    kept_answers = {entry.call_id for entry in read_journal(kept.database) if entry.position % 2}
+    kept_answers = {entry.call_id for entry in read_journal(kept.database, EVERY_TENANT) if entry.position % 2}
     erase(kept, doomed)
     left = kept_bytes(kept)
     assert not [position for position in doomed if keys[position] in left]
@@ -134,9 +137,9 @@ def test_keys_and_kept_answers_leave_no_trace_in_the_file_and_its_log(kept: Kept
 def test_what_was_recorded_and_not_carried_out_is_carried_out_the_next_time(kept: Kept) -> None:
     kept.append(replace(ENTRY, call_id=f"call_{number}") for number in range(5))
     erase(kept, [2, 3, 5], carried_out=False)
-    assert not any(entry.erased for entry in read_journal(kept.database))
+    assert not any(entry.erased for entry in read_journal(kept.database, EVERY_TENANT))
     assert carry_out(kept.database, erasures(kept.database)) == 3
-    assert [entry.position for entry in read_journal(kept.database) if entry.erased] == [2, 3, 5]
+    assert [entry.position for entry in read_journal(kept.database, EVERY_TENANT) if entry.erased] == [2, 3, 5]
     assert carry_out(kept.database, erasures(kept.database)) == 0
 
 
@@ -145,7 +148,7 @@ def test_an_erasure_that_breaks_off_anywhere_is_finished_by_the_next(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     kept.append(replace(ENTRY, call_id=f"apr_{number}") for number in range(4))
-    asyncio.run(SettledAnswers(kept.database).keep("apr_1", "{}"))
+    asyncio.run(SettledAnswers(kept.database).keep("larkspur", "apr_1", "{}"))
     steps, whole = count(), erasing._destroy
 
     def broken(*arguments: Any) -> int:
@@ -159,19 +162,19 @@ def test_an_erasure_that_breaks_off_anywhere_is_finished_by_the_next(
         erase(kept, [1, 3])
     assert erased_positions(erasures(kept.database), "larkspur") == ((1, 1), (3, 3))
     carry_out(kept.database, erasures(kept.database))
-    assert [entry.position for entry in read_journal(kept.database) if entry.erased] == [1, 3]
+    assert [entry.position for entry in read_journal(kept.database, EVERY_TENANT) if entry.erased] == [1, 3]
     assert finding(kept) is None
 
 
 def test_an_answer_goes_with_its_call_or_not_at_all(kept: Kept) -> None:
     kept.append([replace(ENTRY, call_id="apr_1"), replace(ENTRY, call_id="apr_2")])
     answers = SettledAnswers(kept.database)
-    asyncio.run(answers.keep("apr_1", "{}"))
-    asyncio.run(answers.keep("apr_2", "{}"))
-    positions = {entry.call_id: entry.position for entry in read_journal(kept.database)}
+    asyncio.run(answers.keep("larkspur", "apr_1", "{}"))
+    asyncio.run(answers.keep("larkspur", "apr_2", "{}"))
+    positions = {entry.call_id: entry.position for entry in read_journal(kept.database, EVERY_TENANT)}
     erase(kept, [positions["apr_1"]])
-    assert asyncio.run(answers.find("apr_1")) is None
-    assert asyncio.run(answers.find("apr_2")) == "{}"
+    assert asyncio.run(answers.find("larkspur", "apr_1")) is None
+    assert asyncio.run(answers.find("larkspur", "apr_2")) == "{}"
 
 
 def test_while_somebody_reads_the_file_it_is_said_that_copies_are_left(
@@ -182,7 +185,7 @@ def test_while_somebody_reads_the_file_it_is_said_that_copies_are_left(
     monkeypatch.setattr(erasing, "_CHECKPOINT_TRIES", 1)
     kept.append([ENTRY, ENTRY])
     [key, _] = all_keys(kept.database).values()
-    with kept.database.at_one_moment() as reader:
+    with kept.database.at_one_moment(EVERY_TENANT) as reader:
         reader.execute(text("SELECT count(*) FROM journal")).scalar()
         with pytest.raises(JournalUnavailable, match="keeps copies of keys"):
             erase(kept, [1])
@@ -194,22 +197,31 @@ def test_while_somebody_reads_the_file_it_is_said_that_copies_are_left(
 def test_a_key_that_somebody_destroyed_without_a_record_is_told(kept: Kept) -> None:
     kept.append(replace(ENTRY, call_id=f"call_{number}") for number in range(6))
     erase(kept, [1, 2])
-    with kept.database.changing() as connection:
+    with kept.database.changing(EVERY_TENANT) as connection:
         connection.execute(text("DELETE FROM journal_keys WHERE position IN (4, 5)"))
         connection.execute(text("UPDATE journal_keys SET key = :key WHERE position = 6"), {"key": bytes(32)})
     assert lost(kept.database, erasures(kept.database)) == ((4, 6),)
     assert finding(kept) is None, "the chain does not cover keys"
-    assert [entry.erased for entry in read_journal(kept.database)] == [True, True, False, True, True, True, False]
+    assert [entry.erased for entry in read_journal(kept.database, EVERY_TENANT)] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_key_opens_no_other_entry(kept: Kept) -> None:
     kept.append([ENTRY, replace(ENTRY, tenant="other"), replace(ENTRY, call_id="call_2")])
     keys = all_keys(kept.database)
-    with kept.database.changing() as connection:
-        connection.execute(text("DELETE FROM journal_keys"))
+    with kept.database.changing(EVERY_TENANT) as connection:
         for position, key in zip((2, 3, 1), keys.values(), strict=True):
-            connection.execute(text("INSERT INTO journal_keys VALUES (:at, :key)"), {"at": position, "key": key})
-    assert all(entry.erased for entry in read_journal(kept.database))
+            connection.execute(
+                text("UPDATE journal_keys SET key = :key WHERE position = :at"), {"at": position, "key": key}
+            )
+    assert all(entry.erased for entry in read_journal(kept.database, EVERY_TENANT))
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
@@ -249,7 +261,7 @@ def test_whoever_reads_an_erased_entry_is_told_so(kept: Kept) -> None:
     assert [row["error"] for row in table] == ["", "no Kim", ""]
     assert [event["unmapped"].get("erased") for event in events] == [True, None, None]
     assert events[1]["status_detail"] == "no Kim"
-    entries = list(read_journal(kept.database))
+    entries = list(read_journal(kept.database, EVERY_TENANT))
     gone = {entry.position: each.why for entry in entries for each in erasing.erased_by(entry, recorded)}
     page = "\n".join(why(entries[:1], gone))
     assert "what it said is erased on request, by ines: case 1017" in page
@@ -268,7 +280,14 @@ def test_an_erasure_of_very_many_ranges_is_recorded_in_several_entries(
     erase(kept, [1, 3, 5, *range(8, 16), 18, 20])
     recorded = erasures(kept.database)
     assert [len(each.positions) for each in recorded] == [3, 3]
-    assert [entry.position for entry in read_journal(kept.database) if entry.erased] == [1, 3, 5, *range(8, 16), 18, 20]
+    assert [entry.position for entry in read_journal(kept.database, EVERY_TENANT) if entry.erased] == [
+        1,
+        3,
+        5,
+        *range(8, 16),
+        18,
+        20,
+    ]
 
 
 @given(st.sets(st.integers(1, 60)))

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.registry import TOOLS
 from gateway.app import open_gateway
 from gateway.approvals import State
@@ -106,7 +107,9 @@ async def test_a_mention_is_found_however_it_is_written(
         meant = await mentions(gateway, database, text)
     assert meant.calls == 1
     assert meant.positions
-    assert {entry.call_id for entry in read_journal(database) if entry.position == meant.positions[0][0]} == {call}
+    assert {
+        entry.call_id for entry in read_journal(database, EVERY_TENANT) if entry.position == meant.positions[0][0]
+    } == {call}
 
 
 async def test_an_id_is_not_the_beginning_of_another_and_nobody_is_two_letters_long(
@@ -127,7 +130,7 @@ async def test_the_whole_call_and_its_approval_go_and_who_did_what_stays(
         name = await paid(gateway, order_id="ord_kim1")
         await search(plain, "somebody else")
         meant = await erase(gateway, database, "ORD_kim1")
-        assert await gateway.settled.find(name) is None
+        assert await gateway.settled.find("larkspur", name) is None
     of_it = [entry for entry in entries() if entry.call_id == name or entry.body.get("approval") == name]
     assert {entry.kind for entry in of_it} >= {Kind.ASKED, Kind.ANSWERED, Kind.PENDING, Kind.INTENT, Kind.OUTCOME}
     assert meant.entries == sum(entry.erased for entry in of_it)
@@ -174,7 +177,7 @@ async def test_an_erased_question_is_over_and_the_same_call_is_a_new_one(
         gateway = paying(plain, till)
         name = await paid(gateway)
         await erase(gateway, database, ORDER)
-        approval = await gateway.approvals.find(name)
+        approval = await gateway.approvals.find("larkspur", name)
         assert approval is not None
         assert (approval.question.erased, approval.arguments) == (True, {})
         assert approval.state(gateway.now()) is State.SETTLED
@@ -191,7 +194,7 @@ async def test_a_question_whose_key_is_lost_can_neither_be_answered_nor_run(
         gateway = paying(plain, till)
         asked = await refund(gateway)
         await reply(gateway, asked)
-        with database.changing() as connection:
+        with database.changing(EVERY_TENANT) as connection:
             connection.exec_driver_sql("DELETE FROM journal_keys")
         assert (await found(gateway, asked)).state(gateway.now()) is State.EXPIRED
         again = await refund(gateway)
@@ -211,7 +214,7 @@ async def test_an_erased_standing_approval_lets_nothing_through(
         assert call.startswith("std_")
         later = replace(gateway, now=lambda: plain.now() + timedelta(hours=3))
         await erase(later, database, ORDER)
-        standing = read_standing(read_journal(database, call_id=call))
+        standing = read_standing(read_journal(database, EVERY_TENANT, call_id=call))
     assert standing is not None
     assert not standing.holds(plain.now())
 
@@ -327,7 +330,7 @@ async def test_a_gateway_that_starts_finishes_what_was_recorded_as_erased(
         settings = Settings(home=home, policies=policies, database_url=SecretStr(database_url))
         async with background(gateway, settings):
             with anyio.fail_after(20):
-                while not any(entry.erased for entry in read_journal(database)):
+                while not any(entry.erased for entry in read_journal(database, EVERY_TENANT)):
                     await anyio.lowlevel.checkpoint()
 
 
@@ -353,7 +356,7 @@ async def test_the_command_shows_first_and_erases_only_when_told_who_and_why(
         assert said("--yes").exit_code == 2
         assert said("--yes", "--as", "agent:triage", "--reason", "asked").exit_code == 2
         assert said("--yes", "--as", "person:ines", "--reason", "about ORD_KIM1").exit_code == 2
-        assert not any(entry.erased for entry in read_journal(database))
+        assert not any(entry.erased for entry in read_journal(database, EVERY_TENANT))
         done = said("--yes", "--as", "person:ines", "--reason", "case 1017")
         assert (done.exit_code, "can no longer be read" in done.stdout) == (0, True)
         assert "0 entries mention it" in said().stdout

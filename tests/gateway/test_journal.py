@@ -9,6 +9,7 @@ from typing import NoReturn
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Entry, Journal, JournalUnavailable, Kind, read_journal, writer
 from gateway.journal.entry import Row, to_row
@@ -29,7 +30,7 @@ def home(tmp_path: Path) -> Path:
 async def test_an_appended_entry_is_on_the_disk_when_append_returns(database: Database) -> None:
     journal = Journal(database, timeout=5)
     await journal.append(entry(note="größer"))
-    [read] = read_journal(database)
+    [read] = read_journal(database, EVERY_TENANT)
     journal.close()
     assert (read.position, read.call_id, read.at, read.body["note"]) == (1, "call_1", NOW, "größer")
 
@@ -38,7 +39,7 @@ async def test_entries_appended_at_once_are_all_kept_in_one_order(database: Data
     journal = Journal(database, timeout=5)
     await asyncio.gather(*(journal.append(entry(f"call_{n}")) for n in range(300)))
     journal.close()
-    entries = list(read_journal(database))
+    entries = list(read_journal(database, EVERY_TENANT))
     assert [read.position for read in entries] == list(range(1, 301))
     assert {read.call_id for read in entries} == {f"call_{n}" for n in range(300)}
 
@@ -48,8 +49,8 @@ async def test_the_newest_entries_come_oldest_first_and_one_call_can_be_picked(d
     for n in range(5):
         await journal.append(entry(f"call_{n % 2}"))
     journal.close()
-    assert [read.position for read in read_journal(database, last=2)] == [4, 5]
-    assert [read.position for read in read_journal(database, call_id="call_1")] == [2, 4]
+    assert [read.position for read in read_journal(database, EVERY_TENANT, last=2)] == [4, 5]
+    assert [read.position for read in read_journal(database, EVERY_TENANT, call_id="call_1")] == [2, 4]
 
 
 @pytest.mark.parametrize("change", ["UPDATE journal SET kind = 'denied'", "DELETE FROM journal"])
@@ -57,7 +58,7 @@ async def test_a_recorded_entry_cannot_be_changed_or_removed(database: Database,
     journal = Journal(database, timeout=5)
     await journal.append(entry())
     journal.close()
-    with pytest.raises(IntegrityError, match="append-only"), database.changing() as connection:
+    with pytest.raises(IntegrityError, match="append-only"), database.changing(EVERY_TENANT) as connection:
         connection.exec_driver_sql(change)
 
 
@@ -70,7 +71,7 @@ async def test_a_locked_journal_refuses_in_time_and_serves_again_afterwards(data
     await journal.append(entry("call_after"))
     assert not journal.failing
     journal.close()
-    assert [read.call_id for read in read_journal(database)] == ["call_after"]
+    assert [read.call_id for read in read_journal(database, EVERY_TENANT)] == ["call_after"]
 
 
 async def test_a_journal_that_cannot_be_opened_is_refused_at_the_start(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ async def test_closing_writes_what_is_queued(database: Database) -> None:
     await asyncio.sleep(0)
     journal.close()
     await waiting
-    assert len(list(read_journal(database))) == 1
+    assert len(list(read_journal(database, EVERY_TENANT))) == 1
 
 
 async def test_text_that_is_not_unicode_is_recorded_and_harms_nobody_else(database: Database) -> None:
@@ -92,7 +93,7 @@ async def test_text_that_is_not_unicode_is_recorded_and_harms_nobody_else(databa
     await journal.append(entry("call_bad", client="\ud800", field={"\udfff": "\x00"}))
     await journal.append(entry("call_good"))
     journal.close()
-    bad, good = read_journal(database)
+    bad, good = read_journal(database, EVERY_TENANT)
     assert bad.body["client"] == "\ud800"
     assert good.call_id == "call_good"
 
@@ -112,7 +113,7 @@ async def test_an_entry_that_cannot_be_written_fails_alone_and_the_writer_lives(
             await journal.append(entry("call_unlucky"))
     await journal.append(entry("call_good"))
     journal.close()
-    assert [read.call_id for read in read_journal(database)] == ["call_good"]
+    assert [read.call_id for read in read_journal(database, EVERY_TENANT)] == ["call_good"]
 
 
 async def test_a_journal_that_cannot_keep_up_refuses_at_once(
@@ -142,4 +143,4 @@ def test_an_event_loop_that_ends_before_its_entry_is_written_harms_no_other(data
         asyncio.run(leave())
     asyncio.run(journal.append(entry("call_after")))
     journal.close()
-    assert [read.call_id for read in read_journal(database)][-2:] == ["call_lost", "call_after"]
+    assert [read.call_id for read in read_journal(database, EVERY_TENANT)][-2:] == ["call_lost", "call_after"]

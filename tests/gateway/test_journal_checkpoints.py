@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.journal import Journal, read_journal
 from gateway.journal.chain import Tree
 from gateway.journal.checkpoint import Checkpoint, publish, read_published, sign
@@ -26,7 +27,7 @@ def published_sizes(kept: Kept) -> list[int]:
 
 
 def stored_sizes(kept: Kept) -> list[int]:
-    with kept.database.looking() as connection:
+    with kept.database.looking(EVERY_TENANT) as connection:
         return list(connection.execute(select(checkpoints.c.size).order_by(checkpoints.c.size)).scalars())
 
 
@@ -61,7 +62,7 @@ def test_checkpoints_go_on_from_those_before_whether_or_not_the_tree_was_kept(ke
     kept.grow(5, 2)
     tamper(kept.database, "DELETE FROM journal_tree")
     kept.grow(4)
-    with kept.database.changing() as connection:
+    with kept.database.changing(EVERY_TENANT) as connection:
         connection.execute(tree.update().values(subtrees=bytes(32)))
     kept.grow(1)
     assert published_sizes(kept) == [5, 7, 11, 12]
@@ -207,7 +208,7 @@ async def test_a_folder_that_cannot_be_written_is_told_and_stops_no_call(kept: K
     assert not running.failing
     kept.folder.unlink()
     await until(lambda: not running.unsigned)
-    assert len(list(read_journal(kept.database))) == 2
+    assert len(list(read_journal(kept.database, EVERY_TENANT))) == 2
 
 
 async def test_a_checkpoint_that_breaks_in_an_unforeseen_way_is_told_too(
@@ -227,5 +228,5 @@ async def test_a_checkpoint_that_breaks_in_an_unforeseen_way_is_told_too(
 def test_checkpoints_cannot_be_changed_or_removed_by_accident(kept: Kept) -> None:
     kept.grow(1)
     for statement in ("UPDATE journal_checkpoints SET note = ''", "DELETE FROM journal_checkpoints"):
-        with pytest.raises(IntegrityError, match="append-only"), kept.database.changing() as connection:
+        with pytest.raises(IntegrityError, match="append-only"), kept.database.changing(EVERY_TENANT) as connection:
             connection.exec_driver_sql(statement)

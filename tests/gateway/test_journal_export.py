@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.journal import Kind, read_journal
 from gateway.journal.ocsf import to_ocsf
 from gateway.journal.snapshot import snapshot
@@ -230,7 +231,7 @@ def test_processes_killed_while_they_write_leave_every_acknowledged_entry_in_a_j
             acknowledged += "".join([*told, process.stdout.read()]).splitlines()[:-1]
     kept.append([ENTRY])
     kept.sealer().seal()
-    kept_calls = {entry.call_id for entry in read_journal(kept.database)}
+    kept_calls = {entry.call_id for entry in read_journal(kept.database, EVERY_TENANT)}
     assert set(acknowledged) <= kept_calls
     with snapshot(kept.database) as journal:
         report = check(journal.items(), kept.key)

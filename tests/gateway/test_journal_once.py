@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import AlreadyRecorded, Entry, Journal, Kind, read_journal
 from gateway.journal.snapshot import snapshot
@@ -46,7 +47,7 @@ async def test_a_second_entry_with_the_same_once_is_refused_and_told_by_whom(dat
     assert await append(journal, entry("call_2", "approval:a")) == "call_1"
     assert await append(journal, entry("call_1", "approval:a")) == "call_1"
     journal.close()
-    [kept] = read_journal(database)
+    [kept] = read_journal(database, EVERY_TENANT)
     assert (kept.call_id, kept.once) == ("call_1", "approval:a")
 
 
@@ -73,7 +74,7 @@ def test_of_entries_appended_at_once_each_once_is_kept_once_and_all_others_are_k
             return answers
 
         answers = asyncio.run(append_all())
-        kept = list(read_journal(database))
+        kept = list(read_journal(database, EVERY_TENANT))
     written = [f"call_{n}" for n, answer in enumerate(answers) if answer == "written"]
     assert [one.call_id for one in kept] == written
     assert all(count == 1 for count in Counter((one.tenant, one.once) for one in kept if one.once).values())
@@ -99,7 +100,7 @@ def test_processes_that_write_at_the_same_time_write_one_chain_and_share_each_on
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         written = pool.starmap(_append_hundred, [(kept.home, worker) for worker in range(3)])
     kept.sealer().seal()
-    entries = list(read_journal(kept.database))
+    entries = list(read_journal(kept.database, EVERY_TENANT))
     assert sum(written) == len(entries) == 3 * 50 + 50
     assert sorted(one.once for one in entries if one.once) == sorted(f"effect:{n}" for n in range(1, 100, 2))
     with snapshot(kept.database) as journal:

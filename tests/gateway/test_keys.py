@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.crm.tools import Contact, CreateContact
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.errors import InDoubt, InvalidInput, Unavailable
 from gateway.answer import Answer, ErrorKind
 from gateway.app import open_gateway
@@ -353,7 +354,7 @@ def test_whatever_is_called_at_once_each_key_is_done_once_at_most_and_always_ans
     with TemporaryDirectory() as folder:
         anyio.run(run, Path(folder))
         with Settings(home=Path(folder) / "home").open_database() as database:
-            written = list(read_journal(database))
+            written = list(read_journal(database, EVERY_TENANT))
     assert len(crm.made) == crm.asked == len({key for key, _, _ in steps})
     assert all(answers == [answers[0]] * len(answers) for answers in heard.values())
     for kind in (Kind.INTENT, Kind.OUTCOME):

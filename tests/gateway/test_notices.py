@@ -220,7 +220,7 @@ async def test_mail_comes_from_the_named_mailbox_once_to_each(opened: OpenGatewa
         assert isinstance(email, EmbeddedEmail)
         raw = b"From: kim@customer.example\r\nTo: remit@larkspur.example\r\nSubject: x\r\n\r\nx\r\n"
         record = MessageRecord(source_id="1", mailbox="remit@larkspur.example", folder="inbox", raw=raw)
-        await email._database.change(lambda connection: load(connection, "larkspur", [record]))
+        await email._database.change("larkspur", lambda connection: load(connection, "larkspur", [record]))
         await refund(gateway)
         channel = Mail(email, "remit@larkspur.example", lambda: NOW)
         await told(gateway, channel)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import read_journal
 from tests.gateway.test_http import META
@@ -53,7 +54,9 @@ def create_contact(served: Served, number: int) -> dict[str, Any]:
 
 
 def contacts(home: Path) -> int:
-    return sum(entry.body.get("status") == "ok" for entry in read_journal(Database.in_file(home / "remit.db")))
+    return sum(
+        entry.body.get("status") == "ok" for entry in read_journal(Database.in_file(home / "remit.db"), EVERY_TENANT)
+    )
 
 
 def test_when_the_disk_takes_no_more_nothing_runs_and_service_resumes_when_it_does(served: Served, home: Path) -> None:

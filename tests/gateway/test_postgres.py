@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from connectors.embedded.database import Database as CompanyDatabase
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.registry import embedded
 from gateway.cli import main
 from gateway.database import Database
@@ -57,7 +58,7 @@ def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(
             journal = Journal(database, timeout=5)
             asyncio.run(journal.append(ENTRY))
             journal.close()
-            return len(list(read_journal(database)))
+            return len(list(read_journal(database, EVERY_TENANT)))
 
     with ThreadPoolExecutor(6) as starters:
         assert max(starters.map(start, range(6))) == 6
@@ -114,7 +115,7 @@ async def test_a_server_that_stands_still_is_refused_in_time_and_used_again_when
             except JournalUnavailable:
                 continue
         journal.close()
-        assert "call_after" in {entry.call_id for entry in read_journal(database)}
+        assert "call_after" in {entry.call_id for entry in read_journal(database, EVERY_TENANT)}
 
 
 async def test_reading_from_a_server_that_stands_still_ends_in_time(own_server: PostgresServer) -> None:
@@ -122,10 +123,10 @@ async def test_reading_from_a_server_that_stands_still_ends_in_time(own_server: 
         journal = Journal(database, timeout=5)
         await journal.append(ENTRY)
         journal.close()
-        assert len(list(read_journal(database, call_id=ENTRY.call_id))) == 1
+        assert len(list(read_journal(database, EVERY_TENANT, call_id=ENTRY.call_id))) == 1
         with own_server.frozen(), pytest.raises(JournalUnavailable, match=r"no answer|timeout"):
-            list(read_journal(database, call_id=ENTRY.call_id))
-        assert len(list(read_journal(database, call_id=ENTRY.call_id))) == 1
+            list(read_journal(database, EVERY_TENANT, call_id=ENTRY.call_id))
+        assert len(list(read_journal(database, EVERY_TENANT, call_id=ENTRY.call_id))) == 1
 
 
 async def test_whoever_reads_everything_may_pause_for_longer_than_a_writer(
@@ -135,7 +136,7 @@ async def test_whoever_reads_everything_may_pause_for_longer_than_a_writer(
         journal = Journal(database, timeout=5)
         await asyncio.gather(*(journal.append(ENTRY) for _ in range(2_500)))
         journal.close()
-        entries = read_journal(database)
+        entries = read_journal(database, EVERY_TENANT)
         first = next(entries)
         with psycopg.connect(postgres_url, options="-c idle_in_transaction_session_timeout=300") as idle:
             idle.execute("SELECT 1")
@@ -156,7 +157,7 @@ async def test_a_writer_that_stops_with_the_lock_in_its_hand_does_not_stop_the_o
         await journal.append(replace(ENTRY, call_id="call_other"))
         stuck.close()
         journal.close()
-        assert [entry.call_id for entry in read_journal(database)] == [ENTRY.call_id, "call_other"]
+        assert [entry.call_id for entry in read_journal(database, EVERY_TENANT)] == [ENTRY.call_id, "call_other"]
 
 
 @pytest.mark.parametrize("statement", ["TRUNCATE journal", "TRUNCATE journal_checkpoints", "DELETE FROM journal"])
@@ -167,7 +168,7 @@ def test_the_journal_can_neither_be_emptied_nor_thinned_out(
     kept.grow(3)
     with pytest.raises(Exception, match="append-only"):
         postgres.run(statement, postgres_url)
-    assert len(list(read_journal(kept.database))) == 3
+    assert len(list(read_journal(kept.database, EVERY_TENANT))) == 3
     kept.database.close()
 
 

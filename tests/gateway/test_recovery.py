@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.answer import ErrorKind
 from gateway.canonical import keyed_name
 from gateway.database import Database
@@ -18,7 +19,6 @@ from gateway.gateway import Gateway
 from gateway.home import utc_now
 from gateway.journal import Entry, Kind
 from gateway.journal.calls import doubts_in, open_between
-from gateway.journal.schema import metadata
 from gateway.journal.telling import why
 from gateway.principal import Principal
 from gateway.recovery import Recovery
@@ -257,10 +257,10 @@ async def test_what_is_known_to_have_ended_is_not_read_again(opened: OpenGateway
 
 def test_open_calls_and_doubts_are_found_by_index(tmp_path: Path) -> None:
     with Database.in_file(tmp_path / "remit.db") as database:
-        database.create(metadata)
+        database.prepare()
         for query in (open_between(3_000, 4_000), doubts_in("larkspur")):
             compiled = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
-            with database.looking() as connection:
+            with database.looking(EVERY_TENANT) as connection:
                 steps = [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
             assert any("SEARCH journal USING" in step for step in steps)
             assert not any("SCAN" in step for step in steps), steps

@@ -13,6 +13,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.registry import TOOLS
 from gateway.app import open_grants
 from gateway.database import Database
@@ -183,8 +184,8 @@ async def test_a_grant_that_was_taken_back_is_good_no_more_however_often_it_is_t
     async with opened() as gateway:
         issued = await granted(gateway)
         assert (await create(gateway, issued.token)).status == "ok"
-        assert await gateway.grants.revoke(issued.grant.id, gateway.now(), "test")
-        assert not await gateway.grants.revoke(issued.grant.id, gateway.now(), "test")
+        assert await gateway.grants.revoke("larkspur", issued.grant.id, gateway.now(), "test")
+        assert not await gateway.grants.revoke("larkspur", issued.grant.id, gateway.now(), "test")
         for number in range(3):
             assert (await create(gateway, issued.token, number + 1)).rules == ["grant"]
     assert [entry.call_id for entry in entries() if entry.kind is Kind.REVOKED] == [issued.grant.id]
@@ -202,7 +203,7 @@ async def test_a_grant_that_is_taken_back_while_a_call_waits_for_its_turn_is_goo
         async with anyio.create_task_group() as tasks, turn:
             tasks.start_soon(one)
             await anyio.wait_all_tasks_blocked()
-            await gateway.grants.revoke(issued.grant.id, gateway.now(), "test")
+            await gateway.grants.revoke("larkspur", issued.grant.id, gateway.now(), "test")
     assert [(answer.status, answer.rules) for answer in answers] == [("denied", ["grant"])]
 
 
@@ -212,7 +213,7 @@ async def test_a_grant_lets_a_call_of_before_be_heard_of_only_while_it_is_good(o
         done = await call(gateway, issued.token, "crm_create_contact", KIM, key="k1")
         again = await call(gateway, issued.token, "crm_create_contact", KIM, key="k1")
         assert again.to_wire() == done.to_wire()
-        await gateway.grants.revoke(issued.grant.id, gateway.now(), "test")
+        await gateway.grants.revoke("larkspur", issued.grant.id, gateway.now(), "test")
         assert (await call(gateway, issued.token, "crm_create_contact", KIM, key="k1")).status == "denied"
 
 
@@ -351,7 +352,7 @@ async def test_each_grant_has_a_run_of_its_own(opened: OpenGateway) -> None:
 async def test_whoever_changes_the_table_alone_does_not_widen_a_grant(opened: OpenGateway, database: Database) -> None:
     async with opened() as gateway:
         issued = await granted(gateway, tools=["crm_get_contact"])
-        with database.changing() as connection:
+        with database.changing(EVERY_TENANT) as connection:
             connection.execute(text("UPDATE grants SET terms = '{}'"))
         answer = await create(gateway, issued.token)
     assert (answer.status, "not those that were signed" in (answer.reason or "")) == ("denied", True)
@@ -364,7 +365,7 @@ async def test_what_an_expired_grant_said_is_forgotten(opened: OpenGateway, data
         assert await gateway.grants.forget_expired(gateway.now() + timedelta(hours=2)) == 1
         with pytest.raises(BadGrant, match="no longer kept"):
             await gateway.grants.verify(issued.token, ANA, gateway.now())
-    with database.looking() as connection:
+    with database.looking(EVERY_TENANT) as connection:
         assert connection.execute(text("SELECT count(*) FROM grants")).scalar() == 0
 
 
@@ -380,7 +381,7 @@ async def test_an_approver_is_told_what_the_task_was_given_as(opened: OpenGatewa
         issued = await granted(gateway, request="Pay Kim back", delegates=[{"record": "tic_abcd2345"}])
         answer = await call(gateway, issued.token, "crm_issue_refund", {**REFUND, "amount": 80})
         assert answer.approval is not None
-        approval = await gateway.approvals.find(answer.approval.id)
+        approval = await gateway.approvals.find("larkspur", answer.approval.id)
     assert approval is not None
     told = {"id": issued.grant.id, "request": "Pay Kim back", "delegates": [{"record": "tic_abcd2345"}]}
     assert approval.question.said["grant"] == told

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.app import open_grants
 from gateway.database import Database
 from gateway.erasing.erasure import Erasure, carry_out, erasures, record
@@ -34,7 +35,7 @@ async def test_what_one_process_takes_back_another_refuses_within_a_second(
         now = gateway.now()
         issued = await granted(gateway, now=now)
         assert await gateway.grants.verify(issued.token, ANA, now) == issued.grant
-        assert await elsewhere.revoke(issued.grant.id, now, "test")
+        assert await elsewhere.revoke("larkspur", issued.grant.id, now, "test")
         with pytest.raises(BadGrant, match="taken back"):
             await gateway.grants.verify(issued.token, ANA, now + CACHED)
         with pytest.raises(BadGrant, match="taken back"):
@@ -66,5 +67,5 @@ async def test_a_grant_whose_words_are_erased_is_over_and_they_stand_nowhere(
     [entry] = [entry for entry in entries() if entry.kind is Kind.GRANTED]
     assert entry.erased
     assert entry.body["grant"] == issued.grant.id
-    with database.looking() as connection:
+    with database.looking(EVERY_TENANT) as connection:
         assert connection.execute(text("SELECT count(*) FROM grants")).scalar() == 0

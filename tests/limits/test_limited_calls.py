@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.contract import CallContext, Tool
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.errors import Conflict, InDoubt, Unavailable
 from gateway.answer import Answer, ErrorKind
 from gateway.answers import failed
@@ -41,7 +42,7 @@ CALLS = 'limit, C1, role:everyone, crm_*, calls, 3, 1m, person, ""'
 
 def entries(folder: Path, database_url: str) -> list[Entry]:
     with Settings(home=folder / "home", database_url=SecretStr(database_url)).open_database() as database:
-        return list(read_journal(database))
+        return list(read_journal(database, EVERY_TENANT))
 
 
 async def test_a_refusal_names_the_limit_and_when_to_come_back(tmp_path: Path, database_url: str) -> None:
@@ -208,13 +209,13 @@ async def test_nobody_is_asked_about_what_a_limit_refuses_and_a_yes_does_not_get
         waiting = await refund(gateway, 60)
         assert (await refund(gateway, 50)).status == "ok"
         assert (await refund(gateway, 70)).rules == ["M1"]
-        [asked] = await gateway.approvals.open(clock())
+        [asked] = await gateway.approvals.open(clock(), BEN.tenant)
         assert waiting.approval
         assert asked.question.id == waiting.approval.id
         policy = gateway.policy.current
         await gateway.approvals.answer(waiting.approval.id, BEN, policy, True, "as agreed", clock())
         assert (await refund(gateway, 60)).rules == ["M1"]
-        found = await gateway.approvals.find(waiting.approval.id)
+        found = await gateway.approvals.find(BEN.tenant, waiting.approval.id)
         assert found
         assert found.state(clock()) is State.APPROVED, "it may be repeated later"
         clock.pass_(hours=2)
@@ -235,7 +236,10 @@ async def test_a_changed_limit_counts_what_was_used_up_before(tmp_path: Path) ->
 async def test_without_a_count_nothing_runs(tmp_path: Path) -> None:
     till = Till()
     async with gateways(tmp_path, "", MONEY, till=till) as [gateway]:
-        with Settings(home=tmp_path / "home").open_database() as database, database.changing() as connection:
+        with (
+            Settings(home=tmp_path / "home").open_database() as database,
+            database.changing(EVERY_TENANT) as connection,
+        ):
             connection.exec_driver_sql("DROP TABLE limit_uses")
         answer = await refund(gateway, 1)
     assert answer.error

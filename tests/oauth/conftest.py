@@ -11,6 +11,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.app import open_gateway
 from gateway.database import Database
 from gateway.gateway import Gateway
@@ -128,7 +129,7 @@ class Site:
         return str(found["result"]["structuredContent"]["status"])
 
     def entries(self) -> list[Entry]:
-        return list(read_journal(self.database))
+        return list(read_journal(self.database, EVERY_TENANT))
 
 
 OpenSite = Callable[..., AbstractAsyncContextManager[Site]]

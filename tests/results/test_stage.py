@@ -74,7 +74,7 @@ async def test_an_answer_given_again_obeys_the_policy_of_that_moment(
 ) -> None:
     async with opened() as gateway:
         first = await ask(gateway, ANA, "crm_create_contact", KIM, "key-1")
-        assert "4111" in (await gateway.settled.find(first.call_id) or ""), "what is kept is the original"
+        assert "4111" in (await gateway.settled.find("larkspur", first.call_id) or ""), "what is kept is the original"
     obliging('redact, O07, role:agent, *, *, payment_cards, ""\n')
     async with opened() as gateway:
         again = await ask(gateway, ANA, "crm_create_contact", KIM, "key-1")

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.mcp_upstream.definition import Definition
 from connectors.mcp_upstream.results import UpstreamResult
 from gateway.answer import Answer
@@ -157,7 +158,7 @@ def settings(home: Path, policies: Path) -> Settings:
 def entries(settings: Settings) -> Callable[[], list[Entry]]:
     def read() -> list[Entry]:
         with settings.open_database() as database:
-            return list(read_journal(database))
+            return list(read_journal(database, EVERY_TENANT))
 
     return read
 
