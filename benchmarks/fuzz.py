@@ -36,6 +36,7 @@ from benchmarks.fuzzing.asgi import send
 from benchmarks.fuzzing.asking import Asked, asked
 from benchmarks.fuzzing.judging import wrong_with_answer, wrong_with_effect
 from benchmarks.fuzzing.world import World, opened
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.journal import Kind, read_journal
 from gateway.principal import Principal
 
@@ -107,7 +108,7 @@ async def _wrong_with_one(world: World, batch: Batch, one: Asked, calling: Count
 
 def _wrong_with_journal(world: World, effects: int) -> Iterator[str]:
     kinds: dict[Kind, Counter[str]] = {}
-    for entry in read_journal(world.database):
+    for entry in read_journal(world.database, EVERY_TENANT):
         kinds.setdefault(entry.kind, Counter())[entry.call_id] += 1
     begun, ended = kinds.get(Kind.INTENT, Counter()), kinds.get(Kind.OUTCOME, Counter())
     if begun.total() != effects:

@@ -41,6 +41,7 @@ from benchmarks.fuzzing.model import CALLERS
 from benchmarks.fuzzing.world import MARKERS, fill, ids_of, write_policies
 from benchmarks.soaking.server import FAULTS
 from connectors.embedded.database import Database as CompanyDatabase
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.registry import embedded
 from gateway.home import utc_now
 from gateway.journal import Kind, read_journal
@@ -256,7 +257,7 @@ def _counted(settings: Settings, url: str, seen: Seen) -> tuple[dict[str, int], 
         wrong.append(f"{foreign} rows lie across tenants")
     with settings.open_database() as database:
         kinds: dict[Kind, Counter[str]] = {}
-        for entry in read_journal(database):
+        for entry in read_journal(database, EVERY_TENANT):
             kinds.setdefault(entry.kind, Counter())[entry.call_id] += 1
     begun, ended = kinds.get(Kind.INTENT, Counter()), kinds.get(Kind.OUTCOME, Counter())
     wrong += [f"begun and not ended: {call}" for call in list(begun - ended)[:5]]
