@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from connectors.embedded.engine import database_url
 from gateway.database import Database
 from gateway.declared import MAX_HOLD_SECONDS
+from gateway.log_choices import LogForm, LogLevel
 
 CONFIG_FILE = "remit.toml"
 _SHORTEST_SECRET = 24
@@ -164,6 +165,15 @@ class Settings(BaseSettings):
 
     metrics_token: Annotated[SecretStr | None, Field(min_length=_SHORTEST_SECRET)] = None
     """The bearer token of whoever may read `/metrics`; without one, nobody may."""
+
+    log_level: LogLevel = LogLevel.INFO
+    """From which severity on the gateway's own lines are logged: `debug`, `info`, `warning` or `error`."""
+
+    log_form: LogForm = LogForm.AUTO
+    """How a line of the log looks: `json`, `text`, or `auto`, which is text on a terminal and JSON elsewhere."""
+
+    log_requests: bool = False
+    """Whether every HTTP request is logged."""
 
     policy_poll: Annotated[float, Field(gt=0, le=60)] = 0.4
     """How often the policy folder is looked at; a change counts once two looks in a row see the same."""

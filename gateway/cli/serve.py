@@ -42,7 +42,7 @@ def serve(
         raise typer.BadParameter("--grant goes with --stdio; over HTTP a caller sends its grant with each call")
     if stdio and workers > 1:
         raise typer.BadParameter("--workers goes with --http; over stdio there is one client")
-    log_to_stderr()
+    log_to_stderr(settings.log_level, settings.log_form)
     if http:
         host, port = _address(http)
         _refuse_open_door(settings, host, no_auth)

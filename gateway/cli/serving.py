@@ -47,7 +47,7 @@ class Serving:
     def server_options(self) -> dict[str, Any]:
         """What the HTTP server is told."""
         address = {"host": self.host, "port": self.port}
-        return {**address, "log_config": None, "access_log": False, "server_header": False}
+        return {**address, "log_config": None, "access_log": self.settings.log_requests, "server_header": False}
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Starlette]:
@@ -112,7 +112,7 @@ class _Workers:
     serving: Serving
 
     def __call__(self) -> ASGIApp:
-        log_to_stderr()
+        log_to_stderr(self.serving.settings.log_level, self.serving.settings.log_form)
         return _Worker(self.serving)
 
 
