@@ -31,6 +31,7 @@ from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.note import BadKey, load_or_make_signer
 from gateway.journal.sealing import Sealer
 from gateway.limits.kept import LimitUses
+from gateway.leaving import Leaving
 from gateway.metrics import Metrics, State
 from gateway.policy_source import PolicySource
 from gateway.resilience import Resilience
@@ -227,6 +228,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             stops=stops,
             activity=Activity(database, Recipients(database, secret), timedelta(seconds=settings.run_window)),
             uses=LimitUses(database),
+            leaving=Leaving(),
             timeout=settings.call_timeout,
             given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
             limits=Limits(settings.max_result_text, settings.max_field_text),

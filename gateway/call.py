@@ -55,6 +55,9 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
 async def _answered(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     try:
         async with gateway.slots.take(_place(gateway, call)):
+            # Whoever waited for a slot meanwhile is told so as well.
+            if gateway.leaving.is_closed:
+                return answers.failed(call.id, ErrorKind.BUSY, "the gateway is shutting down; nothing was done")
             return await _under_grant(gateway, call)
     except (UnknownTool, ClientAsked, LacksCapability):
         raise

@@ -215,7 +215,11 @@ async def _do(
         except TimeoutError:
             return await _no_answer_in_time(gateway, decided, call, context)
         except anyio.get_cancelled_exc_class():
-            await record(gateway, call, Kind.OUTCOME, status="cancelled")
+            if tool.effect is Effect.READ:
+                await record(gateway, call, Kind.OUTCOME, status="cancelled")
+            else:
+                # No caller can do that to a write. The process is ending: whether it took effect is found out later.
+                gateway.running.lose(call.principal.tenant, call.id)
             raise
         except Exception:
             log.exception("call_failed", call=call.id, tool=call.tool)

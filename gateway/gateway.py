@@ -30,6 +30,7 @@ from gateway.journal.calls import RecordedCalls
 from gateway.journal.entry import Beside
 from gateway.journal.uses import Use
 from gateway.limits.kept import LimitUses
+from gateway.leaving import Leaving
 from gateway.metrics import Metrics
 from gateway.policy.decision import Decision
 from gateway.policy.judge import Policy
@@ -69,6 +70,7 @@ class Gateway:
     stops: StopsInForce
     activity: Activity
     uses: LimitUses
+    leaving: Leaving
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""

@@ -27,7 +27,9 @@ from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.grants.endpoint import grant_routes
 from gateway.limits.flood import Flood
+from gateway.leaving import leaving_when_told
 from gateway.metrics import CONTENT_TYPE
+from gateway.readiness import Readiness
 from gateway.sessions.replies import Replies
 from gateway.sessions.sealed_id import Seal
 from gateway.sessions.shared import SharedSessions
@@ -63,22 +65,18 @@ def build_http_app(
     if verifier:
         mcp = RequireAuthMiddleware(flood.by_caller(mcp), required_scopes=[])
 
+    readiness = Readiness(gateway)
+
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
     async def ready(_request: Request) -> JSONResponse:
-        # Calls go on without checkpoints, which will cover what they record as soon as they can be made again.
-        journal = "failing" if gateway.journal.failing else "no checkpoints" if gateway.journal.unsigned else "ok"
-        # A refused policy folder leaves the previous policy in force: shown, but no reason to take the gateway out.
-        policy = "refused, previous in force" if gateway.policy.problem else "ok"
-        status = "not ready" if gateway.journal.failing else "ready"
-        upstreams = str(gateway.upstreams.state())
-        answer = {"status": status, "journal": journal, "policy": policy, "upstreams": upstreams}
-        return JSONResponse(answer, 503 if gateway.journal.failing else 200)
+        is_ready, told = await readiness.look()
+        return JSONResponse(told, 200 if is_ready else 503)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with sessions.run(), background(gateway, settings):
+        async with sessions.run(), background(gateway, settings), leaving_when_told(gateway, settings):
             yield
 
     middleware = [Middleware(flood.by_address)]

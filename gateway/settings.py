@@ -166,6 +166,12 @@ class Settings(BaseSettings):
     metrics_token: Annotated[SecretStr | None, Field(min_length=_SHORTEST_SECRET)] = None
     """The bearer token of whoever may read `/metrics`; without one, nobody may."""
 
+    shutdown_delay: Annotated[float, Field(ge=0, le=300)] = 0.0
+    """For how long a process that is told to end still takes calls, while `/readyz` says that it is not ready."""
+
+    shutdown_patience: Annotated[float, Field(ge=0, le=600)] = 20.0
+    """How long the calls that run then may take to end."""
+
     log_level: LogLevel = LogLevel.INFO
     """From which severity on the gateway's own lines are logged: `debug`, `info`, `warning` or `error`."""
 

@@ -1,6 +1,7 @@
 """`remit serve`: run the gateway over HTTP or stdio. Heavy packages are imported only when it does."""
 
 import asyncio
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -83,18 +84,29 @@ def _lets_call(token: Token) -> bool:
 async def _serve_http(serving: Serving) -> None:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """Stop; the signal is not raised once more at the end, since a process that was told to end ended well."""
+            super().handle_exit(sig, frame)
+            self._captured_signals.clear()
+
     async with serving.opened() as app:
-        await uvicorn.Server(uvicorn.Config(app, **serving.server_options)).serve()
+        await Server(uvicorn.Config(app, **serving.server_options)).serve()
 
 
 async def _serve_stdio(settings: Settings, grant: str) -> None:
     from mcp.server.stdio import stdio_server
 
     from gateway.background import background
+    from gateway.leaving import leaving_when_told
     from gateway.server import build_server
 
     named = principal_named(settings, "--stdio")
-    async with open_gateway(settings) as gateway, background(gateway, settings):
+    async with (
+        open_gateway(settings) as gateway,
+        background(gateway, settings),
+        leaving_when_told(gateway, settings),
+    ):
         announce(gateway, "stdio", str(named))
         server = build_server(gateway, named, grant)
         async with stdio_server() as (reading, writing):

@@ -25,6 +25,8 @@ log = get_logger("remit.serve")
 
 _BACKLOG = 2_048
 _LOOK_SECONDS = 1.0
+_STREAMS_END_SECONDS = 2
+"""Once no call runs any more, streams that only wait for news are cut off after this."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,13 @@ class Serving:
     def server_options(self) -> dict[str, Any]:
         """What the HTTP server is told."""
         address = {"host": self.host, "port": self.port}
-        return {**address, "log_config": None, "access_log": self.settings.log_requests, "server_header": False}
+        return {
+            **address,
+            "log_config": None,
+            "access_log": self.settings.log_requests,
+            "server_header": False,
+            "timeout_graceful_shutdown": _STREAMS_END_SECONDS,
+        }
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Starlette]:
