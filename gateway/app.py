@@ -205,10 +205,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         history = _run_history(settings, database)
         slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area, settings.max_wait)
         stops = StopsInForce(StopBook(journal, database), settings.stop_poll, settings.stop_unread)
-        metrics.registry.register(State(policy, journal, slots, upstreams, stops))
         secret = naming_secret(database)
         approvals = _approval_book(settings, journal, database, catalog, history, secret)
-        yield Gateway(
+        gateway = Gateway(
             catalog=catalog,
             policy=policy,
             journal=journal,
@@ -235,3 +234,5 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             secret=secret,
             now=utc_now,
         )
+        metrics.registry.register(State(gateway, database))
+        yield gateway

@@ -201,7 +201,8 @@ async def _do(
     with gateway.running.carrying_out(call.id):
         try:
             await call.progress(1, 2, "allowed and recorded")
-            output = await gateway.resilience.run(call.principal.tenant, tool, gateway.timeout, attempt)
+            with gateway.metrics.back_end(tool.area):
+                output = await gateway.resilience.run(call.principal.tenant, tool, gateway.timeout, attempt)
             return await _done(gateway, decided, call, output)
         except InDoubt:
             return await _broke_off(gateway, decided, call, context)

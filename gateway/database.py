@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from sqlalchemy import URL, Connection, MetaData, TextClause, event, text
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from connectors.embedded.engine import BUSY_SECONDS, create_tables, database_url, make_engine
 from gateway.looking import Looks, Query, Rows
@@ -21,6 +21,18 @@ _ROWS_AT_ONCE = 1_000
 @lru_cache(maxsize=100)
 def _statement(query: str) -> TextClause:
     return text(query)
+
+
+class Pool(NamedTuple):
+    """Open connections.
+
+    Args:
+        in_use: How many are in use.
+        idle: How many wait for their next use.
+    """
+
+    in_use: int
+    idle: int
 
 
 class Database:
@@ -63,6 +75,12 @@ class Database:
     def may_exist(self) -> bool:
         """False if it is a file that is not there."""
         return self.is_postgresql or self.path.exists()
+
+    @property
+    def pool(self) -> "Pool | None":
+        """How many connections to a server are open; None for a file."""
+        pool = self._engine.pool
+        return Pool(pool.checkedout(), pool.checkedin()) if isinstance(pool, QueuePool) else None
 
     @property
     def label(self) -> str:

@@ -41,6 +41,7 @@ _REACH = text("""
 INSERT INTO recovery (one, position) VALUES (1, :position)
 ON CONFLICT (one) DO UPDATE SET position = excluded.position WHERE excluded.position > recovery.position
 """)
+_NEXT_TENANT = text("SELECT min(tenant) FROM journal WHERE tenant > :after AND once IS NOT NULL")
 T = TypeVar("T")
 
 
@@ -86,6 +87,18 @@ class RecordedCalls:
     async def doubts(self, tenant: str) -> list[Entry]:
         """The entries that put a call of the tenant in doubt which nothing has settled since, oldest first."""
         return await self._entries(doubts_in(tenant))
+
+    async def tenants(self) -> list[str]:
+        """The tenants of the journal, as far as something of theirs stands there once only."""
+
+        def read(connection: Connection) -> list[str]:
+            # From one tenant to the next by the index, whatever the number of entries.
+            found: list[str] = []
+            while tenant := connection.execute(_NEXT_TENANT, {"after": found[-1] if found else ""}).scalar():
+                found.append(tenant)
+            return found
+
+        return await self._read(read)
 
     async def reached(self) -> int:
         """Up to where every intent is known to have an end."""

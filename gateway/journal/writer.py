@@ -93,6 +93,16 @@ class Journal:
         """Why no checkpoint could be made of what was written last; empty while all is well."""
         return self._checkpoints.failing if self._checkpoints else ""
 
+    @property
+    def waiting(self) -> int:
+        """How many entries wait to be written."""
+        return self._queue.qsize()
+
+    @property
+    def signed_at(self) -> float:
+        """When all entries were signed last, in seconds of Unix time; 0 if never."""
+        return self._checkpoints.signed_at if self._checkpoints else 0
+
     def doubt(self, why: str) -> None:
         """Say that it cannot be used, as whoever could not read it knows; the next entry that is written ends it."""
         self.failing = self.failing or why

@@ -108,11 +108,11 @@ def content(response: httpx.Response) -> dict[str, Any]:
 @pytest.mark.process
 @pytest.mark.timeout(240)
 def test_told_to_end_under_load_every_call_has_one_outcome_and_every_effect_happened_once(tmp_path: Path) -> None:
-    crashes = Crashes(tmp_path / "home", Random(20261126), calls=160, kills=2, gently=True)
+    crashes = Crashes(tmp_path / "home", Random(20261126), calls=110, kills=1, gently=True)
     crashes.prepare()
     anyio.run(crashes.drive)
     counted = crashes.check()
-    assert counted["calls"] >= 100
+    assert counted["calls"] >= 80
     assert (counted["recovered"], counted["doubts"]) == (0, 0)
 
 
