@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hmac import compare_digest
+from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
+import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.provider import TokenVerifier
@@ -29,6 +30,7 @@ from gateway.grants.endpoint import grant_routes
 from gateway.limits.flood import Flood
 from gateway.leaving import leaving_when_told
 from gateway.metrics import CONTENT_TYPE
+from gateway.metrics_together import Together
 from gateway.readiness import Readiness
 from gateway.sessions.replies import Replies
 from gateway.sessions.sealed_id import Seal
@@ -45,6 +47,7 @@ def build_http_app(
     port: int,
     verifier: TokenVerifier | None,
     database: Database | None = None,
+    beside: Path | None = None,
 ) -> Starlette:
     """Make the ASGI app.
 
@@ -57,6 +60,7 @@ def build_http_app(
         verifier: Checks bearer tokens; None serves without authentication.
         database: Where the console finds the journal and who is signed in, and grants the tokens that issue them; None
             serves neither.
+        beside: The folder where it meets the other processes of its address; None if there are none.
     """
     accepted = _accepted(settings, host, port)
     sessions = _sessions(gateway, server, settings, accepted, database)
@@ -65,7 +69,7 @@ def build_http_app(
     if verifier:
         mcp = RequireAuthMiddleware(flood.by_caller(mcp), required_scopes=[])
 
-    readiness = Readiness(gateway)
+    readiness, together = Readiness(gateway), Together(gateway.metrics, beside)
 
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
@@ -76,14 +80,21 @@ def build_http_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with sessions.run(), background(gateway, settings), leaving_when_told(gateway, settings):
+        async with (
+            sessions.run(),
+            background(gateway, settings),
+            leaving_when_told(gateway, settings),
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(together.listen)
             yield
+            tasks.cancel_scope.cancel()
 
     middleware = [Middleware(flood.by_address)]
     if verifier:
         bearer = Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
         middleware += [bearer, Middleware(AuthContextMiddleware)]
-    metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
+    metrics = [_metrics(together, settings.metrics_token)] if settings.metrics_token else []
     address = Address(accepted.allowed_hosts, accepted.allowed_origins)
     pages = console_routes(gateway, database, settings, address) if settings.console and database else []
     grants = grant_routes(gateway.grants, Tokens(database), gateway.now) if database else []
@@ -106,7 +117,7 @@ def _sessions(
     return SharedSessions(server, seal, replies, accepted, settings.max_body)
 
 
-def _metrics(gateway: Gateway, token: SecretStr) -> Route:
+def _metrics(together: Together, token: SecretStr) -> Route:
     wanted = token.get_secret_value().encode()
 
     async def metrics(request: Request) -> Response:
@@ -114,8 +125,7 @@ def _metrics(gateway: Gateway, token: SecretStr) -> Route:
         if scheme.lower() != "bearer" or not compare_digest(given.strip().encode(), wanted):
             told = "send the bearer token that the setting `metrics_token` names\n"
             return PlainTextResponse(told, 401, {"WWW-Authenticate": "Bearer"})
-        text = await anyio.to_thread.run_sync(gateway.metrics.written)
-        return Response(text, headers={"Content-Type": CONTENT_TYPE})
+        return Response(await together.written(), headers={"Content-Type": CONTENT_TYPE})
 
     return Route("/metrics", metrics)
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
 from functools import partial
+from multiprocessing import parent_process
 from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -91,14 +92,18 @@ async def leave(gateway: "Gateway", delay: float, patience: float) -> tuple[str,
 async def leaving_when_told(gateway: "Gateway", settings: "Settings") -> AsyncIterator[None]:
     """Until the block ends, leave when SIGTERM or SIGINT comes; a second one ends the process at once.
 
+    One of several processes hears of SIGTERM only, once: a terminal and a service manager tell it as well as its parent
+    does, and its parent alone says when it has to end at once (`gateway/cli/parent.py`).
+
     Then whoever handled the signal before is told of it. Where nobody did, and where calls cannot be waited for any
     longer, the process ends here, with status 0 and a closed journal.
     """
     before: dict[int, _Handler] = {number: signal.getsignal(number) or signal.SIG_DFL for number in _SIGNALS}
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[int] = loop.create_future()
+    is_worker = parent_process() is not None
     for number in _SIGNALS:
-        loop.add_signal_handler(number, _hear, heard, number)
+        loop.add_signal_handler(number, _hear_as_worker if is_worker else _hear, heard, number)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_leave_then_stop, gateway, settings, heard, before)
@@ -115,6 +120,11 @@ def _hear(heard: "asyncio.Future[int]", number: int) -> None:
         log.warning("stopped_at_once")
         os._exit(128 + number)
     heard.set_result(number)
+
+
+def _hear_as_worker(heard: "asyncio.Future[int]", number: int) -> None:
+    if number == signal.SIGTERM and not heard.done():
+        heard.set_result(number)
 
 
 async def _leave_then_stop(

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.gateway.test_approvals_process import TICKET
 from tests.gateway.test_approvals_process import call as call_once
 from tests.processes import PATIENCE_SECONDS, Served, make_token, remit, serving
 
 pytestmark = pytest.mark.process
+METRICS_TOKEN = "a-token-for-metrics-alone"
 
 
 def workers_of(served: Served) -> set[int]:
@@ -60,6 +62,48 @@ def test_workers_end_when_their_parent_is_gone(tmp_path: Path) -> None:
         left = workers_of(served)
         served.process.kill()
         until(lambda: all(map(is_gone, left)))
+
+
+def test_whichever_is_asked_tells_the_metrics_of_all_and_all_end_in_order(tmp_path: Path) -> None:
+    (tmp_path / "remit.toml").write_text(f'metrics_token = "{METRICS_TOKEN}"\nshutdown_delay = 1\n')
+    token = make_token(tmp_path, "--person", "jonas.weber@larkspur.example")
+    with serving(tmp_path, "--workers", "2") as served:
+        until(lambda: "2 told" in counted(served))
+        for _ in range(6):
+            assert call_once(served.mcp, token, "ticket_create_ticket", TICKET)["status"] == "ok"
+        assert counted(served) == "2 told, 0 silent, 6 calls"
+        # As a service manager does, or a terminal: everybody is told, and the parent tells its own once more.
+        both = workers_of(served)
+        for signalled in (served.process.pid, *both):
+            os.kill(signalled, signal.SIGTERM)
+        until(lambda: served.log.read_text().count('"leaving"') == 2)
+        assert httpx.get(f"{served.url}/readyz").status_code == 503
+        assert call_once(served.mcp, token, "ticket_create_ticket", TICKET)["status"] == "ok", "it is still let in"
+        assert served.process.wait(PATIENCE_SECONDS) == 0
+        assert all(map(is_gone, both))
+    assert "stopped_at_once" not in served.log.read_text()
+
+
+def counted(served: Served) -> str:
+    """How many processes tell how many calls."""
+    text = httpx.get(f"{served.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    calls = [each for each in samples if each.name == "remit_calls_total"]
+    assert len({(each.name, *sorted(each.labels.items())) for each in samples}) == len(samples)
+    told, silent = (each.value for each in samples if each.name == "remit_workers")
+    return f"{told:g} told, {silent:g} silent, {sum(each.value for each in calls):g} calls"
+
+
+def test_told_twice_all_end_at_once(tmp_path: Path) -> None:
+    (tmp_path / "remit.toml").write_text("shutdown_delay = 200\n")
+    with serving(tmp_path, "--workers", "2", "--no-auth", "--as", "agent:triage") as served:
+        until(lambda: len(workers_of(served)) == 2)
+        both = workers_of(served)
+        served.process.send_signal(signal.SIGINT)
+        until(lambda: "leaving" in served.log.read_text())
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(PATIENCE_SECONDS) == 128 + signal.SIGINT
+        until(lambda: all(map(is_gone, both)))
 
 
 def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
