@@ -44,6 +44,7 @@ from gateway.settled import SettledAnswers
 from gateway.slots import Slots
 from gateway.stopping.book import StopBook
 from gateway.stopping.in_force import StopsInForce
+from gateway.telemetry.exporting import telemetry_to_collector
 from gateway.upstream.catalogue import known_tools
 from gateway.upstream.watching import Upstreams
 
@@ -198,6 +199,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     policy = PolicySource(settings.policies, upstreams.catalogue)
     metrics = Metrics(catalog.tools)
     with (
+        telemetry_to_collector(settings.telemetry) as telemetry,
         settings.open_database() as database,
         closing(_open_journal(settings, database, metrics.appended)) as journal,
         closing(CompanyDatabase(settings.company_database)) as company,
@@ -220,6 +222,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             upstreams=upstreams,
             slots=slots,
             metrics=metrics,
+            telemetry=telemetry,
             patience=_patience(settings, approvals),
             resilience=Resilience(settings.call_tries, settings.breaker_failures, settings.breaker_pause),
             running=Running(),

@@ -48,7 +48,8 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         ClientAsked: If the client has to answer first what an upstream server asks.
         LacksCapability: If an upstream server needs what the client cannot do.
     """
-    with about(call=call.id, tool=call.tool, tenant=call.principal.tenant):
+    traced = {"trace": call.trace} if call.trace else {}
+    with about(call=call.id, tool=call.tool, tenant=call.principal.tenant, **traced):
         return await _answered(gateway, call)
 
 

@@ -201,7 +201,7 @@ async def _do(
     with gateway.running.carrying_out(call.id):
         try:
             await call.progress(1, 2, "allowed and recorded")
-            with gateway.metrics.back_end(tool.area):
+            with gateway.metrics.back_end(tool.area), gateway.telemetry.span("back_end", area=tool.area):
                 output = await gateway.resilience.run(call.principal.tenant, tool, gateway.timeout, attempt)
             return await _done(gateway, decided, call, output)
         except InDoubt:

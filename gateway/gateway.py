@@ -44,6 +44,7 @@ from gateway.running import Running
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
 from gateway.stopping.in_force import StopsInForce
+from gateway.telemetry.spans import Telemetry
 from gateway.upstream.watching import Upstreams
 
 
@@ -63,6 +64,7 @@ class Gateway:
     upstreams: Upstreams
     slots: Slots
     metrics: Metrics
+    telemetry: Telemetry
     patience: Patience
     resilience: Resilience
     running: Running
@@ -106,6 +108,8 @@ class ToolCall:
     arguments: Mapping[str, Any]
     declared: Declared = field(default_factory=Declared)
     client: str = ""
+    trace: str = ""
+    """The trace that it belongs to, as whoever called says or as the gateway records it."""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
     id: str = field(default_factory=new_call_id)
     key: str = ""
@@ -157,9 +161,10 @@ def decide(
     traced: Traced,
 ) -> Decided:
     """Let policy say what it says to a call with these arguments, and then its grant, which can only deny."""
-    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
-    if call.grant:
-        decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
+    with gateway.telemetry.span("decide"):
+        decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
+        if call.grant:
+            decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
     facts = {
         "arguments": arguments.model_dump(mode="json"),
         "arguments_hash": digest(arguments, gateway.secret),
@@ -191,9 +196,10 @@ async def record(
     """
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
     granted = {"grant": call.grant.id} if call.grant else {}
-    body = {"tool": call.tool[:100], **who, **granted, **call.declared.told(), **facts}
+    traced = {"trace": call.trace} if call.trace else {}
+    body = {"tool": call.tool[:100], **who, **granted, **traced, **call.declared.told(), **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
-    with anyio.CancelScope(shield=True):
+    with anyio.CancelScope(shield=True), gateway.telemetry.span("journal", entry=kind.value):
         who_calls = call.principal.tenant, call.principal.name
         await gateway.journal.append(
             Entry(call.id, *who_calls, gateway.now(), kind, body, once, beside=beside, uses=uses)

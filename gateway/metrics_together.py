@@ -55,7 +55,7 @@ class Together:
             try:
                 told[path.name] = await _told_at(path)
             except ConnectionRefusedError:
-                path.unlink(missing_ok=True)  # Whoever listened there died.
+                await anyio.Path(path).unlink(missing_ok=True)  # Whoever listened there died.
             except (OSError, TimeoutError, anyio.EndOfStream):
                 silent.append(path.name)
 

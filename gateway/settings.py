@@ -166,6 +166,9 @@ class Settings(BaseSettings):
     metrics_token: Annotated[SecretStr | None, Field(min_length=_SHORTEST_SECRET)] = None
     """The bearer token of whoever may read `/metrics`; without one, nobody may."""
 
+    telemetry: bool = False
+    """Whether requests are told of to a collector of OpenTelemetry, which the `OTEL_…` variables name."""
+
     shutdown_delay: Annotated[float, Field(ge=0, le=300)] = 0.0
     """For how long a process that is told to end still takes calls, while `/readyz` says that it is not ready."""
 

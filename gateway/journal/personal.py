@@ -13,7 +13,7 @@ CLEAR = frozenset(
     | {"verdict", "rules", "policy_version", "quorum", "effect", "status", "approved", "happened", "recovered", "late"}
     | {"approval", "standing", "call", "repeats", "use", "times", "until", "expires_at", "schema_hash", "via", "cost"}
     | {"saw", "untrusted", "positions", "flow", "written", "places", "obligations", "redacted", "altered"}
-    | {"grant", "tools", "limits", "stops", "subject", "together"}
+    | {"grant", "tools", "limits", "stops", "subject", "together", "trace"}
     | {"inquiry", "round", "held", "kinds", "given"}
 )
 """What stays readable: staff, agents, rules, outcomes, times, and ids of records."""
