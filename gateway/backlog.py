@@ -1,7 +1,7 @@
 """What waits for people: open questions and doubts, counted beside the calls for whoever watches the gateway."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import anyio
@@ -60,10 +60,8 @@ class Backlog(Collector):
         """
         gateway, now = self._gateway, self._gateway.now()
         asked = [approval.question.asked_at for approval in await gateway.approvals.open(now)]
-        waiting = Waiting(now, len(asked), min(asked, default=None))
-        for tenant in await gateway.recorded.tenants():
-            waiting = replace(waiting, doubts=waiting.doubts + len(await gateway.recorded.doubts(tenant)))
-        self.waiting = waiting
+        doubts = await gateway.recorded.count_doubts()
+        self.waiting = Waiting(now, len(asked), min(asked, default=None), doubts)
 
     def collect(self) -> Iterator[Metric]:
         """The values of the last look."""

@@ -32,6 +32,9 @@ class _Place(NamedTuple):
 
 _PLACES = {
     "serve": _Place("serve", "serve", _RUN, "Run the gateway over HTTP or stdio."),
+    "doctor": _Place(
+        "doctor", "doctor", _RUN, "Examine an installation, changing nothing; exit status 1 if something is wrong."
+    ),
     "token": _Place("tokens", "app", _RUN, "Make, list and revoke the bearer tokens of HTTP callers."),
     "sample": _Place(
         "data",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.app import open_gateway
-from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.cli.options import As, Home, Policies, Tenant, host_and_port, principal_named
 from gateway.cli.serving import Serving, announce, serve_with_workers
 from gateway.home import utc_now
 from gateway.logs import log_to_stderr
@@ -45,19 +45,12 @@ def serve(
         raise typer.BadParameter("--workers goes with --http; over stdio there is one client")
     log_to_stderr(settings.log_level, settings.log_form)
     if http:
-        host, port = _address(http)
+        host, port = host_and_port(http)
         _refuse_open_door(settings, host, no_auth)
         serving = Serving(settings.served_at(host, port), host, port, no_auth)
         asyncio.run(_serve_http(serving)) if workers == 1 else serve_with_workers(serving, workers)
     else:
         asyncio.run(_serve_stdio(settings, grant))
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise typer.BadParameter(f"`{text}` is not HOST:PORT, such as 127.0.0.1:8900")
-    return host.strip("[]"), int(port)
 
 
 def _refuse_open_door(settings: Settings, host: str, no_auth: bool) -> None:

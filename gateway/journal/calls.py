@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Table,
     exists,
+    func,
     literal,
     select,
     text,
@@ -58,6 +59,15 @@ def doubts_in(tenant: str) -> Select[Any]:
     return ENTRIES.where(*doubts, ~_IS_SETTLED).order_by(journal.c.position)
 
 
+def count_doubts(connection: Connection) -> int:
+    """Of how many calls of all tenants nobody knows whether they took effect."""
+    count, tenant = 0, ""
+    # From one tenant to the next by the index, whatever the number of entries.
+    while tenant := connection.execute(_NEXT_TENANT, {"after": tenant}).scalar() or "":
+        count += connection.execute(select(func.count()).select_from(doubts_in(tenant).subquery())).scalar_one()
+    return count
+
+
 class RecordedCalls:
     """Reads what became of calls. Whatever it does raises `JournalUnavailable` if the database cannot be read.
 
@@ -88,17 +98,9 @@ class RecordedCalls:
         """The entries that put a call of the tenant in doubt which nothing has settled since, oldest first."""
         return await self._entries(doubts_in(tenant))
 
-    async def tenants(self) -> list[str]:
-        """The tenants of the journal, as far as something of theirs stands there once only."""
-
-        def read(connection: Connection) -> list[str]:
-            # From one tenant to the next by the index, whatever the number of entries.
-            found: list[str] = []
-            while tenant := connection.execute(_NEXT_TENANT, {"after": found[-1] if found else ""}).scalar():
-                found.append(tenant)
-            return found
-
-        return await self._read(read)
+    async def count_doubts(self) -> int:
+        """Of how many calls of all tenants nobody knows whether they took effect."""
+        return await self._read(count_doubts)
 
     async def reached(self) -> int:
         """Up to where every intent is known to have an end."""
