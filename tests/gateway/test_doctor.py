@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -43,6 +43,14 @@ def settings(home: Path, policies: Path) -> Settings:
     return Settings(home=home, policies=policies)
 
 
+@pytest.fixture(autouse=True)
+def for_its_owner_alone() -> Iterator[None]:
+    """As the command line does."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 def found(settings: Settings, *checks: Check) -> list[Finding]:
     async def run() -> list[Finding]:
         return [finding async for finding in examine(settings, checks or CHECKS)]
@@ -70,7 +78,6 @@ def use(settings: Settings, work: Callable[[Gateway], Any]) -> None:
         async with open_gateway(settings) as gateway:
             await work(gateway)
 
-    os.umask(0o077)
     anyio.run(run)
 
 
