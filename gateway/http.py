@@ -86,7 +86,8 @@ def build_http_app(
             leaving_when_told(gateway, settings),
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(together.listen)
+            if settings.metrics_token:
+                tasks.start_soon(together.listen)
             yield
             tasks.cancel_scope.cancel()
 

@@ -139,7 +139,10 @@ def _places(error: BaseException) -> list[str]:
 
 
 def _made_visible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {name: value if name == "exception" else _shown(value) for name, value in event.items() if name[:1] != "_"}
+    shown = {name: _shown(value) for name, value in event.items() if name[:1] != "_" and name != "exception"}
+    if told := event.get("exception"):
+        shown["exception"] = "\n".join(map(visible, told.splitlines()))
+    return shown
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever is logged

@@ -12,8 +12,11 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from anyio.abc import SocketStream
+from structlog import get_logger
 
 from gateway.metrics import Metrics
+
+log = get_logger("remit.metrics")
 
 _PATIENCE_SECONDS = 1.0
 _MOST_BYTES = 64 * 2**20
@@ -37,12 +40,13 @@ class Together:
         """Tell the others whenever they ask. Runs until cancelled."""
         if self._folder is None:
             return
-        path = self._folder / self._own
         try:
-            listener = await anyio.create_unix_listener(path, mode=0o600)
-            await listener.serve(self._tell)
-        finally:
-            path.unlink(missing_ok=True)
+            listener = await anyio.create_unix_listener(self._folder / self._own, mode=0o600)
+        except OSError as error:
+            # Calls matter more than who counts them.
+            log.error("metrics_not_told_to_other_processes", error=str(error))
+            return
+        await listener.serve(self._tell)
 
     async def written(self) -> bytes:
         """Everything in Prometheus' text form."""

@@ -52,9 +52,19 @@ def _new_file(file: Path) -> Iterator[Path]:
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         yield partial
-        os.link(partial, file)  # Unlike a rename it takes nobody's place.
+        _name(partial, file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _name(partial: Path, file: Path) -> None:
+    try:
+        os.link(partial, file)  # Unlike a rename it takes nobody's place.
+    except FileExistsError:
+        raise BadBackup(f"`{file}` came to be there meanwhile: give another name") from None
+    except OSError:
+        # Not every disk has links.
+        partial.rename(file)
 
 
 def _gathered(settings: Settings, folder: Path, now: datetime, told: Told) -> Manifest:

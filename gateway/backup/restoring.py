@@ -33,20 +33,31 @@ def restore_backup(file: Path, home: Path, elsewhere: Sequence[Path], told: Told
     """
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise BadBackup(f"`{home}` is not empty: move it away, or restore to another place")
-    beside = home.with_name(f".{home.name}.restoring-{os.getpid()}")
+    home, name = home.resolve(), f".restoring-{os.getpid()}"
+    # A volume's folder is there already and keeps its place.
+    beside = home / name if home.exists() else home.with_name(f"{name}-{home.name}")
     try:
         beside.mkdir(mode=0o700, parents=True)
         manifest = _unpacked(file, beside, told)
         if (beside / JOURNAL).exists() and checked(beside, elsewhere, told) != manifest.entries:
             raise BadBackup("its journal has another number of entries than it says")
-        with suppress(FileNotFoundError):
-            home.rmdir()
-        beside.rename(home)
+        _into_place(beside, home)
     except (OSError, tarfile.TarError) as error:
         raise BadBackup(f"it cannot be restored: {error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest
+
+
+def _into_place(restored: Path, home: Path) -> None:
+    if restored.parent != home:
+        restored.rename(home)
+        return
+    # The journal last: without it a gateway that starts too early finds nothing, rather than half of everything.
+    for path in sorted(restored.iterdir(), key=lambda path: path.name == JOURNAL):
+        path.rename(home / path.name)
+    with suppress(OSError):  # It may be somebody else's.
+        home.chmod(0o700)
 
 
 def _unpacked(file: Path, folder: Path, told: Told) -> Manifest:

@@ -143,6 +143,17 @@ def test_a_restored_home_is_for_its_owner_alone_and_so_is_the_backup(settings: S
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_a_folder_that_is_there_and_empty_is_filled_in_place(settings: Settings, tmp_path: Path) -> None:
+    in_use(settings)
+    there = settings.model_copy(update={"home": tmp_path / "volume"})
+    there.home.mkdir(mode=0o755)
+    before = there.home.stat().st_ino
+    restore_backup(backed_up(settings, tmp_path), there.home, [], silent)
+    assert (there.home.stat().st_ino, stat.S_IMODE(there.home.stat().st_mode)) == (before, 0o700)
+    assert len(journal(there)) == 6
+    assert not [path for path in there.home.iterdir() if path.name.startswith(".")]
+
+
 def test_nothing_is_overwritten(settings: Settings, tmp_path: Path) -> None:
     in_use(settings)
     file = backed_up(settings, tmp_path)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,15 +96,35 @@ def counted(served: Served) -> str:
     return f"{told:g} told, {silent:g} silent, {sum(each.value for each in calls):g} calls"
 
 
+SLOW_TO_END = """
+import socket, time, uvicorn
+from gateway.cli.parent import Parent
+
+async def app(scope, receive, send):
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+        print("serving", flush=True)
+    print("leaving", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Parent(uvicorn.Config("slow_to_end:app", workers=2, log_config=None), [listening]).run()
+"""
+
+
 def test_told_twice_all_end_at_once(tmp_path: Path) -> None:
-    (tmp_path / "remit.toml").write_text("shutdown_delay = 200\n")
-    with serving(tmp_path, "--workers", "2", "--no-auth", "--as", "agent:triage") as served:
-        until(lambda: len(workers_of(served)) == 2)
+    (tmp_path / "slow_to_end.py").write_text(SLOW_TO_END)
+    command = [sys.executable, "slow_to_end.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        served = Served("", process, tmp_path)
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)] == [b"serving\n"] * 2
         both = workers_of(served)
-        served.process.send_signal(signal.SIGINT)
-        until(lambda: "leaving" in served.log.read_text())
-        served.process.send_signal(signal.SIGINT)
-        assert served.process.wait(PATIENCE_SECONDS) == 128 + signal.SIGINT
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == b"leaving\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGINT
         until(lambda: all(map(is_gone, both)))
 
 
