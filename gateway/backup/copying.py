@@ -22,7 +22,7 @@ def copy_at_one_moment(files: Mapping[Path, Path], told: Told) -> None:
     is missing in the other. From then on each is read as it stood, and gateways go on.
 
     Args:
-        files: Each database, and where its copy is made.
+        files: Where each copy is made, and of which database.
         told: Hears how far it is.
 
     Raises:
@@ -30,9 +30,9 @@ def copy_at_one_moment(files: Mapping[Path, Path], told: Told) -> None:
     """
     try:
         with ExitStack() as opened:
-            sources = {copy: opened.enter_context(closing(_opened(path))) for path, copy in files.items()}
+            sources = {copy: opened.enter_context(closing(_opened(path))) for copy, path in files.items()}
             with ExitStack() as locks:
-                for path in files:
+                for path in set(files.values()):
                     locks.enter_context(closing(_opened(path))).execute("BEGIN IMMEDIATE")
                 for source in sources.values():
                     source.execute("BEGIN")

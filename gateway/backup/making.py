@@ -75,7 +75,7 @@ def _gathered(settings: Settings, folder: Path, now: datetime, told: Told) -> Ma
     for name, source in ((KEY, settings.journal_key), (CONFIG, settings.home / CONFIG_FILE)):
         if source.exists():
             copyfile(source, folder / name)
-    databases = {path: folder / name for name, path in _databases(settings).items() if path.exists()}
+    databases = {folder / name: path.resolve() for name, path in files_of_databases(settings).items() if path.exists()}
     copy_at_one_moment(databases, lambda done, of: told("copying", done, of))
     entries = checked(folder, (), told) if (folder / JOURNAL).exists() else None
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
@@ -93,7 +93,7 @@ def _folders(settings: Settings) -> dict[str, Path]:
     return {**places, "policies": settings.policies, "upstreams": settings.upstreams_folder}
 
 
-def _databases(settings: Settings) -> dict[str, Path]:
+def files_of_databases(settings: Settings) -> dict[str, Path]:
     """The databases that are files of the home."""
     with settings.open_database() as database:
         found = {} if database.is_postgresql else {JOURNAL: database.path}

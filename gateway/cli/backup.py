@@ -9,7 +9,7 @@ import typer
 from rich.progress import TaskID
 
 from gateway.backup.checking import Older
-from gateway.backup.making import make_backup
+from gateway.backup.making import files_of_databases, make_backup
 from gateway.backup.manifest import BadBackup
 from gateway.backup.restoring import restore_backup
 from gateway.cli.options import Home
@@ -57,10 +57,10 @@ def restore(
 
 
 def _tell_what_is_elsewhere(settings: Settings, home: Path) -> None:
-    for name, used in (("policies", settings.policies), ("upstreams", settings.upstreams_folder)):
-        restored = home / name
-        if restored.is_dir() and restored.resolve() != used.resolve():
-            typer.echo(f"`{restored}` is as it was; the setting `{name}` names `{used}`", err=True)
+    used = {"policies": settings.policies, "upstreams": settings.upstreams_folder, **files_of_databases(settings)}
+    for name, path in used.items():
+        if (home / name).exists() and (home / name).resolve() != path.resolve():
+            typer.echo(f"`{home / name}` is what was backed up; the settings name `{path}` instead of it", err=True)
     for name in _on_servers(settings):
         typer.echo(f"now `pg_restore` {name}, then run `remit journal verify` and `remit doctor`", err=True)
 

@@ -267,6 +267,15 @@ def test_on_a_server_it_holds_the_home_alone(postgres_url: str, settings: Settin
     assert (tmp_path / "there" / "journal.key").exists()
 
 
+def test_two_databases_in_one_file_are_both_in_it(settings: Settings, tmp_path: Path) -> None:
+    url = SecretStr(f"sqlite:///{tmp_path / 'all.db'}")
+    shared = settings.model_copy(update={"database_url": url, "company_url": url})
+    in_use(shared)
+    manifest = make_backup(shared, tmp_path / "b.tar", utc_now(), silent)
+    assert manifest.entries == 6
+    assert {"remit.db", "company.db"} < manifest.files.keys()
+
+
 @pytest.mark.process
 def test_the_commands_say_what_they_did_and_what_is_left_to_do(settings: Settings, tmp_path: Path) -> None:
     in_use(settings)
