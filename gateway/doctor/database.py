@@ -36,8 +36,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _file(database: Database) -> Iterator[Finding]:
-    [[version]] = database.look("SELECT sqlite_version()", {})
-    [[mode]] = database.look("PRAGMA journal_mode", {})
+    [[[version]], [[mode]]] = database.look_all([("SELECT sqlite_version()", {}), ("PRAGMA journal_mode", {})])
     yield ok("database", f"`{database.label}`, SQLite {version}")
     if mode != "wal":
         yield warning("database", f"its journal mode is `{mode}`", "start the gateway once: it sets `wal`")
@@ -45,7 +44,7 @@ def _file(database: Database) -> Iterator[Finding]:
 
 def _server(database: Database) -> Iterator[Finding]:
     before = datetime.now(UTC).timestamp()
-    [[version, fsync, pages, commit, most, used, is_copy, there]] = database.look(_SERVER, {})
+    [[[version, fsync, pages, commit, most, used, is_copy, there]]] = database.look_all([(_SERVER, {})])
     here = (before + datetime.now(UTC).timestamp()) / 2
     yield ok("database", f"`{database.label}`, PostgreSQL {int(version) // 10_000}")
     if int(version) < _OLDEST:

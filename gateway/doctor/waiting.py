@@ -68,6 +68,7 @@ async def _rows(settings: Settings, query: str, asked: dict[str, str]) -> Sequen
 
 def _found(database: Database, query: str, asked: dict[str, str]) -> Sequence[tuple[str, str]]:
     try:
-        return [(str(name), str(time)) for name, time in database.look(query, asked)]
+        [rows] = database.look_all([(query, asked)])
+        return [(str(name), str(time)) for name, time in rows]
     except SQLAlchemyError:
         return []  # No such table yet; a database that cannot be read is told of elsewhere.

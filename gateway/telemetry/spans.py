@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from gateway.inquiries.inquiry import ClientAsked
+
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram
     from opentelemetry.trace import Tracer
@@ -55,6 +57,8 @@ def _part(tracer: "Tracer", name: str, attributes: dict[str, Attribute]) -> Iter
     ) as span:
         try:
             yield
+        except ClientAsked:
+            raise  # It goes on once its client has answered.
         except Exception as error:
             span.set_attribute("error.type", type(error).__qualname__)
             span.set_status(StatusCode.ERROR)
