@@ -62,6 +62,11 @@ class Heard:
     def spans(self) -> dict[str, ReadableSpan]:
         return {span.name: span for span in self._spans.get_finished_spans()}
 
+    def of(self, name: str) -> list[int]:
+        """The ids of the spans of a name."""
+        found = [span.context for span in self._spans.get_finished_spans() if span.name == name]
+        return [context.span_id for context in found if context]
+
     @property
     def text(self) -> str:
         """All of it."""
@@ -207,34 +212,42 @@ async def test_an_upstream_server_hears_of_the_trace_only_where_its_file_says_so
 ) -> None:
     up = Upstream(settings_upstream.upstreams_folder, tmp_path / "plan.json")
     up.options = "pass_trace = true" if passes else ""
-    up.offers(wire_tool("look"))
-    async with fronting(settings_upstream, up) as front:
-        await front.until(lambda: front.looked)
-        async with Client(build_server(telling(front.gateway, heard), ANA_UP)) as client:
-            meta = with_trace(PARENT)
-            await client.call_tool("up_look", {}, meta=meta)
-    [call] = up.calls()
-    context = heard.spans["back_end"].context
-    assert context
-    named = {"traceparent": f"00-{TRACE}-{context.span_id:016x}-01"} if passes else {}
-    assert {name: call.get("_meta", {}).get(name) for name in ("traceparent", "tracestate", "baggage")} == {
-        "traceparent": named.get("traceparent"),
-        "tracestate": None,
-        "baggage": None,
-    }
+    await call_upstream(settings_upstream, up, heard)
+    for call in up.calls():
+        told = call.get("_meta", {})
+        names = {f"{span:016x}" for span in heard.of("back_end")}
+        assert ("traceparent" in told) is passes
+        if passes:
+            _version, trace, span, _flags = told["traceparent"].split("-")
+            assert (trace, span in names) == (TRACE, True)
+    assert not any(name in noted(up) for name in ("tracestate", "baggage", SECRET, SPAN))
 
 
 async def test_nothing_of_a_caller_goes_on_to_an_upstream_server_without_telemetry_either(
     settings_upstream: Settings, tmp_path: Path
 ) -> None:
     up = Upstream(settings_upstream.upstreams_folder, tmp_path / "plan.json")
+    await call_upstream(settings_upstream, up)
+    assert not any(name in noted(up) for name in ("traceparent", "tracestate", "baggage", TRACE, SECRET))
+
+
+async def call_upstream(settings: Settings, up: Upstream, heard: Heard | None = None) -> None:
+    """Call a tool on the session that all share, and one that has a session for each call."""
     up.offers(wire_tool("look"))
-    async with fronting(settings_upstream, up) as front:
+    up.offers(wire_tool("tell"), more='passes = ["log"]')
+    async with fronting(settings, up) as front:
         await front.until(lambda: front.looked)
-        async with Client(build_server(front.gateway, ANA_UP)) as client:
-            await client.call_tool("up_look", {}, meta=with_trace(PARENT))
-    [call] = up.calls()
-    assert not {"traceparent", "tracestate", "baggage"} & call.get("_meta", {}).keys()
+        gateway = telling(front.gateway, heard) if heard else front.gateway
+        async with Client(build_server(gateway, ANA_UP)) as client:
+            for tool in ("up_look", "up_tell"):
+                answer = await client.call_tool(tool, {}, meta=with_trace(PARENT))
+                assert (answer.structured_content or {})["status"] == "ok"
+    assert len(up.calls()) == 2
+
+
+def noted(up: Upstream) -> str:
+    """Every request that reached the server."""
+    return up.plan_file.with_suffix(".calls").read_text()
 
 
 # To a collector
