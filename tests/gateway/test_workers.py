@@ -97,14 +97,14 @@ def counted(served: Served) -> str:
 
 
 SLOW_TO_END = """
-import socket, time, uvicorn
+import os, socket, time, uvicorn
 from gateway.cli.parent import Parent
 
 async def app(scope, receive, send):
     while (await receive())["type"] != "lifespan.shutdown":
         await send({"type": "lifespan.startup.complete"})
-        print("serving", flush=True)
-    print("leaving", flush=True)
+        os.write(1, b"serving\\n")
+    os.write(1, b"leaving\\n")
     time.sleep(600)
 
 if __name__ == "__main__":
@@ -117,15 +117,17 @@ def test_told_twice_all_end_at_once(tmp_path: Path) -> None:
     (tmp_path / "slow_to_end.py").write_text(SLOW_TO_END)
     command = [sys.executable, "slow_to_end.py"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
-        served = Served("", process, tmp_path)
-        assert process.stdout
-        assert [process.stdout.readline() for _ in range(2)] == [b"serving\n"] * 2
-        both = workers_of(served)
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == b"leaving\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGINT
-        until(lambda: all(map(is_gone, both)))
+        try:
+            assert process.stdout
+            assert [process.stdout.readline() for _ in range(2)] == [b"serving\n"] * 2
+            both = workers_of(Served("", process, tmp_path))
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == b"leaving\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGINT
+            until(lambda: all(map(is_gone, both)))
+        finally:
+            process.kill()
 
 
 def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
