@@ -30,8 +30,8 @@ from gateway.journal.calls import RecordedCalls
 from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.note import BadKey, load_or_make_signer
 from gateway.journal.sealing import Sealer
-from gateway.limits.kept import LimitUses
 from gateway.leaving import Leaving
+from gateway.limits.kept import LimitUses
 from gateway.metrics import Metrics, State
 from gateway.policy_source import PolicySource
 from gateway.resilience import Resilience

@@ -29,8 +29,8 @@ from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
 from gateway.journal.entry import Beside
 from gateway.journal.uses import Use
-from gateway.limits.kept import LimitUses
 from gateway.leaving import Leaving
+from gateway.limits.kept import LimitUses
 from gateway.metrics import Metrics
 from gateway.policy.decision import Decision
 from gateway.policy.judge import Policy

@@ -27,8 +27,8 @@ from gateway.console.app import Address, console_routes
 from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.grants.endpoint import grant_routes
-from gateway.limits.flood import Flood
 from gateway.leaving import leaving_when_told
+from gateway.limits.flood import Flood
 from gateway.metrics import CONTENT_TYPE
 from gateway.metrics_together import Together
 from gateway.readiness import Readiness
