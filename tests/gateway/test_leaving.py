@@ -153,6 +153,10 @@ def test_who_is_held_is_answered_and_what_does_not_end_in_time_is_left_to_the_ne
         settings = load_settings(home=home, policies=policies)
         async with open_gateway(settings) as gateway, background(gateway, settings):
             await settled._until_nothing_is_open()
+            # A child process that is only being started when its gateway ends is not waited for.
+            sessions = [back_end.session for back_end in gateway.upstreams.back_ends.values()]
+            while any(session.definitions is None for session in sessions):  # noqa: ASYNC110 - looked at from outside
+                await anyio.sleep(0.02)
 
     anyio.run(go_on)
     assert len(anyio.run(settled.doubts)) == 1, "whether the server did it, nobody can say"
