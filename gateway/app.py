@@ -30,6 +30,7 @@ from gateway.journal.calls import RecordedCalls
 from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.note import BadKey, load_or_make_signer
 from gateway.journal.sealing import Sealer
+from gateway.leaving import Leaving
 from gateway.limits.kept import LimitUses
 from gateway.metrics import Metrics, State
 from gateway.oauth.own import OwnTokens
@@ -45,6 +46,7 @@ from gateway.settled import SettledAnswers
 from gateway.slots import Slots
 from gateway.stopping.book import StopBook
 from gateway.stopping.in_force import StopsInForce
+from gateway.telemetry.exporting import telemetry_to_collector
 from gateway.upstream.catalogue import known_tools
 from gateway.upstream.watching import Upstreams
 
@@ -199,6 +201,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     policy = PolicySource(settings.policies, upstreams.catalogue)
     metrics = Metrics(catalog.tools)
     with (
+        telemetry_to_collector(settings.telemetry) as telemetry,
         settings.open_database() as database,
         closing(_open_journal(settings, database, metrics.appended)) as journal,
         closing(CompanyDatabase(settings.company_database)) as company,
@@ -207,10 +210,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         history = _run_history(settings, database)
         slots = Slots(settings.max_calls, settings.max_waiting, settings.max_calls_of_area, settings.max_wait)
         stops = StopsInForce(StopBook(journal, database), settings.stop_poll, settings.stop_unread)
-        metrics.registry.register(State(policy, journal, slots, upstreams, stops))
         secret = naming_secret(database)
         approvals = _approval_book(settings, journal, database, catalog, history, secret)
-        yield Gateway(
+        gateway = Gateway(
             catalog=catalog,
             policy=policy,
             journal=journal,
@@ -224,6 +226,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             upstreams=upstreams,
             slots=slots,
             metrics=metrics,
+            telemetry=telemetry,
             patience=_patience(settings, approvals),
             resilience=Resilience(settings.call_tries, settings.breaker_failures, settings.breaker_pause),
             running=Running(),
@@ -231,9 +234,12 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             stops=stops,
             activity=Activity(database, Recipients(database, secret), timedelta(seconds=settings.run_window)),
             uses=LimitUses(database),
+            leaving=Leaving(),
             timeout=settings.call_timeout,
             given_up_after=timedelta(seconds=settings.call_timeout + 2 * settings.journal_timeout),
             limits=Limits(settings.max_result_text, settings.max_field_text),
             secret=secret,
             now=utc_now,
         )
+        metrics.registry.register(State(gateway, database))
+        yield gateway

@@ -13,6 +13,7 @@ from structlog import get_logger
 
 from connectors.contract import Tool
 from connectors.embedded.engine import reason
+from gateway.backlog import Backlog
 from gateway.database import Database
 from gateway.elicitation import page_of
 from gateway.erasing.keeping import EVERY_SECONDS, keep_to_policy
@@ -27,6 +28,7 @@ from gateway.settings import Settings
 log = get_logger("remit.background")
 
 _HOUR = 3_600.0
+_BACKLOG_SECONDS = 30.0
 
 
 @asynccontextmanager
@@ -41,6 +43,10 @@ async def background(gateway: Gateway, settings: Settings) -> AsyncIterator[None
         tasks.start_soon(gateway.stops.watch)
         tasks.start_soon(Recovery(gateway).watch, settings.recovery_interval)
         tasks.start_soon(_keep_to_retention, gateway, settings, stack.enter_context(settings.open_database()))
+        if settings.metrics_token:
+            backlog = Backlog(gateway)
+            gateway.metrics.registry.register(backlog)
+            tasks.start_soon(backlog.watch, _BACKLOG_SECONDS)
         tasks.start_soon(_forget_grants, gateway)
         tasks.start_soon(_forget_what_was_seen, gateway, settings.seen_needed)
         tasks.start_soon(_forget_recipients, gateway, timedelta(seconds=settings.recipients_kept))

@@ -24,6 +24,7 @@ from gateway.grants.presented import counted_under, looked_back_at, refuse, unde
 from gateway.inquiries.going_on import go_on
 from gateway.inquiries.inquiry import ClientAsked
 from gateway.journal import JournalUnavailable, Kind
+from gateway.logs import about
 from gateway.metrics import counted
 from gateway.policy.decision import Verdict
 from gateway.policy.judge import Policy
@@ -47,8 +48,17 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         ClientAsked: If the client has to answer first what an upstream server asks.
         LacksCapability: If an upstream server needs what the client cannot do.
     """
+    traced = {"trace": call.trace} if call.trace else {}
+    with about(call=call.id, tool=call.tool, tenant=call.principal.tenant, **traced):
+        return await _answered(gateway, call)
+
+
+async def _answered(gateway: Gateway, call: ToolCall) -> Answer[Any]:
     try:
         async with gateway.slots.take(_place(gateway, call)):
+            # Whoever waited for a slot meanwhile is told so as well.
+            if gateway.leaving.is_closed:
+                return answers.failed(call.id, ErrorKind.BUSY, "the gateway is shutting down; nothing was done")
             return await _under_grant(gateway, call)
     except (UnknownTool, ClientAsked, LacksCapability):
         raise
@@ -56,10 +66,10 @@ async def call_tool(gateway: Gateway, call: ToolCall) -> Answer[Any]:
         return answers.busy(call.id, error.seconds, gateway.now())
     except JournalUnavailable as error:
         gateway.journal.doubt(str(error))
-        log.error("refused_without_journal", call=call.id, tool=call.tool)
+        log.error("refused_without_journal")
         return answers.failed(call.id, ErrorKind.JOURNAL_UNAVAILABLE, "the call cannot be recorded, so it was not run")
     except Exception:
-        log.exception("call_failed", call=call.id, tool=call.tool)
+        log.exception("call_failed")
         return await failed_within(gateway, call)
 
 

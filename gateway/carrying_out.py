@@ -191,20 +191,11 @@ async def _do(
     gateway: Gateway, decided: Decided, call: ToolCall, context: CallContext, *, again: bool = False
 ) -> Answer[Any]:
     """Let the back end do it, under the name that the call goes by."""
-    tool, arguments = decided.tool, decided.arguments
-    back_end = getattr(gateway.back_ends, tool.area)
-
-    async def attempt() -> Output:
-        try:
-            output: Output = await getattr(back_end, tool.name)(context, arguments)
-        except Asked as asked:
-            await inquire(gateway, decided, call, asked)
-        return output
-
+    tool = decided.tool
     with gateway.running.carrying_out(call.id):
         try:
             await call.progress(1, 2, "allowed and recorded")
-            output = await gateway.resilience.run(call.principal.tenant, tool, gateway.timeout, attempt)
+            output = await _done_by_back_end(gateway, decided, call, context)
             return await _done(gateway, decided, call, output)
         except InDoubt:
             return await _broke_off(gateway, decided, call, context)
@@ -218,11 +209,30 @@ async def _do(
         except TimeoutError:
             return await _no_answer_in_time(gateway, decided, call, context)
         except anyio.get_cancelled_exc_class():
-            await record(gateway, call, Kind.OUTCOME, status="cancelled")
+            if tool.effect is Effect.READ:
+                await record(gateway, call, Kind.OUTCOME, status="cancelled")
+            else:
+                # No caller can do that to a write. The process is ending: whether it took effect is found out later.
+                gateway.running.lose(call.principal.tenant, call.id)
             raise
         except Exception:
             log.exception("call_failed", call=call.id, tool=call.tool)
             return await _broke_off(gateway, decided, call, context)
+
+
+async def _done_by_back_end(gateway: Gateway, decided: Decided, call: ToolCall, context: CallContext) -> Output:
+    tool, arguments = decided.tool, decided.arguments
+    back_end = getattr(gateway.back_ends, tool.area)
+
+    async def attempt() -> Output:
+        try:
+            output: Output = await getattr(back_end, tool.name)(context, arguments)
+        except Asked as asked:
+            await inquire(gateway, decided, call, asked)
+        return output
+
+    with gateway.metrics.back_end(tool.area), gateway.telemetry.span("back_end", area=tool.area):
+        return await gateway.resilience.run(call.principal.tenant, tool, gateway.timeout, attempt)
 
 
 async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Output) -> Answer[Any]:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DisconnectionError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from connectors.embedded.engine import BUSY_SECONDS, database_url, make_engine
 from connectors.embedded.schema import bring_up_to_date, check_form
@@ -33,6 +33,18 @@ _NAME = re.compile(r":(?=[a-z])(\w+)")
 @lru_cache(maxsize=100)
 def _for_psycopg(query: str) -> bytes:
     return _NAME.sub(r"%(\1)s", query.replace("%", "%%")).encode()
+
+
+class Pool(NamedTuple):
+    """Open connections.
+
+    Args:
+        in_use: How many are in use.
+        idle: How many wait for their next use.
+    """
+
+    in_use: int
+    idle: int
 
 
 class Database:
@@ -76,6 +88,12 @@ class Database:
     def may_exist(self) -> bool:
         """False if it is a file that is not there."""
         return self.is_postgresql or self.path.exists()
+
+    @property
+    def pool(self) -> "Pool | None":
+        """How many connections to a server are open; None for a file."""
+        pool = self._engine.pool
+        return Pool(pool.checkedout(), pool.checkedin()) if isinstance(pool, QueuePool) else None
 
     @property
     def label(self) -> str:

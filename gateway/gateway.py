@@ -30,6 +30,7 @@ from gateway.journal import Entry, Journal, Kind
 from gateway.journal.calls import RecordedCalls
 from gateway.journal.entry import Beside
 from gateway.journal.uses import Use
+from gateway.leaving import Leaving
 from gateway.limits.kept import LimitUses
 from gateway.metrics import Metrics
 from gateway.oauth.own import OwnTokens
@@ -46,6 +47,7 @@ from gateway.running import Running
 from gateway.settled import SettledAnswers
 from gateway.slots import Slots
 from gateway.stopping.in_force import StopsInForce
+from gateway.telemetry.spans import Telemetry
 from gateway.upstream.watching import Upstreams
 
 
@@ -67,6 +69,7 @@ class Gateway:
     upstreams: Upstreams
     slots: Slots
     metrics: Metrics
+    telemetry: Telemetry
     patience: Patience
     resilience: Resilience
     running: Running
@@ -74,6 +77,7 @@ class Gateway:
     stops: StopsInForce
     activity: Activity
     uses: LimitUses
+    leaving: Leaving
     timeout: float
     given_up_after: timedelta
     """How long after its intent another process may still carry a call out and record its outcome."""
@@ -111,6 +115,8 @@ class ToolCall:
     client: str = ""
     access: Access | None = None
     """What the caller's token gives, if it came with one."""
+    trace: str = ""
+    """The trace that it belongs to, as whoever called says or as the gateway records it."""
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
     id: str = field(default_factory=new_call_id)
     key: str = ""
@@ -162,10 +168,11 @@ def decide(
     traced: Traced,
 ) -> Decided:
     """Let policy say what it says to a call with these arguments, and then its grant, which can only deny."""
-    decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
-    if call.grant:
-        decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
-    decision = within_scopes(decision, policy, call.access, tool)
+    with gateway.telemetry.span("decide"):
+        decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
+        if call.grant:
+            decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
+        decision = within_scopes(decision, policy, call.access, tool)
     facts = {
         "arguments": arguments.model_dump(mode="json"),
         "arguments_hash": digest(arguments, gateway.secret),
@@ -198,9 +205,10 @@ async def record(
     who = {"person": call.principal.person, "agent": call.principal.agent, "client": call.client}
     granted = {"grant": call.grant.id} if call.grant else {}
     came_with = call.access.told() if call.access else {}
-    body = {"tool": call.tool[:100], **who, **came_with, **granted, **call.declared.told(), **facts}
+    traced = {"trace": call.trace} if call.trace else {}
+    body = {"tool": call.tool[:100], **who, **came_with, **granted, **traced, **call.declared.told(), **facts}
     # What was decided is recorded even if the caller has gone: nobody tries policy out without a trace.
-    with anyio.CancelScope(shield=True):
+    with anyio.CancelScope(shield=True), gateway.telemetry.span("journal", entry=kind.value):
         who_calls = call.principal.tenant, call.principal.name
         await gateway.journal.append(
             Entry(call.id, *who_calls, gateway.now(), kind, body, once, beside=beside, uses=uses)

@@ -49,6 +49,8 @@ class HeldRequests:
         self._poll = poll
         self._held: set[_Held] = set()
         self._first = anyio.Event()
+        self.is_let_go = False
+        """Whether nobody is held any more, whatever a question's end: they are told that they wait."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -60,7 +62,7 @@ class HeldRequests:
         Raises:
             NoPlace: If there is none.
         """
-        if len(self._held) >= self.places:
+        if self.is_let_go or len(self._held) >= self.places:
             raise NoPlace
         held = _Held(tenant, approval_id)
         self._held.add(held)
@@ -78,6 +80,12 @@ class HeldRequests:
         for held in self._held:
             if held.approval_id == approval.question.id:
                 held.told.set()
+
+    def let_go(self) -> None:
+        """Let all go who wait, and hold nobody any more: the process is about to end."""
+        self.is_let_go = True
+        for held in self._held:
+            held.told.set()
 
     async def watch(self) -> None:
         """Look at the record for all who wait. Runs until cancelled."""

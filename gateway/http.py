@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hmac import compare_digest
+from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
+import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from mcp.server.lowlevel import Server
@@ -25,9 +26,12 @@ from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.grants.endpoint import grant_routes
 from gateway.identity import StaticTokenVerifier
+from gateway.leaving import leaving_when_told
 from gateway.limits.flood import Flood
 from gateway.metrics import CONTENT_TYPE
+from gateway.metrics_together import Together
 from gateway.oauth.serving import authorization
+from gateway.readiness import Readiness
 from gateway.sessions.replies import Replies
 from gateway.sessions.sealed_id import Seal
 from gateway.sessions.shared import SharedSessions
@@ -43,6 +47,7 @@ def build_http_app(
     port: int,
     verifier: StaticTokenVerifier | None,
     database: Database | None = None,
+    beside: Path | None = None,
 ) -> Starlette:
     """Make the ASGI app.
 
@@ -55,6 +60,7 @@ def build_http_app(
         verifier: Checks the tokens of `remit token create`; None serves without authentication.
         database: Where the console finds the journal and who is signed in, and grants the tokens that issue them; None
             serves neither.
+        beside: The folder where it meets the other processes of its address; None if there are none.
     """
     accepted = _accepted(settings, host, port)
     sessions = _sessions(gateway, server, settings, accepted, database)
@@ -65,25 +71,29 @@ def build_http_app(
         behind = AuthContextMiddleware(RequireAuthMiddleware(flood.by_caller(mcp), required_scopes=[]))
         mcp, oauth = authorization(gateway, verifier, behind, settings.max_body, database)
 
+    readiness, together = Readiness(gateway), Together(gateway.metrics, beside)
+
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
     async def ready(_request: Request) -> JSONResponse:
-        # Calls go on without checkpoints, which will cover what they record as soon as they can be made again.
-        journal = "failing" if gateway.journal.failing else "no checkpoints" if gateway.journal.unsigned else "ok"
-        # A refused policy folder leaves the previous policy in force: shown, but no reason to take the gateway out.
-        policy = "refused, previous in force" if gateway.policy.problem else "ok"
-        status = "not ready" if gateway.journal.failing else "ready"
-        upstreams = str(gateway.upstreams.state())
-        answer = {"status": status, "journal": journal, "policy": policy, "upstreams": upstreams}
-        return JSONResponse(answer, 503 if gateway.journal.failing else 200)
+        is_ready, told = await readiness.look()
+        return JSONResponse(told, 200 if is_ready else 503)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with sessions.run(), background(gateway, settings):
+        async with (
+            sessions.run(),
+            background(gateway, settings),
+            leaving_when_told(gateway, settings),
+            anyio.create_task_group() as tasks,
+        ):
+            if settings.metrics_token:
+                tasks.start_soon(together.listen)
             yield
+            tasks.cancel_scope.cancel()
 
-    metrics = [_metrics(gateway, settings.metrics_token)] if settings.metrics_token else []
+    metrics = [_metrics(together, settings.metrics_token)] if settings.metrics_token else []
     address = Address(accepted.allowed_hosts, accepted.allowed_origins)
     pages = console_routes(gateway, database, settings, address) if settings.console and database else []
     grants = grant_routes(gateway.grants, Tokens(database), gateway.now) if database else []
@@ -114,7 +124,7 @@ def _sessions(
     return SharedSessions(server, seal, replies, settings.tenant, accepted, settings.max_body)
 
 
-def _metrics(gateway: Gateway, token: SecretStr) -> Route:
+def _metrics(together: Together, token: SecretStr) -> Route:
     wanted = token.get_secret_value().encode()
 
     async def metrics(request: Request) -> Response:
@@ -122,8 +132,7 @@ def _metrics(gateway: Gateway, token: SecretStr) -> Route:
         if scheme.lower() != "bearer" or not compare_digest(given.strip().encode(), wanted):
             told = "send the bearer token that the setting `metrics_token` names\n"
             return PlainTextResponse(told, 401, {"WWW-Authenticate": "Bearer"})
-        text = await anyio.to_thread.run_sync(gateway.metrics.written)
-        return Response(text, headers={"Content-Type": CONTENT_TYPE})
+        return Response(await together.written(), headers={"Content-Type": CONTENT_TYPE})
 
     return Route("/metrics", metrics)
 

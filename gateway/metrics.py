@@ -4,6 +4,7 @@ No label grows with what callers send: a tool that does not exist is `unknown`, 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from time import perf_counter
@@ -22,14 +23,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from connectors.asking import LacksCapability
+from connectors.errors import ConnectorError, InDoubt, Unavailable
 from gateway.answer import Answer, ErrorKind
 from gateway.catalog import UnknownTool
+from gateway.database import Database
 from gateway.home import utc_now
 from gateway.inquiries.inquiry import ClientAsked
-from gateway.journal import Journal
+from gateway.journal import Journal, JournalUnavailable
 from gateway.policy_source import PolicySource
-from gateway.slots import Slots
-from gateway.stopping.in_force import StopsInForce
 from gateway.upstream.watching import Upstreams
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ UNKNOWN_TOOL = "unknown"
 OTHER_TENANTS = "other"
 _MOST_TENANTS = 200
 _CALL_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_FAILURES: Mapping[type[Exception], str] = {
+    TimeoutError: "timeout",
+    Unavailable: "unavailable",
+    InDoubt: "in_doubt",
+    ConnectorError: "refused",
+}
 _APPEND_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1, 5)
 
 # When each series began would be one more line for each. (The library has no types for this function.)
@@ -78,6 +85,22 @@ class Metrics:
         self._limited = Counter(
             "remit_calls_limited", "Calls refused because a limit is reached.", ["limit"], registry=self.registry
         )
+        self._back_end = Histogram(
+            "remit_back_end_seconds",
+            "From a call of a back end to its answer or failure, second tries included.",
+            ["area"],
+            registry=self.registry,
+            buckets=_CALL_SECONDS,
+        )
+        self._back_end_failures = Counter(
+            "remit_back_end_failures", "Calls of a back end that failed.", ["area", "kind"], registry=self.registry
+        )
+        self._recovered = Counter(
+            "remit_calls_recovered",
+            "Calls without an outcome, looked into.",
+            ["status"],
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
 
     def called(self, tenant: str, tool: str, status: str, error: str, seconds: float) -> None:
@@ -97,6 +120,24 @@ class Metrics:
     def appended(self, seconds: float) -> None:
         """Count one entry that was handed to the journal."""
         self._append.observe(seconds)
+
+    @contextmanager
+    def back_end(self, area: str) -> Iterator[None]:
+        """Count one call of a back end, made within the block."""
+        start = perf_counter()
+        try:
+            yield
+        except (ClientAsked, JournalUnavailable):
+            raise  # None of its failures: it asks something back, or the gateway cannot record that.
+        except Exception as error:
+            self._back_end_failures.labels(area, _failure(error)).inc()
+            raise
+        finally:
+            self._back_end.labels(area).observe(perf_counter() - start)
+
+    def recovered(self, status: str) -> None:
+        """Count one call without an outcome that was looked into."""
+        self._recovered.labels(status).inc()
 
     def refused_by_stop(self) -> None:
         """Count one call that was refused because it is stopped."""
@@ -120,31 +161,70 @@ class Metrics:
         return label
 
 
-@dataclass(frozen=True)
+def _failure(error: Exception) -> str:
+    for kind, name in _FAILURES.items():
+        if isinstance(error, kind):
+            return name
+    return "broken"
+
+
+@dataclass(frozen=True, eq=False)
 class State(Collector):
     """What is so at the moment of looking; registered with a gateway's `Metrics`."""
 
-    policy: PolicySource
-    journal: Journal
-    slots: Slots
-    upstreams: Upstreams
-    stops: StopsInForce
+    gateway: "Gateway"
+    database: Database
 
     def collect(self) -> Iterator[Metric]:
         """The present values."""
-        yield InfoMetricFamily("remit_policy", "The policy in force.", {"version": self.policy.current.version})
-        yield _gauge("remit_policy_refused", "1 while the policy folder is refused.", bool(self.policy.problem))
-        yield CounterMetricFamily("remit_policy_refusals", "Times the policy folder was refused.", self.policy.refusals)
-        yield _gauge("remit_journal_failing", "1 while entries cannot be recorded.", bool(self.journal.failing))
-        yield _gauge("remit_checkpoints_failing", "1 while none can be made.", bool(self.journal.unsigned))
-        yield _gauge("remit_calls_running", "Calls that hold a slot.", self.slots.running)
-        yield _gauge("remit_calls_waiting", "Calls that wait for a slot.", self.slots.waiting)
-        state = self.upstreams.state()
+        gateway = self.gateway
+        yield from self._policy(gateway.policy)
+        yield from self._journal(gateway.journal)
+        yield from self._calls(gateway)
+        yield from self._upstreams(gateway.upstreams)
+        yield _gauge("remit_stops", "Stops in force.", len(gateway.stops.known(utc_now())))
+        yield _gauge("remit_stops_unread", "1 while nothing runs because they cannot be read.", gateway.stops.unread)
+        yield from self._connections()
+
+    def _policy(self, policy: PolicySource) -> Iterator[Metric]:
+        yield InfoMetricFamily("remit_policy", "The policy in force.", {"version": policy.current.version})
+        yield _gauge("remit_policy_in_force_since_seconds", "When it came into force here, Unix time.", policy.since)
+        yield _gauge("remit_policy_refused", "1 while the policy folder is refused.", bool(policy.problem))
+        yield CounterMetricFamily("remit_policy_refusals", "Times the policy folder was refused.", policy.refusals)
+
+    def _journal(self, journal: Journal) -> Iterator[Metric]:
+        yield _gauge("remit_journal_failing", "1 while entries cannot be recorded.", bool(journal.failing))
+        yield _gauge("remit_journal_queue", "Entries that wait to be written.", journal.waiting)
+        yield _gauge("remit_checkpoints_failing", "1 while none can be made.", bool(journal.unsigned))
+        yield _gauge("remit_journal_signed_seconds", "When all entries were signed last, Unix time.", journal.signed_at)
+
+    def _calls(self, gateway: "Gateway") -> Iterator[Metric]:
+        yield _gauge("remit_calls_running", "Calls that hold a slot.", gateway.slots.running)
+        yield _gauge("remit_calls_waiting", "Calls that wait for a slot.", gateway.slots.waiting)
+        yield _gauge("remit_requests_held", "Requests held for a person's answer.", len(gateway.patience.held))
+        yield _gauge("remit_calls_lost", "Calls that ended here without a recorded outcome.", len(gateway.running.lost))
+        yield _gauge("remit_leaving", "1 once the process is about to end.", gateway.leaving.stage > 0)
+        alone = GaugeMetricFamily("remit_back_ends_left_alone", "Back ends nobody is let through to.", labels=["area"])
+        for area, number in gateway.resilience.left_alone().items():
+            alone.add_metric([area], number)
+        yield alone
+
+    def _upstreams(self, upstreams: Upstreams) -> Iterator[Metric]:
+        state = upstreams.state()
         yield _gauge("remit_upstreams_unreachable", "Upstream servers that cannot be reached.", state.unreachable)
         yield _gauge("remit_upstream_tools_withheld", "Accepted tools that nobody may call now.", state.withheld)
         yield _gauge("remit_upstream_tools_unreviewed", "Definitions that wait for review.", state.unreviewed)
-        yield _gauge("remit_stops", "Stops in force.", len(self.stops.known(utc_now())))
-        yield _gauge("remit_stops_unread", "1 while nothing runs because they cannot be read.", self.stops.unread)
+        up = GaugeMetricFamily("remit_upstream_up", "1 while the server can be reached.", labels=["server"])
+        for name, back_end in upstreams.back_ends.items():
+            up.add_metric([name], not back_end.session.trouble)
+        yield up
+
+    def _connections(self) -> Iterator[Metric]:
+        if (pool := self.database.pool) is not None:
+            family = GaugeMetricFamily("remit_database_connections", "Connections to the server.", labels=["state"])
+            family.add_metric(["in_use"], pool.in_use)
+            family.add_metric(["idle"], pool.idle)
+            yield family
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:

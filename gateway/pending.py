@@ -131,7 +131,7 @@ async def _asked_in_rounds(
 async def _held(patience: Patience, pending: PendingCall, seconds: float) -> Answer[Any]:
     try:
         with patience.held.place(pending.call.principal.tenant, pending.needed.id) as told:
-            if not await _told_within(told, seconds, pending):
+            if not await _told_within(told, seconds, pending) or patience.held.is_let_go:
                 return pending.answer
     except NoPlace:
         pending.log("not_held_for_lack_of_places")
@@ -157,7 +157,7 @@ async def _asked_meanwhile(patience: Patience, pending: PendingCall, mode: Mode,
                 tasks.cancel_scope.cancel()
     except NoPlace:
         pending.log("not_held_for_lack_of_places")
-    if not was_told:
+    if not was_told or patience.held.is_let_go:
         return pending.answer
     answer = await pending.again()
     if mode is Mode.PAGE and answer.status != "pending_approval":

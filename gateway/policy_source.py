@@ -1,5 +1,6 @@
 """The policy in force: loaded from its folder, looked at for changes, and swapped whole."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -39,6 +40,8 @@ class PolicySource:
         self._one_at_a_time = anyio.Lock()
         self._state = _look(directory)
         self.current: Policy = load_policy(directory, tools)
+        self.since = time.time()
+        """When the current policy came into force, in seconds of Unix time."""
         self.problem: str = ""
         """Why the folder's present state is not in force; empty while it is."""
         self.refusals = 0
@@ -83,7 +86,7 @@ class PolicySource:
                 self.problem, self.refusals = str(error), self.refusals + 1
                 log.error("policy_refused", problems=str(error).splitlines(), still_in_force=self.current.version)
                 return False
-            self._tools, self.current, self.problem = tools, loaded, ""
+            self._tools, self.current, self.problem, self.since = tools, loaded, "", time.time()
             in_force()
             log.info("policy_in_force", version=loaded.version, tools=len(tools))
             return True
@@ -97,7 +100,7 @@ class PolicySource:
         else:
             if await anyio.to_thread.run_sync(_look, self._directory) != state:
                 return  # It changed while it was read.
-            self._state, self.current, self.problem = state, loaded, ""
+            self._state, self.current, self.problem, self.since = state, loaded, "", time.time()
             log.info("policy_in_force", version=loaded.version)
 
 

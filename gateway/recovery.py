@@ -254,6 +254,7 @@ class Recovery:
         earlier = read_earlier(await self._gateway.recorded.of(begun.tenant, begun.id))
         if earlier and not earlier.end and not earlier.doubted:
             found = await find_out(self._gateway, begun)
+            self._gateway.metrics.recovered(found.status)
             log.info("recovered", call=begun.id, tool=begun.tool, status=found.status)
             return not self._gateway.running.is_lost(begun.id)
         self._gateway.running.found(begun.id)

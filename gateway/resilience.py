@@ -6,6 +6,7 @@ call at a time tries whether the back end is back. Whoever is turned away is tur
 begun, so that no key and no approval is used up.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,6 +82,10 @@ class Resilience:
             yield
         finally:
             line.probing = False
+
+    def left_alone(self) -> Counter[str]:
+        """How many tenants' back ends nobody is let through to now, by area."""
+        return Counter(area for (_tenant, area), line in self._lines.items() if not line.breaker.closed)
 
     async def run(self, tenant: str, tool: Tool, seconds: float, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make the attempt, and again while the back end is unavailable, where a second one does no harm.

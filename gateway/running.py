@@ -24,6 +24,11 @@ class Running:
             self._here.discard(call_id)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The calls that are being carried out."""
+        return tuple(self._here)
+
+    @property
     def lost(self) -> tuple[tuple[str, str], ...]:
         """Tenant and name of the calls that ended here without a recorded outcome."""
         return tuple((tenant, call_id) for call_id, tenant in self._lost.items())

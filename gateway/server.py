@@ -36,6 +36,7 @@ from gateway.param_headers import refuse_other_headers
 from gateway.pending import PendingCall, left_waiting, wait_or_answer, with_way_to_answer
 from gateway.principal import Principal
 from gateway.stopping.refusing import offered
+from gateway.telemetry.requests import observed, trace_of
 
 log = get_logger("remit.server")
 
@@ -105,6 +106,9 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
         on_call_tool=on_call_tool,
         lifespan=_watching(gateway.patience),
     )
+    # The SDK's own one tells outsiders' words, and lets a caller's words about its trace go on to other servers.
+    recording = gateway.telemetry.recording
+    server.middleware[:] = [observed(recording, gateway.catalog.tools)] if recording else []
     server.middleware.append(_state_sealed(gateway.patience, operator_named))
     if any(Passed.LOG in tool.passes for tool in gateway.catalog.tools.values()):
         # Not by the constructor, which warns that the newest revision has this no more; older clients have.
@@ -191,6 +195,7 @@ def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: 
         client=f"{client.client_info.name} {client.client_info.version}"[:100] if client else "",
         access=_access(context),
         progress=progress,
+        trace=trace_of(context),
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from connectors.embedded.engine import database_url
 from gateway.database import Database
 from gateway.declared import MAX_HOLD_SECONDS
+from gateway.log_choices import LogForm, LogLevel
 
 CONFIG_FILE = "remit.toml"
 _SHORTEST_SECRET = 24
@@ -164,6 +165,24 @@ class Settings(BaseSettings):
 
     metrics_token: Annotated[SecretStr | None, Field(min_length=_SHORTEST_SECRET)] = None
     """The bearer token of whoever may read `/metrics`; without one, nobody may."""
+
+    telemetry: bool = False
+    """Whether requests are told of to a collector of OpenTelemetry, which the `OTEL_…` variables name."""
+
+    shutdown_delay: Annotated[float, Field(ge=0, le=300)] = 0.0
+    """For how long a process that is told to end still takes calls, while `/readyz` says that it is not ready."""
+
+    shutdown_patience: Annotated[float, Field(ge=0, le=600)] = 20.0
+    """How long the calls that run then may take to end."""
+
+    log_level: LogLevel = LogLevel.INFO
+    """From which severity on the gateway's own lines are logged: `debug`, `info`, `warning` or `error`."""
+
+    log_form: LogForm = LogForm.AUTO
+    """How a line of the log looks: `json`, `text`, or `auto`, which is text on a terminal and JSON elsewhere."""
+
+    log_requests: bool = False
+    """Whether every HTTP request is logged."""
 
     policy_poll: Annotated[float, Field(gt=0, le=60)] = 0.4
     """How often the policy folder is looked at; a change counts once two looks in a row see the same."""

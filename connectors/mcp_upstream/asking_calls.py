@@ -28,6 +28,7 @@ from connectors.mcp_upstream.client import REMIT, RESULT, UNUSABLE, Progress, fa
 from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.failures import BadServer, Lost, Refused
 from connectors.mcp_upstream.results import text
+from connectors.mcp_upstream.tracing import passing_on
 
 log = get_logger("remit.upstream")
 
@@ -264,9 +265,10 @@ async def _sent(
             client.session._x_mcp_header_maps[call.name] = x_mcp_header_map(call.schema)  # noqa: SLF001
             request = wire.CallToolRequest(params=params)
             try:
-                outcome = await client.session.send_request(
-                    request, RESULT, _LONGEST_CALL_SECONDS, progress_callback=report
-                )
+                with passing_on(server.pass_trace):
+                    outcome = await client.session.send_request(
+                        request, RESULT, _LONGEST_CALL_SECONDS, progress_callback=report
+                    )
             except MCPError as error:
                 outcome = lacking(error.error, call.passes, asking.kinds) or failed(error)
             except UNUSABLE as error:

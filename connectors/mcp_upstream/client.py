@@ -29,6 +29,7 @@ from connectors.mcp_upstream.definition import Definition
 from connectors.mcp_upstream.failures import BadServer, Lost, Refused
 from connectors.mcp_upstream.process import Child, running
 from connectors.mcp_upstream.results import NotData, plain, text
+from connectors.mcp_upstream.tracing import passing_on
 
 log = get_logger("remit.upstream")
 
@@ -52,8 +53,9 @@ Progress = Callable[[float, float | None], Awaitable[None]]
 class Connection:
     """An open session with a server. Use it from any task; only its own opens and closes it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, passes_trace: bool) -> None:
         self._client = client
+        self._passes_trace = passes_trace
         self.is_open = True
         """False once it is known that nothing comes back on it any more."""
 
@@ -98,7 +100,8 @@ class Connection:
         request = wire.CallToolRequest(params=params)
         try:
             # Not `call_tool`: it would check the result against the schema of the moment, and list tools for it.
-            result = await self._client.session.send_request(request, RESULT, progress_callback=report)
+            with passing_on(self._passes_trace):
+                result = await self._client.session.send_request(request, RESULT, progress_callback=report)
         except MCPError as error:
             self.is_open = error.code != wire.CONNECTION_CLOSED
             raise failed(error) from None
@@ -167,7 +170,7 @@ async def connected(server: Server, changed: Callable[[], None]) -> AsyncIterato
     )
     async with client, anyio.create_task_group() as tasks:
         tasks.start_soon(_listen, client, changed)
-        opened.append(Connection(client))
+        opened.append(Connection(client, server.pass_trace))
         yield opened[0]
         tasks.cancel_scope.cancel()
 

@@ -130,6 +130,7 @@ class _File(_Strict):
     max_result: Annotated[int, Field(ge=1_000, le=10_000_000)] = 200_000
     max_calls: Annotated[int, Field(ge=1, le=1_000)] = 16
     pass_media: bool = False
+    pass_trace: bool = False
     clearance: Confidentiality | None = None
     pages: list[Annotated[str, Field(pattern=_HOST)]] = []
     tools: dict[str, DeclaredTool] = {}
@@ -174,6 +175,7 @@ class Server(_File):
         max_result: Characters of a result that are passed on.
         max_calls: Calls at the same time; as many again may wait.
         pass_media: Whether images and sound are passed on; otherwise they are only described.
+        pass_trace: Whether its calls name the trace that they belong to (W3C `traceparent` in `_meta`).
         clearance: How confidential what a run has seen may be for its client's answers to go there.
         pages: The hosts whose pages a client's user may be asked to open.
     """

@@ -32,6 +32,21 @@ class _Place(NamedTuple):
 
 _PLACES = {
     "serve": _Place("serve", "serve", _RUN, "Run the gateway over HTTP or stdio."),
+    "doctor": _Place(
+        "doctor", "doctor", _RUN, "Examine an installation, changing nothing; exit status 1 if something is wrong."
+    ),
+    "backup": _Place(
+        "backup",
+        "backup",
+        _RUN,
+        "Write everything of a home into one file, beside a running gateway, and verify the journal in it.",
+    ),
+    "restore": _Place(
+        "backup",
+        "restore",
+        _RUN,
+        "Make a home from a backup, and verify its journal; what is there already is never overwritten.",
+    ),
     "token": _Place("tokens", "app", _RUN, "Make, list and revoke the bearer tokens of HTTP callers."),
     "sample": _Place(
         "data",

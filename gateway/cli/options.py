@@ -42,3 +42,15 @@ def principal_named(settings: Settings, purpose: str) -> Principal:
         return parse_principal(settings.principal, settings.tenant)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Read an address to listen on.
+
+    Raises:
+        typer.BadParameter: If it is none.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise typer.BadParameter(f"`{text}` is not HOST:PORT, such as 127.0.0.1:8900")
+    return host.strip("[]"), int(port)

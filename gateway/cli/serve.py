@@ -1,12 +1,13 @@
 """`remit serve`: run the gateway over HTTP or stdio. Heavy packages are imported only when it does."""
 
 import asyncio
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from gateway.app import open_gateway
-from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.cli.options import As, Home, Policies, Tenant, host_and_port, principal_named
 from gateway.cli.serving import Serving, announce, serve_with_workers
 from gateway.home import utc_now
 from gateway.logs import log_to_stderr
@@ -43,21 +44,14 @@ def serve(
         raise typer.BadParameter("--grant goes with --stdio; over HTTP a caller sends its grant with each call")
     if stdio and workers > 1:
         raise typer.BadParameter("--workers goes with --http; over stdio there is one client")
-    log_to_stderr()
+    log_to_stderr(settings.log_level, settings.log_form)
     if http:
-        host, port = _address(http)
+        host, port = host_and_port(http)
         _refuse_open_door(settings, host, no_auth)
         serving = Serving(settings.served_at(host, port), host, port, no_auth)
         asyncio.run(_serve_http(serving)) if workers == 1 else serve_with_workers(serving, workers)
     else:
         asyncio.run(_serve_stdio(settings, grant))
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise typer.BadParameter(f"`{text}` is not HOST:PORT, such as 127.0.0.1:8900")
-    return host.strip("[]"), int(port)
 
 
 def _refuse_open_door(settings: Settings, host: str, no_auth: bool) -> None:
@@ -84,18 +78,29 @@ def _lets_call(token: Token) -> bool:
 async def _serve_http(serving: Serving) -> None:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """Stop; the signal is not raised once more at the end, since a process that was told to end ended well."""
+            super().handle_exit(sig, frame)
+            self._captured_signals.clear()
+
     async with serving.opened() as app:
-        await uvicorn.Server(uvicorn.Config(app, **serving.server_options)).serve()
+        await Server(uvicorn.Config(app, **serving.server_options)).serve()
 
 
 async def _serve_stdio(settings: Settings, grant: str) -> None:
     from mcp.server.stdio import stdio_server
 
     from gateway.background import background
+    from gateway.leaving import leaving_when_told
     from gateway.server import build_server
 
     named = principal_named(settings, "--stdio")
-    async with open_gateway(settings) as gateway, background(gateway, settings):
+    async with (
+        open_gateway(settings) as gateway,
+        background(gateway, settings),
+        leaving_when_told(gateway, settings),
+    ):
         announce(gateway, "stdio", str(named))
         server = build_server(gateway, named, grant)
         async with stdio_server() as (reading, writing):

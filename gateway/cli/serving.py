@@ -1,15 +1,19 @@
 """Serving HTTP, in this process or in several that share one address."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
+import typer
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog import get_logger
@@ -27,6 +31,8 @@ _BACKLOG = 2_048
 _LOOK_SECONDS = 1.0
 _WORKER_SECONDS = 60
 """For so long a worker may be busy with starting, or with one thing, before it counts as dead."""
+_STREAMS_END_SECONDS = 2
+"""Once no call runs any more, streams that only wait for news are cut off after this."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +44,26 @@ class Serving:
         host: The address to listen on.
         port: The port.
         no_auth: Whether every caller is the principal that the settings name.
+        beside: The folder where the processes of the address meet; None for a single one.
     """
 
     settings: Settings
     host: str
     port: int
     no_auth: bool
+    beside: Path | None = None
 
     @property
     def server_options(self) -> dict[str, Any]:
         """What the HTTP server is told."""
         address = {"host": self.host, "port": self.port}
-        return {**address, "log_config": None, "access_log": False, "server_header": False}
+        return {
+            **address,
+            "log_config": None,
+            "access_log": self.settings.log_requests,
+            "server_header": False,
+            "timeout_graceful_shutdown": _STREAMS_END_SECONDS,
+        }
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Starlette]:
@@ -70,7 +84,9 @@ class Serving:
             async with open_gateway(self.settings) as gateway:
                 verifier = None if self.no_auth else StaticTokenVerifier(Tokens(database), utc_now)
                 server = build_server(gateway, named)
-                app = build_http_app(gateway, server, self.settings, self.host, self.port, verifier, database)
+                app = build_http_app(
+                    gateway, server, self.settings, self.host, self.port, verifier, database, self.beside
+                )
                 announce(gateway, f"http://{self.host}:{self.port}/mcp", str(named or "bearer tokens"))
                 yield app
 
@@ -114,7 +130,7 @@ class _Workers:
     serving: Serving
 
     def __call__(self) -> ASGIApp:
-        log_to_stderr()
+        log_to_stderr(self.serving.settings.log_level, self.serving.settings.log_form)
         return _Worker(self.serving)
 
 
@@ -128,19 +144,27 @@ def serve_with_workers(serving: Serving, workers: int) -> None:
         OSError: If the address cannot be listened on.
     """
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
+
+    from gateway.cli.parent import Parent
 
     asyncio.run(_try(serving.settings))
     family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
-    with socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG) as listening:
+    with (
+        TemporaryDirectory(prefix="remit-", dir=os.environ.get("RUNTIME_DIRECTORY")) as beside,
+        socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG) as listening,
+    ):
+        each = _Workers(replace(serving, beside=Path(beside)))
         config = uvicorn.Config(
-            _Workers(serving),
+            each,
             factory=True,
             workers=workers,
             timeout_worker_healthcheck=_WORKER_SECONDS,
             **serving.server_options,
         )
-        Multiprocess(config, [listening]).run()
+        parent = Parent(config, [listening])
+        parent.run()
+        if parent.could_not_start:
+            raise typer.Exit(1)
 
 
 async def _try(settings: Settings) -> None:

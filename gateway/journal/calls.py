@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Table,
     exists,
+    func,
     literal,
     select,
     text,
@@ -42,6 +43,7 @@ _REACH = text("""
 INSERT INTO recovery (one, position) VALUES (1, :position)
 ON CONFLICT (one) DO UPDATE SET position = excluded.position WHERE excluded.position > recovery.position
 """)
+_NEXT_TENANT = text("SELECT min(tenant) FROM journal WHERE tenant > :after AND once IS NOT NULL")
 T = TypeVar("T")
 
 
@@ -56,6 +58,15 @@ def doubts_in(tenant: str) -> Select[Any]:
     # By the index of what stands in the journal once; `;` comes after `:`.
     doubts = (journal.c.tenant == tenant, journal.c.once >= "doubt:", journal.c.once < "doubt;")
     return ENTRIES.where(*doubts, ~_IS_SETTLED).order_by(journal.c.position)
+
+
+def count_doubts(connection: Connection) -> int:
+    """Of how many calls of all tenants nobody knows whether they took effect."""
+    count, tenant = 0, ""
+    # From one tenant to the next by the index, whatever the number of entries.
+    while tenant := connection.execute(_NEXT_TENANT, {"after": tenant}).scalar() or "":
+        count += connection.execute(select(func.count()).select_from(doubts_in(tenant).subquery())).scalar_one()
+    return count
 
 
 class RecordedCalls:
@@ -87,6 +98,10 @@ class RecordedCalls:
     async def doubts(self, tenant: str) -> list[Entry]:
         """The entries that put a call of the tenant in doubt which nothing has settled since, oldest first."""
         return await self._entries(tenant, doubts_in(tenant))
+
+    async def count_doubts(self) -> int:
+        """Of how many calls of all tenants nobody knows whether they took effect."""
+        return await self._read(EVERY_TENANT, count_doubts)
 
     async def reached(self) -> int:
         """Up to where every intent is known to have an end."""

@@ -1,6 +1,7 @@
 """Makes checkpoints beside the calls: whatever fails here is shown and logged, and no call waits for it."""
 
 import threading
+import time
 
 from structlog import get_logger
 
@@ -29,6 +30,8 @@ class Checkpoints:
         self._closing = False
         self.failing = ""
         """Why the last checkpoint could not be made; empty while all is well."""
+        self.signed_at = 0.0
+        """When all entries were signed last, in seconds of Unix time."""
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
 
     def start(self) -> None:
@@ -65,7 +68,7 @@ class Checkpoints:
         except Exception as error:  # noqa: BLE001 - whatever happens, the thread lives and says that it failed
             self._failed(f"{type(error).__name__}: {error}")
         else:
-            self.failing = ""
+            self.failing, self.signed_at = "", time.time()
 
     def _failed(self, why: str) -> None:
         if why != self.failing:

@@ -14,6 +14,7 @@ CLEAR = frozenset(
     | {"approval", "standing", "call", "repeats", "use", "times", "until", "expires_at", "schema_hash", "via", "cost"}
     | {"saw", "untrusted", "positions", "flow", "written", "places", "obligations", "redacted", "altered"}
     | {"grant", "tools", "limits", "stops", "subject", "together", "token", "issuer", "claimed"}
+    | {"trace"}
     | {"inquiry", "round", "held", "kinds", "given"}
 )
 """What stays readable: staff, agents, rules, outcomes, times, and ids of records."""

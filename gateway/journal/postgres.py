@@ -27,6 +27,12 @@ BEGIN;
 SELECT pg_advisory_xact_lock({_LOCK} + 'journal'::regclass::oid::bigint);
 SELECT position, hash FROM journal ORDER BY position DESC LIMIT 1
 """  # noqa: S608 - a number
+_PROVE = f"""
+BEGIN;
+SELECT pg_advisory_xact_lock({_LOCK} + 'journal'::regclass::oid::bigint);
+SELECT pg_logical_emit_message(true, 'remit', 'is this written?');
+COMMIT
+"""
 _RECORDED = "SELECT tenant, once, call_id FROM journal WHERE tenant = ANY(%s) AND once = ANY(%s) AND once IS NOT NULL"
 _INSERT = """
 INSERT INTO journal (position, previous, call_id, tenant, principal, at, kind, once, body, hash)
@@ -89,6 +95,18 @@ class PostgresStore:
             return self.append(rows)
         except BaseException:
             # A connection that failed half way is not trusted again: closing it rolls back what it held.
+            self.close()
+            raise
+
+    def prove_writable(self) -> None:
+        """Write a message to the server's log of changes that nobody reads."""
+        try:
+            connection = self._connected()
+            with connection.cursor() as cursor:
+                cursor.execute(_PROVE)
+                while cursor.nextset():
+                    pass
+        except BaseException:
             self.close()
             raise
 

@@ -48,6 +48,18 @@ class SqliteStore:
             self.close()
             raise
 
+    def prove_writable(self) -> None:
+        """Write the file's own version number as it is."""
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {int(version)}")
+            connection.execute("COMMIT")
+        except BaseException:
+            self.close()
+            raise
+
     def close(self) -> None:
         """Close the file."""
         connection, self._connection = self._connection, None

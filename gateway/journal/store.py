@@ -21,6 +21,10 @@ class Store(Protocol):
         """
         ...
 
+    def prove_writable(self) -> None:
+        """Take the writers' lock and make something durable that changes nothing; raises what stands in the way."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...

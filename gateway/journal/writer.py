@@ -35,7 +35,8 @@ _QUEUE = 10_000
 
 @dataclass(slots=True)
 class _Pending:
-    row: SealedRow
+    row: SealedRow | None
+    """None is written nowhere, and asks whether something could be."""
     done: Waited
     loop: asyncio.AbstractEventLoop
     abandoned: bool = False
@@ -91,6 +92,16 @@ class Journal:
         """Why no checkpoint could be made of what was written last; empty while all is well."""
         return self._checkpoints.failing if self._checkpoints else ""
 
+    @property
+    def waiting(self) -> int:
+        """How many entries wait to be written."""
+        return self._queue.qsize()
+
+    @property
+    def signed_at(self) -> float:
+        """When all entries were signed last, in seconds of Unix time; 0 if never."""
+        return self._checkpoints.signed_at if self._checkpoints else 0
+
     def doubt(self, why: str) -> None:
         """Say that it cannot be used, as whoever could not read it knows; the next entry that is written ends it."""
         self.failing = self.failing or why
@@ -103,9 +114,24 @@ class Journal:
             JournalUnavailable: If it is not on the disk within the timeout. It may still turn up in the journal: an
                 intent without an outcome, which is the safe side.
         """
+        started = asyncio.get_running_loop().time()
+        try:
+            await self._written(to_row(entry, new_key()))
+        finally:
+            if self._took:
+                self._took(asyncio.get_running_loop().time() - started)
+
+    async def prove_writable(self) -> None:
+        """Find out whether entries could be written, by writing as they are without leaving one.
+
+        Raises:
+            JournalUnavailable: If they could not.
+        """
+        await self._written(None)
+
+    async def _written(self, row: SealedRow | None) -> None:
         loop = asyncio.get_running_loop()
-        started = loop.time()
-        pending = _Pending(to_row(entry, new_key()), loop.create_future(), loop)
+        pending = _Pending(row, loop.create_future(), loop)
         if self._queue.qsize() >= _QUEUE:
             raise JournalUnavailable("the journal cannot keep up")
         self._queue.put(pending)
@@ -114,8 +140,6 @@ class Journal:
             await pending.done
         finally:
             pending.abandoned = True
-            if self._took:
-                self._took(loop.time() - started)
 
     def _deadlines_of(self, loop: asyncio.AbstractEventLoop) -> Deadlines:
         deadlines = self._deadlines
@@ -154,8 +178,12 @@ class Journal:
         return batch, False
 
     def _write(self, batch: list[_Pending]) -> None:
+        rows = [pending.row for pending in batch if pending.row]
         try:
-            refusals = self._store.append([pending.row for pending in batch])
+            if len(rows) < len(batch):
+                self._store.prove_writable()
+            refused = iter(self._store.append(rows) if rows else ())
+            refusals = [next(refused) if pending.row else None for pending in batch]
         except Exception as error:  # noqa: BLE001 - whatever happens, the one writer lives and says that it failed
             log.error("journal_write_failed", error=str(error), entries=len(batch))
             self.failing = str(error)
@@ -164,7 +192,7 @@ class Journal:
             self.failing = ""
             _settle(batch, refusals)
             if self._checkpoints:
-                self._checkpoints.written(len(batch))
+                self._checkpoints.written(len(rows))
 
 
 def _settle(batch: Sequence[_Pending], errors: Sequence[Exception | None]) -> None:

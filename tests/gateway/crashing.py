@@ -112,7 +112,8 @@ class Crashes:
         home: The home folder.
         chance: Decides what is called and when the gateway is killed.
         calls: How many calls the clients make.
-        kills: How often it is killed.
+        kills: How often it is killed, or told to end.
+        gently: Whether it is told to end instead of being killed.
         database_url: The database of the gateway; by default SQLite in the home.
     """
 
@@ -120,6 +121,7 @@ class Crashes:
     chance: random.Random
     calls: int = 240
     kills: int = 3
+    gently: bool = False
     clients: int = 8
     database_url: str = ""
     answers: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -164,11 +166,19 @@ class Crashes:
                     await self._until(partial(self._has_sent, sent))
                     await anyio.sleep(self.chance.random() * _LATEST_KILL_SECONDS)
                     self._up = anyio.Event()
-                    served.process.kill()
+                    if self.gently:
+                        await self._told_to_end(served)
+                    else:
+                        served.process.kill()
             async with self._served():
                 await self._until(lambda: self._done)
                 await self._until_nothing_is_open()
             tasks.cancel_scope.cancel()
+
+    async def _told_to_end(self, served: Served) -> None:
+        served.process.terminate()
+        assert await anyio.to_thread.run_sync(served.process.wait, PATIENCE_SECONDS) == 0
+        assert not open_calls(await anyio.to_thread.run_sync(self.journal)), "every call has ended"
 
     @asynccontextmanager
     async def _served(self) -> AsyncIterator[Served]:

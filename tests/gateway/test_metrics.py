@@ -4,6 +4,7 @@ import re
 import resource
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -13,10 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from connectors.errors import Unavailable
 from connectors.registry import TOOLS
+from gateway.backlog import Backlog
 from gateway.catalog import UnknownTool
 from gateway.gateway import Gateway
+from gateway.journal import Entry, Kind
 from gateway.metrics import Metrics
+from gateway.metrics_together import joined
 from gateway.settings import BadSettings, load_settings
 from tests.gateway.conftest import OpenGateway
 from tests.gateway.test_call import ANA, INES, KIM, REFUND, StandInCrm, ask, at_once, with_crm
@@ -130,11 +135,55 @@ async def test_every_metric_is_documented(opened: OpenGateway) -> None:
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     documented = set(re.findall(r"`(remit_\w+)`", text))
     async with opened() as gateway:
-        await ask(gateway, ANA, "crm_search_contacts", {})
-        gateway.metrics.refused_by_limit(["K01"])
-        told = gateway.metrics.written().decode()
-    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in samples(told)}
+        names = await every_metric(gateway)
     assert documented == {name for name in names if not name.startswith("process_")}
+
+
+async def every_metric(gateway: Gateway) -> set[str]:
+    """The names of all metrics of a gateway that has seen everything there is a metric for."""
+    gateway.metrics.registry.register(Backlog(gateway))
+    await ask(gateway, ANA, "crm_search_contacts", {})
+    # These have no values without an upstream server and on a file.
+    elsewhere = {"remit_upstream_up", "remit_back_ends_left_alone", "remit_database_connections"}
+    gateway.metrics.recovered("ok")
+    gateway.metrics.refused_by_limit(["K01"])
+    with suppress(TimeoutError), gateway.metrics.back_end("crm"):
+        raise TimeoutError
+    told = gateway.metrics.written().decode()
+    families = {family.name for family in text_string_to_metric_families(told)}
+    assert elsewhere - {"remit_database_connections"} <= families
+    told = joined({"1": told.encode()}, 0).decode()
+    return {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in samples(told)} | elsewhere
+
+
+async def test_what_waits_for_people_is_counted_in_all_tenants(opened: OpenGateway) -> None:
+    async with opened() as gateway:
+        backlog = Backlog(gateway)
+        gateway.metrics.registry.register(backlog)
+        await ask(gateway, ANA, "crm_issue_refund", {**REFUND, "amount": 60})
+        await ask(gateway, ANA, "crm_issue_refund", {**REFUND, "amount": 70})
+        for tenant in ("larkspur", "other"):
+            doubt = Entry(f"call_{tenant}", tenant, "p", gateway.now(), Kind.OUTCOME, {"status": "in_doubt"}, "doubt:1")
+            await gateway.journal.append(doubt)
+        await backlog.read()
+        told = gateway.metrics.written().decode()
+    assert value(told, "remit_approvals_open") == 2
+    assert (value(told, "remit_approvals_oldest_seconds") or 0) > 0
+    assert value(told, "remit_doubts") == 2
+
+
+async def test_a_back_end_is_timed_and_its_failures_are_told_apart(opened: OpenGateway) -> None:
+    async def away() -> None:
+        await at_once()
+        raise Unavailable("gone")
+
+    async with opened(call_tries=1, breaker_failures=1) as real:
+        gateway = with_crm(real, StandInCrm(away))
+        await ask(gateway, ANA, "crm_get_contact", {"contact_id": "con_abcd2345"})
+        told = gateway.metrics.written().decode()
+    assert value(told, "remit_back_end_seconds_count", area="crm") == 1
+    assert value(told, "remit_back_end_failures_total", area="crm", kind="unavailable") == 1
+    assert value(told, "remit_back_ends_left_alone", area="crm") == 1
 
 
 # Over HTTP

@@ -2,18 +2,22 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.gateway.test_approvals_process import TICKET
 from tests.gateway.test_approvals_process import call as call_once
 from tests.processes import PATIENCE_SECONDS, Served, make_token, remit, serving
 
 pytestmark = pytest.mark.process
+METRICS_TOKEN = "a-token-for-metrics-alone"
 
 
 def workers_of(served: Served) -> set[int]:
@@ -68,6 +72,70 @@ def test_workers_end_when_their_parent_is_gone(tmp_path: Path) -> None:
         left = workers_of(served)
         served.process.kill()
         until(lambda: all(map(is_gone, left)))
+
+
+def test_whichever_is_asked_tells_the_metrics_of_all_and_all_end_in_order(tmp_path: Path) -> None:
+    (tmp_path / "remit.toml").write_text(f'metrics_token = "{METRICS_TOKEN}"\nshutdown_delay = 1\n')
+    token = make_token(tmp_path, "--person", "jonas.weber@larkspur.example")
+    with serving(tmp_path, "--workers", "2") as served:
+        until(lambda: "2 told" in counted(served))
+        for _ in range(6):
+            assert call_once(served.mcp, token, "ticket_create_ticket", TICKET)["status"] == "ok"
+        assert counted(served) == "2 told, 0 silent, 6 calls"
+        # As a service manager does, or a terminal: everybody is told, and the parent tells its own once more.
+        both = workers_of(served)
+        for signalled in (served.process.pid, *both):
+            os.kill(signalled, signal.SIGTERM)
+        until(lambda: served.log.read_text().count('"leaving"') == 2)
+        assert httpx.get(f"{served.url}/readyz").status_code == 503
+        assert call_once(served.mcp, token, "ticket_create_ticket", TICKET)["status"] == "ok", "it is still let in"
+        assert served.process.wait(PATIENCE_SECONDS) == 0
+        assert all(map(is_gone, both))
+    assert "stopped_at_once" not in served.log.read_text()
+
+
+def counted(served: Served) -> str:
+    """How many processes tell how many calls."""
+    text = httpx.get(f"{served.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    calls = [each for each in samples if each.name == "remit_calls_total"]
+    assert len({(each.name, *sorted(each.labels.items())) for each in samples}) == len(samples)
+    told, silent = (each.value for each in samples if each.name == "remit_workers")
+    return f"{told:g} told, {silent:g} silent, {sum(each.value for each in calls):g} calls"
+
+
+SLOW_TO_END = """
+import os, socket, time, uvicorn
+from gateway.cli.parent import Parent
+
+async def app(scope, receive, send):
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+        os.write(1, b"serving\\n")
+    os.write(1, b"leaving\\n")
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Parent(uvicorn.Config("slow_to_end:app", workers=2, log_config=None), [listening]).run()
+"""
+
+
+def test_told_twice_all_end_at_once(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_end.py").write_text(SLOW_TO_END)
+    command = [sys.executable, "slow_to_end.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert [process.stdout.readline() for _ in range(2)] == [b"serving\n"] * 2
+            both = workers_of(Served("", process, tmp_path))
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == b"leaving\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGINT
+            until(lambda: all(map(is_gone, both)))
+        finally:
+            process.kill()
 
 
 def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
