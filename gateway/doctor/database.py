@@ -39,8 +39,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _file(database: Database) -> Iterator[Finding]:
-    asked = [("SELECT sqlite_version()", {}), ("PRAGMA journal_mode", {})]
-    [[[version]], [[mode]]] = database.look_all(EVERY_TENANT, asked)
+    with database.looking(EVERY_TENANT) as connection:
+        version = connection.exec_driver_sql("SELECT sqlite_version()").scalar()
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     yield ok("database", f"`{database.label}`, SQLite {version}")
     if mode != "wal":
         yield warning("database", f"its journal mode is `{mode}`", "start the gateway once: it sets `wal`")

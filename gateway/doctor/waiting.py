@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import anyio.to_thread
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.schema import UnfitTables
@@ -70,7 +71,7 @@ async def _rows(settings: Settings, query: str, asked: dict[str, str]) -> Sequen
 
 def _found(database: Database, query: str, asked: dict[str, str]) -> Sequence[tuple[str, str]]:
     try:
-        [rows] = database.look_all(EVERY_TENANT, [(query, asked)])
-        return [(str(name), str(time)) for name, time in rows]
+        with database.looking(EVERY_TENANT) as connection:
+            return [(str(name), str(time)) for name, time in connection.execute(text(query), asked)]
     except (SQLAlchemyError, UnfitTables):
         return []  # No such table yet; a database that cannot be read is told of elsewhere.
