@@ -4,6 +4,7 @@ The model is what a bypass is measured against: nothing may happen in a back end
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -94,7 +95,8 @@ def _of_role(role: str, tool: str, args: Mapping[str, Any]) -> Verdict | None:
         case "clerk", "crm_log_activity" if args.get("kind") != "email":
             return Verdict.ALLOW
         case "till", "crm_issue_refund":
-            return Verdict.ALLOW if args["amount"] <= 50 else Verdict.ASK if args["amount"] <= 500 else None
+            amount = Decimal(str(args["amount"]))  # JSON has no exact number: an amount may come as text
+            return Verdict.ALLOW if amount <= 50 else Verdict.ASK if amount <= 500 else None
         case "mail", "email_search_messages" | "email_get_thread" | "email_create_draft":
             return Verdict.ALLOW
         case "mail", "email_send_message" if all(_is_ours(each) for each in [*args["to"], *(args.get("cc") or ())]):

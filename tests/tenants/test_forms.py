@@ -66,7 +66,8 @@ def shape(connection: Connection) -> dict[str, object]:
             ),
             "indexes": (
                 'SELECT m.name, i."unique", i.partial, c.seqno, c.name FROM sqlite_master AS m, '
-                "pragma_index_list(m.name) AS i, pragma_index_info(i.name) AS c WHERE m.type = 'table' ORDER BY 1, 2, 3, 4, 5"
+                "pragma_index_list(m.name) AS i, pragma_index_info(i.name) AS c WHERE m.type = 'table' "
+                "ORDER BY 1, 2, 3, 4, 5"
             ),
         }
     return {name: [tuple(row) for row in connection.exec_driver_sql(query)] for name, query in asked.items()}
