@@ -370,7 +370,7 @@ async def test_one_key_sends_one_message(email: EmbeddedEmail, tmp_path: Path, d
     assert first == again
     assert first.id != other.id
     assert len(await found(email, folder="sent")) == len(files(tmp_path)) == 2
-    with database.engine.connect() as connection:
+    with database.engine.connect().execution_options(tenant="larkspur") as connection:
         assert connection.exec_driver_sql("select count(*) from email_outbox").scalar() == 2
 
 

@@ -29,8 +29,8 @@ async def write(opened: Site, task: dict[str, str], to: str, who: Principal = TR
     return await opened.ask(who, "email_send_message", task, to=[to], **{**LETTER, **changes})
 
 
-async def states(opened: Site, *questions: str) -> list[State]:
-    found = [await opened.gateway.approvals.find("larkspur", each) for each in questions]
+async def states(opened: Site, *questions: str, tenant: str = "larkspur") -> list[State]:
+    found = [await opened.gateway.approvals.find(tenant, each) for each in questions]
     return [each.state(opened.clock()) for each in found if each]
 
 

@@ -289,7 +289,7 @@ class Crashes:
             "contacts": "SELECT name FROM crm_contacts",
         }
         database = Database(load_settings(home=self.home).company_database)
-        with database.engine.connect() as connection:
+        with database.engine.connect().execution_options(tenant=EVERY_TENANT) as connection:
             found = {place: Counter(connection.execute(text(query)).scalars()) for place, query in queries.items()}
         database.close()
         files = [path.read_bytes() for path in (self.home / "outbox").glob("*.eml")]
