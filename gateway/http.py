@@ -98,14 +98,15 @@ def build_http_app(
     pages = console_routes(gateway, database, settings, address) if settings.console and database else []
     grants = grant_routes(gateway.grants, Tokens(database), gateway.now) if database else []
     return Starlette(
+        # In the order of how often they are asked for: the first that fits is taken.
         routes=[
+            Route("/mcp", mcp),
             Route("/healthz", alive),
             Route("/readyz", ready),
             *metrics,
             *grants,
             *oauth,
             *pages,
-            Route("/mcp", mcp),
         ],
         middleware=[Middleware(flood.by_address)],
         lifespan=lifespan,

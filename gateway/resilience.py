@@ -131,8 +131,10 @@ class Resilience:
         raise AssertionError("the last try either returns or raises")
 
     def _line(self, tenant: str, tool: Tool) -> _Line:
-        new = _Line(CircuitBreaker(self.failures, self.pause, _FAILURES))
-        return self._lines.setdefault((tenant, tool.area), new)
+        which = tenant, tool.area
+        if (line := self._lines.get(which)) is None:
+            line = self._lines[which] = _Line(CircuitBreaker(self.failures, self.pause, _FAILURES))
+        return line
 
 
 async def _counted(breaker: CircuitBreaker, attempt: Callable[[], Awaitable[T]]) -> T:

@@ -177,11 +177,15 @@ async def _answered(gateway: Gateway, call: ToolCall) -> Answer[Any]:
 
 def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: Principal, grant: str) -> ToolCall:
     listening = True
+    is_asked_for = "progress_token" in (context.meta or {})
 
     async def progress(done: float, total: float | None, message: str) -> None:
         # A client that no longer reads must not hold up a write that cannot be cancelled.
         nonlocal listening
-        if listening:
+        if not is_asked_for:
+            # Over a wire nothing is sent then, and a limit would cost every call more than what it limits.
+            await context.session.report_progress(done, total, message)
+        elif listening:
             with anyio.move_on_after(_NOTIFY_SECONDS) as patience:
                 await context.session.report_progress(done, total, message)
             listening = not patience.cancelled_caught
@@ -191,7 +195,7 @@ def _tool_call(context: Context, params: wire.CallToolRequestParams, principal: 
         principal=principal,
         tool=params.name,
         arguments=params.arguments or {},
-        declared=declared if declared.grant else declared.model_copy(update={"grant": grant}),
+        declared=declared.model_copy(update={"grant": grant}) if grant and not declared.grant else declared,
         client=f"{client.client_info.name} {client.client_info.version}"[:100] if client else "",
         access=_access(context),
         progress=progress,

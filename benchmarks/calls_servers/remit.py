@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import uvicorn
 from starlette.applications import Starlette
 
 from connectors.contract import CallContext, Effect, Input, Output, tool, tools_of
@@ -15,7 +14,7 @@ from connectors.fields import SystemText
 from connectors.registry import TOOLS, BackEnds
 from gateway.app import open_gateway
 from gateway.catalog import Catalog
-from gateway.cli.serving import Serving, serve_with_workers
+from gateway.cli.serving import Serving, serve_alone, serve_with_workers
 from gateway.http import build_http_app
 from gateway.policy_source import PolicySource
 from gateway.principal import Principal
@@ -90,19 +89,12 @@ def write_policies(folder: Path) -> None:
         rules.write('p, Z1, role:echo, echo_say_text, "len(args.text) <= 10000", allow, "whoever may echo"\n')
 
 
-async def _serve(serving: EchoServing) -> None:
-    async with serving.opened() as app:
-        await uvicorn.Server(uvicorn.Config(app, **serving.server_options)).serve()
-
-
 if __name__ == "__main__":
-    import asyncio
-
     port, home, workers, database_url = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     write_policies(home / "policies")
     settings = load_settings(home=home, database_url=database_url or None)
     echo = EchoServing(settings, "127.0.0.1", port, no_auth=True)
     if workers == 1:
-        asyncio.run(_serve(echo))
+        serve_alone(echo)
     else:
         serve_with_workers(echo, workers)

@@ -1,14 +1,13 @@
 """`remit serve`: run the gateway over HTTP or stdio. Heavy packages are imported only when it does."""
 
 import asyncio
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from gateway.app import open_gateway
 from gateway.cli.options import As, Home, Policies, Tenant, host_and_port, principal_named
-from gateway.cli.serving import Serving, announce, serve_with_workers
+from gateway.cli.serving import Serving, announce, serve_alone, serve_with_workers
 from gateway.home import utc_now
 from gateway.logs import log_to_stderr
 from gateway.policy.files.identity import FILE as IDENTITY
@@ -49,7 +48,7 @@ def serve(
         host, port = host_and_port(http)
         _refuse_open_door(settings, host, no_auth)
         serving = Serving(settings.served_at(host, port), host, port, no_auth)
-        asyncio.run(_serve_http(serving)) if workers == 1 else serve_with_workers(serving, workers)
+        serve_alone(serving) if workers == 1 else serve_with_workers(serving, workers)
     else:
         asyncio.run(_serve_stdio(settings, grant))
 
@@ -73,19 +72,6 @@ def _has_token(settings: Settings) -> bool:
 
 def _lets_call(token: Token) -> bool:
     return token.audience is Audience.MCP and token.good_at(utc_now())
-
-
-async def _serve_http(serving: Serving) -> None:
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Stop; the signal is not raised once more at the end, since a process that was told to end ended well."""
-            super().handle_exit(sig, frame)
-            self._captured_signals.clear()
-
-    async with serving.opened() as app:
-        await Server(uvicorn.Config(app, **serving.server_options)).serve()
 
 
 async def _serve_stdio(settings: Settings, grant: str) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -132,6 +134,31 @@ class _Workers:
     def __call__(self) -> ASGIApp:
         log_to_stderr(self.serving.settings.log_level, self.serving.settings.log_form)
         return _Worker(self.serving)
+
+
+def serve_alone(serving: Serving) -> None:
+    """Serve with this process until told to end.
+
+    Raises:
+        PolicyError: If the policy folder cannot be loaded.
+        BadUpstream: If an upstream server's files cannot be used.
+        JournalUnavailable: If the journal cannot be written.
+    """
+    # The event loop that uvicorn chooses for several processes by itself.
+    anyio.run(_serve, serving, backend_options={"use_uvloop": sys.platform != "win32"})
+
+
+async def _serve(serving: Serving) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """Stop; the signal is not raised once more at the end, since a process that was told to end ended well."""
+            super().handle_exit(sig, frame)
+            self._captured_signals.clear()
+
+    async with serving.opened() as app:
+        await Server(uvicorn.Config(app, **serving.server_options)).serve()
 
 
 def serve_with_workers(serving: Serving, workers: int) -> None:

@@ -167,6 +167,8 @@ def _asked_in_answer(inquiry: Inquiry, tool: str) -> wire.InputRequiredResult:
 async def _tell_log(context: Context, call: ToolCall) -> None:
     """Tell what the server logged, now that it is on record that the client sees it."""
     client = call.from_client
+    if not client.told:
+        return
     # A client that no longer reads must not hold up anything.
     with anyio.move_on_after(_TELL_SECONDS):
         for level, words in client.told:

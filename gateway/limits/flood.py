@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 
@@ -75,11 +76,15 @@ class Flood:
 
 def address(scope: Scope) -> str:
     """Where a request comes from: its address, of IPv6 the network of 64 bits that one sender has for itself."""
-    host = (scope.get("client") or ("",))[0]
+    return _sender((scope.get("client") or ("",))[0])
+
+
+@lru_cache(maxsize=10_000)
+def _sender(host: str) -> str:
     try:
         found = ip_address(host.partition("%")[0])
     except ValueError:
-        return str(host)
+        return host
     if not isinstance(found, IPv6Address):
         return str(found)
     if found.ipv4_mapped:

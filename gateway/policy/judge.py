@@ -32,6 +32,7 @@ from gateway.principal import Principal
 
 _POSITION = attrgetter("position")
 _ANYBODY = frozenset({EVERYONE})
+_MOST_SHOWN = 100_000
 _SAYS = {Verdict.ALLOW: ("allows it", "allow it"), Verdict.DENY: ("denies it", "deny it")}
 _SAYS[Verdict.ASK] = ("asks for approval", "ask for approval")
 
@@ -237,9 +238,23 @@ class Policy:
 
     def shows(self, principal: Principal, tool: str, now: datetime) -> bool:
         """Say whether one tool is among the visible ones."""
-        facts = Facts({}, principal.person, principal.agent, principal.tenant, now)
-        roles = (self._roles(principal, party) for party in principal.parties)
-        return tool in self.tools and all(self._possible(held, tool, facts) for held in roles)
+        if tool not in self.tools:
+            return False
+        # Whatever depends on the time counts as possible, so what was found once stays so. Equal principals may come
+        # with other roles from their identity provider.
+        which = principal, principal.roles, tool
+        if (shown := self._shown.get(which)) is None:
+            facts = Facts({}, principal.person, principal.agent, principal.tenant, now)
+            roles = (self._roles(principal, party) for party in principal.parties)
+            shown = all(self._possible(held, tool, facts) for held in roles)
+            if len(self._shown) >= _MOST_SHOWN:
+                self._shown.clear()
+            self._shown[which] = shown
+        return shown
+
+    @cached_property
+    def _shown(self) -> dict[tuple[Principal, frozenset[str], str], bool]:
+        return {}
 
     def groups(self, principal: Principal) -> tuple[frozenset[str], ...]:
         """For each party its roles, inherited ones and `everyone` included, without the prefix `role:`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from gateway.answer import Answer
+from gateway.flow.size import is_larger
 from gateway.results.bounding import Limits
 from gateway.results.marking import new_mark
 from gateway.results.presenting import Terms, presented
@@ -26,7 +27,7 @@ async def present(gateway: "Gateway", decided: "Decided", answer: Answer[Any]) -
     if answer.is_presented:
         return answer
     terms = terms_for(decided, gateway.limits)
-    if len(str(answer.result)) > _LONG:
+    if is_larger(answer.result, _LONG):
         return await anyio.to_thread.run_sync(presented, decided.tool, answer, terms)
     return presented(decided.tool, answer, terms)
 
