@@ -195,6 +195,7 @@ def open_credentials(settings: Settings) -> Iterator[ServedCredentials]:
     """Open what back ends show alone, for whoever reaches one without a gateway."""
     make_home(settings)
     with settings.open_database() as database:
+        database.prepare()
         yield _credentials(settings, database)
 
 

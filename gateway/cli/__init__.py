@@ -195,7 +195,9 @@ def _mendable(error: Exception) -> str | None:
     from gateway.policy.problem import PolicyError
     from gateway.settings import BadSettings
 
-    mendable = BadSettings | BadUpstream | BadCredential | PolicyError | JournalUnavailable | ConnectorError | UnfitTables
+    mendable = (
+        BadSettings | BadUpstream | BadCredential | PolicyError | JournalUnavailable | ConnectorError | UnfitTables
+    )
     if isinstance(error, mendable):
         return str(error)
     if isinstance(error, SQLAlchemyError):

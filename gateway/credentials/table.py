@@ -25,13 +25,14 @@ from sqlalchemy import (
     update,
 )
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.credentials.kinds import Place
 from gateway.database import Database
 
-_metadata = MetaData()
+metadata = MetaData()
 _credentials = Table(
     "credentials",
-    _metadata,
+    metadata,
     *(Column(name, Text, primary_key=True) for name in ("tenant", "back_end", "person")),
     Column("kind", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -74,12 +75,11 @@ class CredentialTable:
     """The rows of one database.
 
     Args:
-        database: Where; the table is made if absent.
+        database: Where.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create(_metadata)
 
     def find(self, place: Place) -> Row | None:
         """The row of a place.
@@ -87,7 +87,7 @@ class CredentialTable:
         Raises:
             SQLAlchemyError: If it cannot be read.
         """
-        with self._database.looking() as connection:
+        with self._database.looking(place.tenant) as connection:
             found = connection.execute(select(_credentials).where(_at(place))).mappings().first()
         return _row(found) if found else None
 
@@ -97,7 +97,7 @@ class CredentialTable:
         Raises:
             SQLAlchemyError: If they cannot be read.
         """
-        with self._database.looking() as connection:
+        with self._database.looking(EVERY_TENANT) as connection:
             found = connection.execute(select(_credentials)).mappings().all()
         return sorted((_row(each) for each in found), key=lambda row: row.place)
 
@@ -108,7 +108,7 @@ class CredentialTable:
             SQLAlchemyError: If it cannot be kept.
         """
         at = _text(now)
-        with self._database.changing() as connection:
+        with self._database.changing(place.tenant) as connection:
             before = connection.execute(select(_credentials.c.version).where(_at(place))).scalar()
             connection.execute(delete(_credentials).where(_at(place)))
             facts = {"kind": kind, "sealed": sealed, "version": (before or 0) + 1, "set_by": by}
@@ -120,7 +120,7 @@ class CredentialTable:
         Raises:
             SQLAlchemyError: If it cannot be forgotten.
         """
-        with self._database.changing() as connection:
+        with self._database.changing(place.tenant) as connection:
             return connection.execute(delete(_credentials).where(_at(place))).rowcount > 0
 
     def lease(self, row: Row, by: str, now: datetime, until: datetime) -> bool:
@@ -167,7 +167,7 @@ class CredentialTable:
         self._changed(_at(place), place, {"used_at": _text(now)})
 
     def _changed(self, which: ColumnElement[bool], place: Place, values: Mapping[str, object]) -> bool:
-        with self._database.changing() as connection:
+        with self._database.changing(place.tenant) as connection:
             return connection.execute(update(_credentials).where(_at(place), which).values(**values)).rowcount > 0
 
 

@@ -4,16 +4,16 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.embedded.engine import reason
+from connectors.embedded.schema import UnfitTables
 from connectors.mcp_upstream.declaration import BadUpstream
 from gateway.credentials.book import Listed, listed
 from gateway.credentials.keys import KeySource, key_source
 from gateway.credentials.table import CredentialTable
+from gateway.doctor.finding import Finding, ok, warning, wrong
 from gateway.home import utc_now
 from gateway.settings import Settings
 from gateway.upstream.catalogue import Pinned, read_pinned
@@ -21,31 +21,6 @@ from gateway.visible_text import visible
 
 _SOON = timedelta(days=14)
 _ABOUT = "credentials"
-
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        level: How bad it is.
-        about: What was looked at, in a word or two.
-        told: What is so, in one line.
-        next: What to do about it; empty if nothing has to be done.
-    """
-
-    level: Level
-    about: str
-    told: str
-    next: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +40,7 @@ class Wanted:
     tenants: tuple[str, ...] = ()
 
 
-async def check_credentials(settings: Settings) -> Sequence[Finding]:
+async def credentials(settings: Settings) -> Sequence[Finding]:
     """Examine the credentials of an installation, showing and changing nothing."""
     return await anyio.to_thread.run_sync(lambda: list(_checked(settings)))
 
@@ -76,16 +51,15 @@ def _checked(settings: Settings) -> Iterator[Finding]:
     except BadUpstream:
         wanted = None  # its own check says what is wrong
     source = key_source(settings)
-    try:
-        with settings.open_database() as database:
-            found = list(listed(CredentialTable(database), source)) if database.may_exist else []
-    except SQLAlchemyError as error:
-        yield Finding(Level.WRONG, _ABOUT, f"they cannot be read: {reason(error)}", "is the database there?")
-        return
+    with settings.open_database() as database:
+        try:
+            found = list(listed(CredentialTable(database), source))
+        except (SQLAlchemyError, UnfitTables):
+            return  # Told of elsewhere, or there are none yet.
     yield from _key(source, settings, wanted=bool(found))
     for each in found:
         problems = list(_of(each, wanted, utc_now()))
-        yield from problems or [Finding(Level.OK, _about(each), _summary(each))]
+        yield from problems or [ok(_about(each), _summary(each))]
     yield from _missing(found, wanted or {})
 
 
@@ -114,37 +88,29 @@ def _key(source: KeySource, settings: Settings, *, wanted: bool) -> Iterator[Fin
         return
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         told = f"others can read the key in `{path}`"
-        yield Finding(Level.WRONG, _ABOUT, told, f"`chmod 600 {path}`, `remit credentials rekey` under a new key")
+        yield wrong(_ABOUT, told, f"`chmod 600 {path}`, `remit credentials rekey` under a new key")
     is_beside = not settings.database_url.get_secret_value() and path.resolve().parent == settings.home.resolve()
     if is_beside:
         told = "the key lies beside the database that it protects: whoever copies the folder has both"
-        yield Finding(
-            Level.WARNING, _ABOUT, told, "give `credentials_key`, `credentials_key_file` or `credentials_keyring`"
-        )
+        yield warning(_ABOUT, told, "give `credentials_key`, `credentials_key_file` or `credentials_keyring`")
 
 
 def _of(each: Listed, wanted: Mapping[str, Wanted] | None, now: datetime) -> Iterator[Finding]:
     about, place = _about(each), each.row.place
     anew = f"`remit credentials set {visible(place.back_end)}` anew"
     if each.content is None:
-        yield Finding(
-            Level.WRONG, about, f"it cannot be opened: {each.closed}", f"give the key that sealed it, or {anew}"
-        )
+        yield wrong(about, f"it cannot be opened: {each.closed}", f"give the key that sealed it, or {anew}")
         return
     if each.row.trouble:
-        yield Finding(Level.WRONG, about, f"it cannot be renewed: {each.row.trouble}", anew)
+        yield wrong(about, f"it cannot be renewed: {each.row.trouble}", anew)
     yield from _ending(each, about, anew, now)
     if wanted is None:
         return
     if (needs := wanted.get(place.back_end)) is None:
-        yield Finding(
-            Level.WARNING, about, "no back end shows it", f"`remit credentials remove {visible(place.back_end)}`"
-        )
+        yield warning(about, "no back end shows it", f"`remit credentials remove {visible(place.back_end)}`")
         return
     if place.person and not needs.personal:
-        yield Finding(
-            Level.WARNING, about, "it is a person's own, and the back end shows only the tenant's", "remove it"
-        )
+        yield warning(about, "it is a person's own, and the back end shows only the tenant's", "remove it")
     yield from _scopes(each, about, needs)
 
 
@@ -153,9 +119,9 @@ def _ending(each: Listed, about: str, anew: str, now: datetime) -> Iterator[Find
     if each.content is None or each.content.is_renewed or ends is None:
         return
     if ends <= now:
-        yield Finding(Level.WRONG, about, f"it expired on {ends:%Y-%m-%d %H:%M} UTC", anew)
+        yield wrong(about, f"it expired on {ends:%Y-%m-%d %H:%M} UTC", anew)
     elif ends - now < _SOON:
-        yield Finding(Level.WARNING, about, f"it expires on {ends:%Y-%m-%d %H:%M} UTC", anew)
+        yield warning(about, f"it expires on {ends:%Y-%m-%d %H:%M} UTC", anew)
 
 
 def _scopes(each: Listed, about: str, needs: Wanted) -> Iterator[Finding]:
@@ -164,21 +130,21 @@ def _scopes(each: Listed, about: str, needs: Wanted) -> Iterator[Finding]:
     if not has:
         if needs.scopes:
             told = "which scopes it has is not known, so nobody can tell whether it can do more than the tools need"
-            yield Finding(Level.WARNING, about, told, "set it with `--scope` for each that it has")
+            yield warning(about, told, "set it with `--scope` for each that it has")
         return
     for scope in sorted(needs.scopes.keys() - set(has)):
         tools = ", ".join(needs.scopes[scope]) or "every call"
         told = f"it lacks the scope `{visible(scope)}`, which {visible(tools)} needs"
-        yield Finding(Level.WRONG, about, told, "grant it, or withhold the tools")
+        yield wrong(about, told, "grant it, or withhold the tools")
     more = sorted(set(has) - needs.scopes.keys())
     if more and (needs.is_complete or needs.scopes):
         names = ", ".join(f"`{visible(scope)}`" for scope in more)
         doubt = "" if needs.is_complete else ", as far as they say"
         told = f"it can do more than the tools need{doubt}: {names}"
-        yield Finding(Level.WARNING, about, told, "have it granted without")
+        yield warning(about, told, "have it granted without")
     elif more:
         told = "no tool says which scopes it needs, so nobody can tell whether it can do more"
-        yield Finding(Level.WARNING, about, told, "say `scopes` in the server's file")
+        yield warning(about, told, "say `scopes` in the server's file")
 
 
 def _missing(found: Sequence[Listed], wanted: Mapping[str, Wanted]) -> Iterator[Finding]:
@@ -188,7 +154,7 @@ def _missing(found: Sequence[Listed], wanted: Mapping[str, Wanted]) -> Iterator[
             if (name, tenant) not in there:
                 told = f"`{name}` has no credential of the tenant `{visible(tenant)}`: its calls are refused"
                 then = f"`remit credentials set {name} --tenant {visible(tenant)}`"
-                yield Finding(Level.WRONG, _ABOUT, told, then)
+                yield wrong(_ABOUT, told, then)
 
 
 def _about(each: Listed) -> str:
