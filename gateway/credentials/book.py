@@ -111,6 +111,8 @@ class CredentialBook:
         old = [each for each in await self.listed() if not self._is_newest(each)]
         if closed := [each for each in old if each.content is None]:
             raise BadCredential(f"`{closed[0].row.place}` cannot be opened: {closed[0].closed}")
+        if not old:
+            return 0
         await self._record(Place(tenant, ""), Kind.CREDENTIALS_REKEYED, by, now(), times=len(old))
         for each in old:
             await self._resealed(each.row.place, now)
