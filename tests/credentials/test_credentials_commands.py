@@ -1,4 +1,4 @@
-"""`remit credentials`: set, listed, removed and sealed anew, on the record, and no secret is shown or given by argument."""
+"""`remit credentials`: set, listed, removed and sealed anew, on the record, and no secret is shown."""
 
 import json
 import stat
@@ -30,11 +30,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("REMIT_HOME", "REMIT_TENANT", "REMIT_PRINCIPAL", "REMIT_CREDENTIALS_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "300")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -181,7 +176,7 @@ def test_the_key_comes_from_the_systems_keyring(remit: Run, home: Path, monkeypa
     from keyring.errors import KeyringLocked
 
     class Memory(KeyringBackend):
-        priority = 1  # type: ignore[assignment]
+        priority = 1
         held: str | None = KEY
 
         def get_password(self, service: str, username: str) -> str | None:
@@ -192,7 +187,7 @@ def test_the_key_comes_from_the_systems_keyring(remit: Run, home: Path, monkeypa
         def set_password(self, service: str, username: str, password: str) -> None:
             raise NotImplementedError
 
-    memory = Memory()
+    memory = Memory()  # type: ignore[no-untyped-call]
     monkeypatch.setattr(keyring, "get_password", memory.get_password)
     monkeypatch.setenv("REMIT_CREDENTIALS_KEYRING", "remit-test")
     assert remit("set", "mail", given=TOKEN).exit_code == 0

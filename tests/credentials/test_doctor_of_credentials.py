@@ -16,21 +16,15 @@ from gateway.doctor.finding import Level
 from gateway.settings import Settings
 from tests.credentials.conftest import KEY, OTHER_KEY, TOKEN
 from tests.upstream.conftest import Upstream, wire_tool
-from tests.upstream.conftest import up as up
 
 NOW = datetime.now(UTC)
 Put = Callable[..., None]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def settings(home: Path) -> Settings:
     home.mkdir()
-    return Settings(home=home, credentials_key=KEY)  # type: ignore[arg-type]
+    return Settings(home=home, credentials_key=KEY)
 
 
 @pytest.fixture
@@ -50,7 +44,7 @@ def put(settings: Settings) -> Put:
 
 
 def declare(up: Upstream, *, more: str = "", **scopes: list[str] | None) -> None:
-    """Have an upstream server want a credential, whose tools need scopes; None leaves a tool out of what is accepted."""
+    """Have a server want a credential whose tools need scopes; with None a tool is not accepted."""
     for name, needed in scopes.items():
         up.offers(wire_tool(name), "read", f"scopes = {needed!r}" if needed else "")
     up.write()

@@ -22,9 +22,6 @@ from tests.gateway.test_http import META
 from tests.processes import free_port
 from tests.processes import serving as serving_remit
 from tests.upstream.conftest import RULES, Upstream
-from tests.upstream.conftest import home as home
-from tests.upstream.conftest import policies as policies
-from tests.upstream.conftest import up as up
 
 WHO = "ana@larkspur.example"
 TOKEN = 'mark/er+4f1d"0e7b-9a%c3'
@@ -36,6 +33,10 @@ def spellings(secret: str) -> Iterator[bytes]:
     access = Access("up", "larkspur", None, 1, SecretStr(secret))
     yield from (each.encode() for each in access._spellings())
     yield secret.encode("latin-1")
+
+
+def files(home: Path) -> list[bytes]:
+    return [path.read_bytes() for path in home.rglob("*") if path.is_file()]
 
 
 def leaks(secrets: list[str], *texts: bytes | str) -> list[bytes]:
@@ -100,7 +101,7 @@ async def test_a_whole_gateway_says_and_keeps_no_secret(up: Upstream, home: Path
         written.append(await remit(home, *command))
     assert "up of larkspur" in written[-4]
     assert len(written[-2]) > 1_000
-    kept = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+    kept = files(home)
     assert len(kept) > 5
     assert not leaks([TOKEN], *written, *kept)
 
@@ -127,7 +128,7 @@ async def test_secrets_of_oauth_are_in_no_message_even_if_the_endpoint_repeats_t
             said.append(await remit(home, "upstream", "review"))
         said += [await remit(home, "credentials", "list"), await remit(home, "doctor")]
     assert "503 `server_error`" in said[2]
-    kept = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+    kept = files(home)
     assert not leaks([CLIENT_SECRET, REFRESH], *said, *kept, *capfd.readouterr())
 
 

@@ -1,4 +1,4 @@
-"""Upstream servers are shown what `remit credentials` keeps: per tenant and person, renewed and changed while they run."""
+"""Upstream servers are shown what is kept for tenant and person, also when it changes while they run."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.mcp_upstream.declaration import BadUpstream, read_servers
 from gateway.app import open_gateway
 from gateway.background import background
@@ -16,7 +17,7 @@ from gateway.credentials.keys import key_source
 from gateway.credentials.kinds import Content, Place, written
 from gateway.credentials.table import CredentialTable
 from gateway.gateway import ToolCall
-from gateway.journal import Entry
+from gateway.journal import Entry, read_journal
 from gateway.principal import Principal
 from gateway.settings import Settings
 from tests.credentials.conftest import KEY
@@ -24,10 +25,6 @@ from tests.credentials.endpoint import CLIENT, CLIENT_SECRET, token_endpoint
 from tests.credentials.guarded import Guarded, serving
 from tests.processes import free_port
 from tests.upstream.conftest import Fronting, Upstream
-from tests.upstream.conftest import entries as entries
-from tests.upstream.conftest import home as home
-from tests.upstream.conftest import policies as policies
-from tests.upstream.conftest import up as up
 
 OURS, ANAS, THEIRS = "Bearer ours-4f1d0e7b", "Bearer anas-9a81c3d2", "Bearer theirs-77ab01fe"
 ANA, BEN = Principal("larkspur", person="ana@larkspur.example"), Principal("larkspur", person="ben@larkspur.example")
@@ -41,7 +38,16 @@ eras = pytest.mark.parametrize("modern", [True, False], ids=["modern server", "o
 def settings(home: Path, policies: Path) -> Settings:
     roles = "".join(f"g, {who.name}, role:agent, {who.tenant}\n" for who in (ANA, BEN, ZOE, AGENT))
     (policies / "roles.csv").write_text(roles)
-    return Settings(home=home, policies=policies, call_tries=1, policy_poll=0.05, credentials_key=KEY)  # type: ignore[arg-type]
+    return Settings(home=home, policies=policies, call_tries=1, policy_poll=0.05, credentials_key=KEY)
+
+
+@pytest.fixture
+def entries(settings: Settings) -> Callable[[], list[Entry]]:
+    def read() -> list[Entry]:
+        with settings.open_database() as database:
+            return list(read_journal(database, EVERY_TENANT))
+
+    return read
 
 
 @pytest.fixture
