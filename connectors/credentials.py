@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -41,7 +42,7 @@ class Access:
 
     def hide(self, text: str) -> str:
         """A text without the secret, in any of the spellings in which a system is likely to echo it."""
-        for each in self._spellings():
+        for each in self._spellings:
             if each in text:
                 text = text.replace(each, HIDDEN)
         return text
@@ -57,6 +58,7 @@ class Access:
     def _basic(self) -> str:
         return b64encode(f"{self.user}:{self.secret.get_secret_value()}".encode()).decode()
 
+    @cached_property
     def _spellings(self) -> tuple[str, ...]:
         secret = self.secret.get_secret_value()
         written = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1].replace("/", "\\/"))

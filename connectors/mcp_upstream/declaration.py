@@ -118,7 +118,7 @@ class Credential(_Strict):
     """
 
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Authorization"
-    before: str = "Bearer "
+    before: Annotated[str, Field(pattern=r"^[ -~]*$")] = "Bearer "
     personal: bool = False
     looks_as: str = ""
     scopes: list[_Scope] = []

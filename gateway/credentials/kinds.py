@@ -6,12 +6,22 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, NamedTuple, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 _EARLY = timedelta(seconds=60)
 _SAFE_URL = r"^(https://[^\s/?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?)(/[^\s#]*)?$"
+
+
+def _fit_for_a_header(secret: SecretStr) -> SecretStr:
+    # An error about a header that cannot be sent would quote it.
+    if not all("!" <= each <= "~" for each in secret.get_secret_value()):
+        raise ValueError("it must be made of visible ASCII characters without blanks")
+    return secret
+
+
 # What is shorter would be found in harmless text too, where echoed secrets are hidden.
 _Secret = Annotated[SecretStr, Field(min_length=8, max_length=16_384)]
+_Shown = Annotated[_Secret, AfterValidator(_fit_for_a_header)]
 _Line = Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=r"^[^\s:\x00-\x1f\x7f]+$")]
 Scope = Annotated[str, StringConstraints(max_length=200, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
 """One scope (RFC 6749, section 3.3)."""
@@ -44,7 +54,7 @@ class Token(_Frozen):
     """A bearer token or key of an API."""
 
     kind: Literal["token"] = "token"
-    token: _Secret
+    token: _Shown
 
 
 class Password(_Frozen):

@@ -117,5 +117,11 @@ class Reading:
         content = opened(row, self.source)
         now = self.now()
         if row.used_at is None or now - row.used_at >= _BETWEEN_NOTES:
-            self.table.used(place, now)
+            self._note_use(place, now)
         return Kept(row, content)
+
+    def _note_use(self, place: Place, now: datetime) -> None:
+        try:
+            self.table.used(place, now)
+        except SQLAlchemyError as error:
+            log.warning("credential_use_not_noted", error=type(error).__name__)  # no call fails for that

@@ -29,6 +29,7 @@ _POLL_SECONDS = 0.1
 _AFTER_FAILURE = timedelta(seconds=5)
 _TRIES_TO_KEEP = 10
 _BETWEEN_TRIES_SECONDS = 0.5
+_NOT_RENEWED = "it cannot be renewed"
 
 Renew = Callable[[Content, datetime], Awaitable[Content]]
 
@@ -105,9 +106,10 @@ class Renewing:
             content = await self._renew(kept.content, now)
         except NotRenewed as error:
             log.error("credential_not_renewed", credential=str(place), error=str(error))
-            self._failed[place] = (kept.row.version, now + _AFTER_FAILURE, str(error))
+            # Callers need not know where tokens come from.
+            self._failed[place] = (kept.row.version, now + _AFTER_FAILURE, _NOT_RENEWED)
             await self._give_back(kept, str(error))
-            return str(error)
+            return _NOT_RENEWED
         self._failed.pop(place, None)
         row = replace(kept.row, version=kept.row.version + 1, changed_at=now, trouble="")
         for tries_left in reversed(range(_TRIES_TO_KEEP)):

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from connectors.errors import Unavailable
 from gateway.credentials.keys import given, in_file
@@ -21,16 +22,16 @@ async def shown(credentials: ServedCredentials, tenant: str = "larkspur", person
 
 async def test_a_persons_own_goes_before_the_tenants(store: Store) -> None:
     store.put()
-    store.put(ANA, given={"token": "ana's own token"})
+    store.put(ANA, given={"token": "anas-own-token"})
     process = store.process()
-    assert await shown(process, person="ana") == "ana's own token"
+    assert await shown(process, person="ana") == "anas-own-token"
     assert await shown(process, person="ben") == TOKEN
     assert await shown(process) == TOKEN
 
 
 async def test_a_persons_own_that_is_not_good_is_not_replaced_by_the_tenants(store: Store) -> None:
     store.put()
-    store.put(ANA, given={"token": "ana's own token"}, expires_at=START)
+    store.put(ANA, given={"token": "anas-own-token"}, expires_at=START)
     with pytest.raises(Unavailable, match="your own credential for `mail` is not good: it has expired; nothing was"):
         await store.process().of("mail", "larkspur", "ana")
 
@@ -79,7 +80,7 @@ async def test_another_one_is_shown_within_a_second_and_a_removed_one_no_longer(
     store.put()
     seconds[0] = FRESH_SECONDS + 0.01
     assert await version() == 1
-    store.put(given={"token": "another token"})
+    store.put(given={"token": "another-token"})
     assert await version() == 1
     seconds[0] *= 2.1
     assert await version() == 2
@@ -94,10 +95,10 @@ async def test_what_a_system_refused_is_looked_up_at_once(store: Store) -> None:
     process = store.process()
     access = await process.of("mail", "larkspur")
     assert await process.refused(access) is None
-    store.put(given={"token": "another token"})
+    store.put(given={"token": "another-token"})
     other = await process.refused(access)
     assert other is not None
-    assert other.secret.get_secret_value() == "another token"
+    assert other.secret.get_secret_value() == "another-token"
     store.table().remove(MAIL)
     assert await process.refused(other) is None
 
@@ -121,6 +122,18 @@ async def test_what_was_used_is_noted_from_time_to_time(store: Store) -> None:
     assert store.table().all()[0].used_at == store.clock.now
 
 
+async def test_a_use_that_cannot_be_noted_fails_no_call(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put()
+    process = store.process()
+
+    def locked(*_arguments: object) -> None:
+        raise OperationalError("", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(process._reading.table, "used", locked)
+    assert await shown(process) == TOKEN
+    assert store.table().all()[0].used_at is None
+
+
 async def test_a_key_file_is_changed_beside_a_running_gateway(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(KEY)
@@ -128,11 +141,11 @@ async def test_a_key_file_is_changed_beside_a_running_gateway(store: Store, tmp_
     process = store.process(source=in_file(file))
     assert await shown(process) == TOKEN
     file.write_text(f"{OTHER_KEY}\n{KEY}\n")
-    store.put(source=in_file(file), given={"token": "another token"})
+    store.put(source=in_file(file), given={"token": "another-token"})
     access = await process.of("mail", "larkspur")
     other = await process.refused(access)
     assert other is not None
-    assert other.secret.get_secret_value() == "another token"
+    assert other.secret.get_secret_value() == "another-token"
 
 
 async def test_a_database_that_does_not_answer_shows_nothing(store: Store) -> None:

@@ -58,7 +58,7 @@ def entries(home: Path) -> list[Entry]:
 
 def test_a_token_is_set_listed_and_removed_on_the_record(remit: Run, home: Path) -> None:
     assert "mail of larkspur: set by rosa" in remit("set", "mail", "--scope", "mail.read", given=f"{TOKEN}\n").output
-    person = remit("set", "mail", "--person", "ana", "--expires", "2099-01-02", given="another token")
+    person = remit("set", "mail", "--person", "ana", "--expires", "2099-01-02", given="another-token")
     assert "mail of ana in larkspur: set by rosa" in person.output
     listed = remit("list").output
     assert "mail.read" in listed
@@ -95,6 +95,8 @@ def test_each_kind_is_read_line_by_line(remit: Run, home: Path) -> None:
     [
         (("mail",), "short\n", "`token`"),
         (("mail",), "", "`token`"),
+        (("mail",), "of-two\xa0parts", "`token`: value error, it must be made of visible ascii"),
+        (("mail",), "of-two parts", "`token`: value error, it must be made of visible ascii"),
         (("mail",), "first-line\nsecond-line\n", "standard input must have 1 lines: token"),
         (("Mail!",), TOKEN, "`Mail!` is no back end's name"),
         (("mail", "--person", "two words"), TOKEN, "is not a name"),

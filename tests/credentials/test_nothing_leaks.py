@@ -31,7 +31,7 @@ EVERYWHERE = '{{"say": "{0}"}} and {0}, Basic {0}'
 
 def spellings(secret: str) -> Iterator[bytes]:
     access = Access("up", "larkspur", None, 1, SecretStr(secret))
-    yield from (each.encode() for each in access._spellings())
+    yield from (each.encode() for each in access._spellings)
     yield secret.encode("latin-1")
 
 

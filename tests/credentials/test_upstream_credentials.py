@@ -175,7 +175,7 @@ async def test_a_token_that_was_revoked_is_renewed_within_the_call(
             assert await told(front, tool="up_write") == "ok"
             endpoint.down, guarded.good = True, {"Bearer access-3"}
             said = await told(front, tool="up_write")
-        assert said.startswith("unavailable: the credential for `up` is not good: `http://127.0.0.1:")
+        assert said.startswith("unavailable: the credential for `up` is not good: it cannot be renewed")
         assert guarded.calls == [("Bearer access-1", "write"), ("Bearer access-2", "write")]
 
 
@@ -202,6 +202,7 @@ async def test_an_expired_one_is_not_shown(up: Upstream, settings: Settings, gua
     [
         ("", "`http.credential.looks_as` is missing"),
         ('looks_as = "a"\nheader = "X:Y"', "`http.credential.header`"),
+        ('looks_as = "a"\nbefore = "Bearer\\n"', "`http.credential.before`"),
         ('looks_as = "a"\nscopes = ["a b"]', "`http.credential.scopes"),
         ('looks_as = "a"\ntoken = "x"', "`http.credential.token`: unknown field"),
         ('looks_as = "a"\n[http.headers]\nauthorization = { env = "X" }', "which shows the credential"),
