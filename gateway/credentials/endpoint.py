@@ -47,7 +47,7 @@ async def renew(content: Content, now: datetime) -> Content:
     token, kept = answer.get("access_token"), given
     if (
         not isinstance(token, str)
-        or not 1 <= len(token) <= _LONGEST_TOKEN
+        or not 8 <= len(token) <= _LONGEST_TOKEN
         or not token.isascii()
         or not token.isprintable()
     ):
