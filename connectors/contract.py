@@ -155,6 +155,7 @@ class CallContext:
             shares a group with the document's own.
         progress: Awaited with (done, total or None, message) by long work.
         asking: What the client that made the call can be asked in the course of it.
+        person: The person behind the call, if there is one: whose own credential goes first where there are such.
     """
 
     tenant: str
@@ -164,6 +165,7 @@ class CallContext:
     readers: tuple[frozenset[str], ...] = ()
     progress: Callable[[float, float | None, str], Awaitable[None]] = no_progress
     asking: Asking = NOBODY
+    person: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The one place where the gateway's parts are put together."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from secrets import token_hex
 
@@ -15,6 +15,10 @@ from gateway.activity.recipients import Recipients
 from gateway.approvals.book import ApprovalBook
 from gateway.canonical import keyed_hash
 from gateway.catalog import Catalog
+from gateway.credentials.book import CredentialBook
+from gateway.credentials.keys import key_source
+from gateway.credentials.serving import ServedCredentials
+from gateway.credentials.table import CredentialTable
 from gateway.database import Database
 from gateway.doubts import Doubts
 from gateway.flow.ledger import Ledger
@@ -186,6 +190,31 @@ async def open_stops(settings: Settings) -> AsyncIterator[StopBook]:
         yield StopBook(journal, database)
 
 
+@contextmanager
+def open_credentials(settings: Settings) -> Iterator[ServedCredentials]:
+    """Open what back ends show alone, for whoever reaches one without a gateway."""
+    make_home(settings)
+    with settings.open_database() as database:
+        database.prepare()
+        yield _credentials(settings, database)
+
+
+@asynccontextmanager
+async def open_credential_book(settings: Settings) -> AsyncIterator[CredentialBook]:
+    """Open the credentials alone, for a person who sets one beside a running gateway.
+
+    Raises:
+        JournalUnavailable: If the journal cannot be written.
+    """
+    make_home(settings)
+    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+        yield CredentialBook(CredentialTable(database), key_source(settings), journal)
+
+
+def _credentials(settings: Settings, database: Database) -> ServedCredentials:
+    return ServedCredentials(CredentialTable(database), key_source(settings), utc_now)
+
+
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Open a gateway on its home folder and close it again.
@@ -196,13 +225,19 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         JournalUnavailable: If the journal cannot be written.
     """
     make_home(settings)
-    upstreams = Upstreams(settings.upstreams_folder)
+    with settings.open_database() as database:
+        async with _opened(settings, database) as gateway:
+            yield gateway
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, database: Database) -> AsyncIterator[Gateway]:
+    upstreams = Upstreams(settings.upstreams_folder, _credentials(settings, database))
     catalog = Catalog(upstreams.catalogue, lambda: upstreams.withheld)
     policy = PolicySource(settings.policies, upstreams.catalogue)
     metrics = Metrics(catalog.tools)
     with (
         telemetry_to_collector(settings.telemetry) as telemetry,
-        settings.open_database() as database,
         closing(_open_journal(settings, database, metrics.appended)) as journal,
         closing(CompanyDatabase(settings.company_database)) as company,
     ):

@@ -76,6 +76,7 @@ def _context(gateway: Gateway, decided: Decided, named: ToolCall) -> CallContext
         readers=decided.policy.groups(call.principal),
         progress=_before_done(call),
         asking=asking_of(gateway, call, tool),
+        person=call.principal.person,
     )
 
 

@@ -196,6 +196,21 @@ class Settings(BaseSettings):
     recipients_kept: Annotated[float, Field(ge=86_400, le=36_500 * 86_400)] = 400 * 86_400.0
     """For how long it is remembered, by keyed hashes, to whom something was sent."""
 
+    credentials_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """The secret that seals credentials for back ends; several, separated by blanks: the first seals, all open."""
+
+    credentials_key_file: Path | None = None
+    """The file that holds it; by default `HOME/credentials.key`, made when it is wanted."""
+
+    credentials_keyring: str = ""
+    """The service under which the system's keyring holds it, for the user `credentials`."""
+
+    @model_validator(mode="after")
+    def _one_place_for_the_key(self) -> "Settings":
+        if sum(map(bool, (self.credentials_key, self.credentials_key_file, self.credentials_keyring))) > 1:
+            raise ValueError("give one of `credentials_key`, `credentials_key_file` and `credentials_keyring`")
+        return self
+
     @model_validator(mode="after")
     def _webhook_is_signed(self) -> "Settings":
         if self.notify_webhook and len(self.notify_secret.get_secret_value()) < _SHORTEST_SECRET:

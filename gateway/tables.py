@@ -12,6 +12,7 @@ def _now() -> Sequence[MetaData]:
     from gateway import secret, settled, tokens
     from gateway.activity import recipients
     from gateway.console import sessions
+    from gateway.credentials import table as credentials
     from gateway.flow import ledger, unfinished
     from gateway.grants import table
     from gateway.journal import calls, schema
@@ -20,7 +21,7 @@ def _now() -> Sequence[MetaData]:
     from gateway.stopping import book
 
     of_calls = (schema, calls, secret, settled, ledger, unfinished, recipients)
-    of_callers = (tokens, table, book, sessions, replies, proofs)
+    of_callers = (tokens, table, book, sessions, replies, proofs, credentials)
     return [module.metadata for module in (*of_calls, *of_callers)]
 
 

@@ -28,6 +28,7 @@ from connectors.mcp_upstream.client import REMIT, RESULT, UNUSABLE, Progress, fa
 from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.failures import BadServer, Lost, Refused
 from connectors.mcp_upstream.results import text
+from connectors.mcp_upstream.showing import Showing
 from connectors.mcp_upstream.tracing import passing_on
 
 log = get_logger("remit.upstream")
@@ -48,12 +49,14 @@ class OneCall:
         arguments: As they go to the server.
         schema: The server's schema of them.
         passes: What its file passes on.
+        shown: What the server is shown, if its file names a credential.
     """
 
     name: str
     arguments: Mapping[str, Any]
     schema: Mapping[str, Any]
     passes: frozenset[Passed]
+    shown: Showing | None = None
 
 
 class AskingCalls:
@@ -92,6 +95,7 @@ class AskingCalls:
             Asked: If its client has to answer first.
             LacksCapability: If the server needs what its client cannot do.
             Refused: If the server says no, or asks for what goes to nobody.
+            NotLetIn: If it refuses what it is shown.
             Lost: If it gives no usable answer.
             Unavailable: If nothing was sent.
         """
@@ -259,7 +263,7 @@ async def _sent(
     is_sent = False
     outcome: Outcome | None = None
     try:
-        async with _session(server, mode, asking, asked) as client:
+        async with _session(server, mode, call.shown, asking, asked) as client:
             is_sent = True
             # The SDK knows which arguments to mirror into headers from a listing, and this session has none.
             client.session._x_mcp_header_maps[call.name] = x_mcp_header_map(call.schema)  # noqa: SLF001
@@ -282,7 +286,9 @@ async def _sent(
 
 
 @asynccontextmanager
-async def _session(server: Server, mode: str, asking: Asking, asked: _Refusing | _Held) -> AsyncIterator[Client]:
+async def _session(
+    server: Server, mode: str, shown: Showing | None, asking: Asking, asked: _Refusing | _Held
+) -> AsyncIterator[Client]:
     logged = 0
 
     async def sampled(
@@ -307,7 +313,7 @@ async def _session(server: Server, mode: str, asking: Asking, asked: _Refusing |
     kinds = asking.kinds
     level: Any = asking.log_level or None
     client = Client(
-        transport(server, lambda: None),
+        transport(server, lambda: None, shown),
         mode=mode,
         read_timeout_seconds=server.timeout,
         sampling_callback=sampled if Passed.SAMPLING in kinds else None,

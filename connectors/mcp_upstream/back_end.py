@@ -10,7 +10,7 @@ import anyio
 from connectors.contract import CallContext, Effect
 from connectors.errors import ConnectorError, InDoubt, InvalidInput, Unavailable
 from connectors.mcp_upstream.declaration import Server
-from connectors.mcp_upstream.failures import Lost, Refused
+from connectors.mcp_upstream.failures import Lost, NotLetIn, Refused
 from connectors.mcp_upstream.inputs import UpstreamInput
 from connectors.mcp_upstream.results import (
     NotData,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from connectors.mcp_upstream.asking_calls import AskingCalls
     from connectors.mcp_upstream.client import Connection, Progress
+    from connectors.mcp_upstream.showing import Showing
 
 _LONGEST_ERROR = 500
 _MOST_REPORTS = 1_000
@@ -78,16 +79,20 @@ class UpstreamBackEnd:
         try:
             with anyio.fail_after(server.timeout), self.session.place() as places:
                 async with places:
+                    shown = await self._shown(context)
                     connection = await self.session.connection()
                     self._refuse_unaccepted(tool, arguments)
                     is_sent = True
-                    result = await self._result(connection, tool, context, arguments)
+                    result = await self._result(connection, tool, context, arguments, shown)
         except (Lost, TimeoutError) as error:
             self.session.look_again()
             why = "gave no usable answer" if isinstance(error, Lost) else f"did not answer within {server.timeout:g} s"
             if is_sent and tool.tool.effect is not Effect.READ:
                 raise InDoubt(f"the server `{server.name}` {why}") from None
             raise Unavailable(f"the server `{server.name}` {why}") from None
+        except NotLetIn as error:
+            self.session.look_again()
+            raise Unavailable(str(error)) from None
         except Refused as error:
             self.session.look_again()
             raise _refusal(server.name, str(error)) from None
@@ -95,15 +100,43 @@ class UpstreamBackEnd:
             raise _refusal(server.name, "; ".join(_texts(result)))
         return _read(tool, result, server)
 
+    async def _shown(self, context: CallContext) -> "Showing | None":
+        """What the call shows, looked at before anything is sent.
+
+        Raises:
+            Unavailable: If its server wants a credential and there is none.
+        """
+        if self.session.server.credential is None:
+            return None
+        from connectors.mcp_upstream.showing import showing
+
+        shown = showing(self.session.server, self.session.credentials, context.tenant, context.person)
+        if shown is not None:
+            await shown.current()
+        return shown
+
+    def _is_of_session(self, shown: "Showing | None") -> bool:
+        """Whether a call shows what the session shows that all share; otherwise it has a connection of its own."""
+        return shown is None or all(
+            (each.tenant, each.person) == (self.session.server.looks_as, None) for each in shown.shown
+        )
+
     async def _result(
-        self, connection: "Connection", tool: UpstreamTool, context: CallContext, arguments: UpstreamInput
+        self,
+        connection: "Connection",
+        tool: UpstreamTool,
+        context: CallContext,
+        arguments: UpstreamInput,
+        shown: "Showing | None",
     ) -> "wire.CallToolResult":
         name, told = tool.definition.name, _reporting(context)
-        if not tool.tool.passes or self.asking is None:
+        if self._is_of_session(shown) and (self.asking is None or not tool.tool.passes):
             return await connection.call(name, arguments.to_wire(), told)
+        if self.asking is None:
+            raise Unavailable(f"the server `{self.session.server.name}` is not connected; nothing was done")
         from connectors.mcp_upstream.asking_calls import OneCall
 
-        call = OneCall(name, arguments.to_wire(), tool.definition.input_schema, tool.tool.passes)
+        call = OneCall(name, arguments.to_wire(), tool.definition.input_schema, tool.tool.passes, shown)
         return await self.asking.call(connection.version, call, context.asking, told)
 
     def _refuse_unaccepted(self, tool: UpstreamTool, arguments: UpstreamInput) -> None:

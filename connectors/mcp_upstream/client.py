@@ -5,6 +5,7 @@ asks of its client (elicitation, sampling, roots) is not offered, and refused; w
 whose file passes such things on has a session of its own (`asking_calls.py`).
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,12 +27,15 @@ from structlog import get_logger
 
 from connectors.mcp_upstream.declaration import Http, Secret, Server, Stdio
 from connectors.mcp_upstream.definition import Definition
-from connectors.mcp_upstream.failures import BadServer, Lost, Refused
+from connectors.mcp_upstream.failures import NOT_LET_IN, BadServer, Lost, NotLetIn, Refused
 from connectors.mcp_upstream.process import Child, running
 from connectors.mcp_upstream.results import NotData, plain, text
+from connectors.mcp_upstream.showing import Showing, ShowingTransport, hiding
 from connectors.mcp_upstream.tracing import passing_on
 
 log = get_logger("remit.upstream")
+# It quotes what a server sent, which may echo what the server was shown.
+logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
 
 _MOST_TOOLS = 1_000
 _MOST_PAGES = 50
@@ -90,6 +94,7 @@ class Connection:
 
         Raises:
             Refused: If the server says no.
+            NotLetIn: If it refuses what it is shown.
             Lost: If it gives no usable answer.
         """
 
@@ -119,7 +124,9 @@ class Connection:
 
 
 def failed(error: Exception) -> Exception:
-    """What an error of the protocol or the transport means for a call that was sent: `Refused` or `Lost`."""
+    """What an error of the protocol or the transport means for a call that was sent."""
+    if isinstance(error, MCPError) and error.code == NOT_LET_IN:
+        return NotLetIn(error.message)
     if isinstance(error, MCPError) and error.code not in _UNKNOWN:
         return Refused(text(error.message)[:_LONGEST_REFUSAL])
     return Lost(type(error).__name__)
@@ -138,12 +145,15 @@ def _definition(tool: wire.Tool) -> Definition:
 
 
 @asynccontextmanager
-async def connected(server: Server, changed: Callable[[], None]) -> AsyncIterator[Connection]:
+async def connected(
+    server: Server, changed: Callable[[], None], shown: Showing | None = None
+) -> AsyncIterator[Connection]:
     """Open a session until the block ends.
 
     Args:
         server: Where to.
         changed: Called when the server says that its tools changed.
+        shown: What it is shown, if its file names a credential.
 
     Raises:
         BadServer: If a secret for it is missing.
@@ -162,7 +172,7 @@ async def connected(server: Server, changed: Callable[[], None]) -> AsyncIterato
         changed()
 
     client = Client(
-        transport(server, ended),
+        transport(server, ended, shown),
         read_timeout_seconds=server.timeout,
         message_handler=heard,
         client_info=REMIT,
@@ -187,12 +197,14 @@ async def _listen(client: Client, changed: Callable[[], None]) -> None:
         log.debug("upstream_not_listened_to", why=type(error).__name__)
 
 
-def transport(server: Server, ended: Callable[[], None]) -> AbstractAsyncContextManager[Any]:
+def transport(
+    server: Server, ended: Callable[[], None], shown: Showing | None = None
+) -> AbstractAsyncContextManager[Any]:
     """The way to a server, as the SDK's client takes it; `ended` is called when nothing comes back any more."""
     if server.stdio:
         return _stdio(server.name, server.stdio, ended)
     assert server.http  # noqa: S101 - a server is reached one way or the other
-    return _http(server, server.http)
+    return _http(server, server.http, shown)
 
 
 @asynccontextmanager
@@ -233,15 +245,20 @@ async def _send(child: Child, to_send: Any, deliver: Any) -> None:  # noqa: ANN4
 
 
 @asynccontextmanager
-async def _http(server: Server, http: Http) -> AsyncIterator[Any]:
+async def _http(server: Server, http: Http, shown: Showing | None) -> AsyncIterator[Any]:
     headers = {name: _secret(name, secret) for name, secret in http.headers.items()}
     timeout = httpx2.Timeout(min(server.timeout, 10.0), read=None)
     # Neither a proxy nor a password that this machine's environment names goes along.
+    sending = ShowingTransport(_Bounded(), shown) if shown else _Bounded()
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False, transport=_Bounded()) as client,
+        httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False, transport=sending) as client,
         streamable_http_client(http.url, http_client=client) as streams,
     ):
-        yield streams
+        if shown is None:
+            yield streams
+            return
+        async with hiding(streams, shown) as cleaned:
+            yield cleaned
 
 
 def _secret(name: str, secret: Secret) -> str:

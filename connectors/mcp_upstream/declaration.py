@@ -19,6 +19,7 @@ from connectors.contract import Author, Confidentiality, Effect, Idempotency, Si
 
 SERVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _HOST = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
+_Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 
 
@@ -65,6 +66,8 @@ class DeclaredTool(_Strict):
     json_text: bool = False
     """Whether its text is JSON, to be read like a structured result."""
     text: Result = Result()
+    scopes: list[_Scope] = []
+    """Which scopes of the server's credential it needs."""
     passes: list[Passed] = []
     """What the server may send to the client that made a call of this tool, or ask of it, in the course of the call."""
     arguments: dict[str, Argument] = {}
@@ -107,11 +110,32 @@ class Stdio(_Strict):
     folder: str | None = None
 
 
+class Credential(_Strict):
+    """That a header shows the credential which `remit credentials set` keeps under the server's name.
+
+    `looks_as` is the tenant whose credential reads the server's definitions; unsaid, the first of the server's tenants.
+    With `personal`, a person's own goes before the tenant's. `scopes` are needed besides those that the tools name.
+    """
+
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Authorization"
+    before: Annotated[str, Field(pattern=r"^[ -~]*$")] = "Bearer "
+    personal: bool = False
+    looks_as: str = ""
+    scopes: list[_Scope] = []
+
+
 class Http(_Strict):
     """A server at a URL: `https`, or a loopback address."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Secret] = {}
+    credential: Credential | None = None
+
+    @model_validator(mode="after")
+    def _shown_once(self) -> Self:
+        if self.credential and self.credential.header.lower() in map(str.lower, self.headers):
+            raise ValueError(f"`headers` has `{self.credential.header}` as well, which shows the credential")
+        return self
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> Self:
@@ -139,6 +163,15 @@ class _File(_Strict):
     def _reached_one_way(self) -> Self:
         if (self.stdio is None) == (self.http is None):
             raise ValueError("give one of `[stdio]` and `[http]`")
+        return self
+
+    @model_validator(mode="after")
+    def _looks_as_somebody(self) -> Self:
+        credential = self.http.credential if self.http else None
+        if credential and not credential.looks_as and not self.tenants:
+            raise ValueError(
+                "`http.credential.looks_as` is missing: name the tenant whose credential reads definitions"
+            )
         return self
 
     @model_validator(mode="after")
@@ -181,6 +214,16 @@ class Server(_File):
     """
 
     name: str
+
+    @property
+    def credential(self) -> Credential | None:
+        """The credential that it is shown, if it is one of `remit credentials`."""
+        return self.http.credential if self.http else None
+
+    @property
+    def looks_as(self) -> str:
+        """The tenant as which its definitions are read."""
+        return (self.credential.looks_as if self.credential else "") or next(iter(self.tenants), "")
 
 
 def read_servers(folder: Path, reserved: Iterable[str] = ()) -> tuple[Server, ...]:
@@ -266,6 +309,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "stdio": Stdio,
     "http": Http,
     "headers": Secret,
+    "credential": Credential,
     "tools": DeclaredTool,
     "text": Result,
     "arguments": Argument,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import anyio
 from structlog import get_logger
 
+from connectors.credentials import Credentials, NoCredentials
 from connectors.errors import Unavailable
 from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.definition import Definition
-from connectors.mcp_upstream.failures import BadServer
+from connectors.mcp_upstream.failures import NOT_LET_IN, BadServer
 
 if TYPE_CHECKING:
     from connectors.mcp_upstream.client import Connection
@@ -28,10 +29,12 @@ class Session:
     Args:
         server: Which.
         looked: Told whenever `definitions` was read anew.
+        credentials: Where what it is shown comes from.
     """
 
-    def __init__(self, server: Server, looked: Callable[[], None]) -> None:
+    def __init__(self, server: Server, looked: Callable[[], None], credentials: Credentials | None = None) -> None:
         self.server = server
+        self.credentials = credentials or NoCredentials()
         self.definitions: Mapping[str, Definition] | None = None
         """Its tools by the server's names, as of the last look; None before the first."""
         self.trouble = "not connected yet"
@@ -46,11 +49,13 @@ class Session:
         """Stay connected. Runs until cancelled."""
         # The protocol's client is heavy, and most commands never connect.
         from connectors.mcp_upstream.client import connected
+        from connectors.mcp_upstream.showing import showing
 
         pause = _FIRST_PAUSE
         while True:
             try:
-                async with connected(self.server, self.look_again) as connection:
+                shown = showing(self.server, self.credentials, self.server.looks_as)
+                async with connected(self.server, self.look_again, shown) as connection:
                     await self._keep(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, the server is tried again
                 if not self.trouble:
@@ -110,4 +115,5 @@ def _told(error: BaseException) -> str:
     """Why a connection failed, in words of the gateway: those of a server could say anything."""
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
-    return str(error) if isinstance(error, BadServer) else type(error).__name__
+    is_own = isinstance(error, BadServer) or getattr(error, "code", None) == NOT_LET_IN
+    return str(error) if is_own else type(error).__name__

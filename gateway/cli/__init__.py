@@ -48,6 +48,12 @@ _PLACES = {
         "Make a home from a backup, and verify its journal; what is there already is never overwritten.",
     ),
     "token": _Place("tokens", "app", _RUN, "Make, list and revoke the bearer tokens of HTTP callers."),
+    "credentials": _Place(
+        "credentials",
+        "app",
+        _RUN,
+        "Keep what back ends show to the systems behind them: sealed, and never shown again.",
+    ),
     "sample": _Place(
         "data",
         "make_sample",
@@ -184,11 +190,15 @@ def _mendable(error: Exception) -> str | None:
     from connectors.embedded.schema import UnfitTables
     from connectors.errors import ConnectorError
     from connectors.mcp_upstream.declaration import BadUpstream
+    from gateway.credentials.book import BadCredential
     from gateway.journal import JournalUnavailable
     from gateway.policy.problem import PolicyError
     from gateway.settings import BadSettings
 
-    if isinstance(error, BadSettings | BadUpstream | PolicyError | JournalUnavailable | ConnectorError | UnfitTables):
+    mendable = (
+        BadSettings | BadUpstream | BadCredential | PolicyError | JournalUnavailable | ConnectorError | UnfitTables
+    )
+    if isinstance(error, mendable):
         return str(error)
     if isinstance(error, SQLAlchemyError):
         return f"the database cannot be used: {reason(error)}; are --home or REMIT_DATABASE_URL right?"

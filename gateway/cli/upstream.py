@@ -13,7 +13,7 @@ from connectors.mcp_upstream.declaration import Server
 from connectors.mcp_upstream.definition import Definition
 from connectors.mcp_upstream.tools import name_here
 from connectors.registry import TOOLS
-from gateway.app import open_to_erase
+from gateway.app import open_credentials, open_to_erase
 from gateway.cli.options import As, Home, Policies, Tenant, principal_named
 from gateway.home import utc_now
 from gateway.journal import Entry, Kind
@@ -45,7 +45,7 @@ def review(
     pinned = read_pinned(load_settings(home=home).upstreams_folder)
     waits = False
     for each in _servers(pinned, server):
-        for line, counts in _review(pinned, each, asyncio.run(_defined(each))):
+        for line, counts in _review(pinned, each, asyncio.run(_defined(load_settings(home=home), each))):
             typer.echo(line)
             waits = waits or counts
     raise typer.Exit(waits)
@@ -88,13 +88,15 @@ def _servers(pinned: Pinned, name: str | None) -> Sequence[Server]:
     return found
 
 
-async def _defined(server: Server) -> dict[str, Definition]:
+async def _defined(settings: Settings, server: Server) -> dict[str, Definition]:
     from connectors.mcp_upstream.client import connected  # heavy, and only wanted here
+    from connectors.mcp_upstream.showing import showing
 
     found: dict[str, Definition] | None = None
     try:
-        with anyio.fail_after(_PATIENCE_SECONDS):
-            async with connected(server, lambda: None) as connection:
+        with anyio.fail_after(_PATIENCE_SECONDS), open_credentials(settings) as credentials:
+            shown = showing(server, credentials, server.looks_as)
+            async with connected(server, lambda: None, shown) as connection:
                 found = {each.name: each for each in await connection.definitions()}
     except Exception as error:
         # What goes wrong in taking leave takes nothing back.
@@ -147,7 +149,7 @@ def _say(settings: Settings, name: str, wanted: Sequence[str], *, approved: bool
     folder = settings.upstreams_folder
     pinned = read_pinned(folder)
     [server] = _servers(pinned, name)
-    chosen = list(_chosen(pinned, server, asyncio.run(_defined(server)), wanted, approved=approved))
+    chosen = list(_chosen(pinned, server, asyncio.run(_defined(settings, server)), wanted, approved=approved))
     # First on the record, then in force: what is accepted without a record never is.
     asyncio.run(_record(settings, who, server, chosen, approved=approved))
     pins: dict[str, Pin] = dict(read_pins(folder, name))

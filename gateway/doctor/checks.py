@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 
+from gateway.doctor.credentials import credentials
 from gateway.doctor.database import database
 from gateway.doctor.finding import Check, Finding, wrong
 from gateway.doctor.home import home
@@ -20,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     journal,
     policy,
     upstreams,
+    credentials,
     console,
     notices,
     telemetry,

@@ -45,6 +45,9 @@ class Kind(StrEnum):
     STOPPED = "stopped"
     RESUMED = "resumed"
     EXCHANGED = "exchanged"
+    CREDENTIAL_SET = "credential_set"
+    CREDENTIAL_REMOVED = "credential_removed"
+    CREDENTIALS_REKEYED = "credentials_rekeyed"
 
 
 class JournalUnavailable(Exception):

@@ -16,6 +16,7 @@ CLEAR = frozenset(
     | {"grant", "tools", "limits", "stops", "subject", "together", "token", "issuer", "claimed"}
     | {"trace"}
     | {"inquiry", "round", "held", "kinds", "given"}
+    | {"back_end", "credential", "scopes"}
 )
 """What stays readable: staff, agents, rules, outcomes, times, and ids of records."""
 

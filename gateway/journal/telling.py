@@ -31,7 +31,7 @@ _TOLD = frozenset(
     | {"saw", "untrusted", "said", "schema_hash", "binding", "authority", "text", "to", "quorum", "edited"}
     | {"edited_by", "standing", "people", "via", "fixed", "times", "until", "use", "call"}
     | {"effect_key", "recovered", "repeats", "happened", "settled_by", "late", "grant", "stops", "subject"}
-    | {"flow", "written", "places", "obligations", "redacted", "altered", "together"}
+    | {"flow", "written", "places", "obligations", "redacted", "altered", "together", "back_end", "credential"}
 )
 _STATUSES = {
     "ok": "done",
@@ -241,6 +241,11 @@ def _target(body: Body) -> str:
     return " ".join(str(body[name]) for name in ("stops", "subject", "run") if body.get(name))
 
 
+def _credential(body: Body) -> str:
+    kind = f" ({body['credential']})" if body.get("credential") else ""
+    return str(body.get("back_end")) + (f" of {body['subject']}" if body.get("subject") else "") + kind
+
+
 _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     Kind.UNKNOWN_TOOL: lambda _body: "refused: this caller has no such tool",
     Kind.INVALID: lambda body: f"refused: the input was wrong: {body.get('error', _GONE)}",
@@ -274,6 +279,9 @@ _SENTENCES: dict[Kind, Callable[[Body], str]] = {
     ),
     Kind.ERASED: lambda body: f"what {len(body.get('positions', []))} ranges of entries said is erased",
     Kind.STOPPED: _stopped,
+    Kind.CREDENTIAL_SET: lambda body: f"{body.get('by')} sets the credential for {_credential(body)}",
+    Kind.CREDENTIAL_REMOVED: lambda body: f"{body.get('by')} removes the credential for {_credential(body)}",
+    Kind.CREDENTIALS_REKEYED: lambda body: f"{body.get('by')} seals {body.get('times')} credentials under another key",
     Kind.RESUMED: lambda body: f"{_target(body)} is resumed by {body.get('by')}, because: {body.get('note', _GONE)}",
 }
 

@@ -9,6 +9,7 @@ import anyio.to_thread
 from structlog import get_logger
 
 from connectors.contract import Tool
+from connectors.credentials import Credentials
 from connectors.mcp_upstream.back_end import UpstreamBackEnd
 from connectors.mcp_upstream.declaration import BadUpstream, Server
 from connectors.mcp_upstream.session import Session
@@ -52,12 +53,13 @@ class Upstreams:
 
     Args:
         folder: Where their files are.
+        credentials: Where what they are shown comes from.
 
     Raises:
         BadUpstream: If a file cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, credentials: Credentials | None = None) -> None:
         self._folder = folder
         self._seen = _look(folder)
         self._looks_to_skip = 0
@@ -67,7 +69,7 @@ class Upstreams:
         self.withheld: Mapping[str, str] = self._pinned.withheld
         """Why a tool of the catalogue may be neither seen nor called now, by its name here."""
         self.back_ends = {
-            server.name: UpstreamBackEnd(Session(server, self._compare), self._pinned.tools[server.name])
+            server.name: UpstreamBackEnd(Session(server, self._compare, credentials), self._pinned.tools[server.name])
             for server in self._pinned.servers
         }
 
