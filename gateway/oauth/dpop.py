@@ -18,6 +18,7 @@ ALGORITHMS = ("ES256", "ES384", "PS256", "RS256", "Ed25519", "EdDSA")
 SECONDS = 60
 """How far the time of a proof may lie from now, on either side."""
 _PORTS = {"https": 443, "http": 80}
+_KINDS = ("RSA", "EC", "OKP")  # no set, in which nothing can be looked for that has no hash
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LONGEST = 4_096
 
@@ -94,7 +95,7 @@ def bound_to(claims: dict[str, Any]) -> str:
 
 
 def _key(given: Any) -> RSAKey | ECKey | OKPKey:  # noqa: ANN401 - whatever the caller sent
-    if not isinstance(given, dict) or not _PRIVATE.isdisjoint(given) or given.get("kty") not in {"RSA", "EC", "OKP"}:
+    if not isinstance(given, dict) or not _PRIVATE.isdisjoint(given) or given.get("kty") not in _KINDS:
         raise BadProof("the proof names no public key")
     try:
         key = JWKRegistry.import_key(given)
