@@ -22,6 +22,7 @@ class Access:
         expires_at: Until when, in seconds since 1970.
         key: The thumbprint of the key that whoever presents the token must prove to have (RFC 9449, section 6.1); empty
             if it is bound to none.
+        made_of: The names of the tokens that it was exchanged for, and of those that these were exchanged for.
     """
 
     principal: Principal
@@ -31,6 +32,12 @@ class Access:
     scopes: frozenset[str] | None = None
     expires_at: float = FOR_EVER
     key: str = ""
+    made_of: frozenset[str] = frozenset()
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """The names of all tokens without which there would be none of this."""
+        return self.made_of | {self.token}
 
     def told(self) -> dict[str, Any]:
         """What the journal says of it, as JSON data without what there is nothing to say of."""

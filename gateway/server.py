@@ -75,7 +75,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
             listing = await listings.under(gateway.policy.current)
             tools = [tool for tool in listing.tools(principal) if gateway.catalog.is_open(tool.name)]
             access = _access(context)
-            names = await offered(gateway, principal, [tool.name for tool in tools], access.token if access else "")
+            names = await offered(gateway, principal, [tool.name for tool in tools], access.tokens if access else ())
             open_now = [tool for tool in tools if tool.name in names]
             return await _listed(gateway, open_now, _declared(context).grant or grant, principal)
 

@@ -88,6 +88,7 @@ class Exchanging:
             act=acting_for(_chain(agent, subject)),
             roles=sorted(subject.principal.roles),
             scope=None if scopes is None else " ".join(sorted(scopes)),
+            made_of=sorted(subject.tokens | actor.tokens),
             jti=token_hex(16),
             iat=issued,
             exp=expires,

@@ -43,6 +43,7 @@ class Claims(BaseModel):
         act: Who acts for whom.
         roles: The roles that the person's identity provider gives.
         scope: What the person's token was issued for; None leaves all that policy allows.
+        made_of: The names of the tokens that it was exchanged for.
         jti: Names the token.
         iat: Issued at, in seconds since 1970.
         exp: Expires at, in seconds since 1970.
@@ -58,6 +59,7 @@ class Claims(BaseModel):
     act: Actor
     roles: list[str] = []
     scope: str | None = None
+    made_of: list[str] = []
     jti: str
     iat: Moment
     exp: Moment
@@ -67,7 +69,8 @@ class Claims(BaseModel):
         principal = Principal(self.tenant, self.sub, self.client_id, frozenset(self.roles))
         scopes = None if self.scope is None else frozenset(self.scope.split())
         named = token_name({"iss": self.iss, "jti": self.jti})
-        return Access(principal, named, OWN, tuple(_chain(self.act)), scopes, float(self.exp))
+        actors, made_of = tuple(_chain(self.act)), frozenset(self.made_of)
+        return Access(principal, named, OWN, actors, scopes, float(self.exp), made_of=made_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Refusing what is stopped: a call before it is decided and once more before it begins, a tool before it is shown."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from gateway import answers
@@ -40,13 +40,15 @@ async def refused_as_stopped(gateway: Gateway, decided: Decided) -> Answer[Any] 
     return await _refused(gateway, decided, stop.id, told, f"{told}: {stop.why}; ask {ask} to resume it")
 
 
-async def offered(gateway: Gateway, who: Principal, tools: Iterable[str], token: str = "") -> frozenset[str]:
+async def offered(
+    gateway: Gateway, who: Principal, tools: Iterable[str], tokens: Collection[str] = ()
+) -> frozenset[str]:
     """Those of some tools, by name, that are not stopped for a caller; none while the stops cannot be read."""
     try:
         stops = await gateway.stops.current(gateway.now())
     except StopsUnread:
         return frozenset()
-    return frozenset(tool for tool in tools if not any(each.target.covers(who, tool, (), token) for each in stops))
+    return frozenset(tool for tool in tools if not any(each.target.covers(who, tool, (), tokens) for each in stops))
 
 
 def runs_of(call: ToolCall) -> frozenset[str]:
@@ -59,8 +61,8 @@ async def _stop_of(gateway: Gateway, call: ToolCall, tool: str) -> Stop | None:
     stops = await gateway.stops.current(gateway.now())
     if not stops:
         return None
-    runs, token = runs_of(call), call.access.token if call.access else ""
-    return next((each for each in stops if each.target.covers(call.principal, tool, runs, token)), None)
+    runs, tokens = runs_of(call), call.access.tokens if call.access else ()
+    return next((each for each in stops if each.target.covers(call.principal, tool, runs, tokens)), None)
 
 
 def _whom(stop: Stop) -> str:

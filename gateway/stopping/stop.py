@@ -65,14 +65,14 @@ class Target:
             return "everything"
         return f"{self.what} {self.tenant if self.what is What.TENANT else self.name}"
 
-    def covers(self, who: Principal, tool: str, runs: Collection[str], token: str = "") -> bool:
+    def covers(self, who: Principal, tool: str, runs: Collection[str], tokens: Collection[str] = ()) -> bool:
         """Whether a call is concerned.
 
         Args:
             who: Who calls.
             tool: The tool's name.
             runs: The ids of all runs that the call belongs to.
-            token: The name of the token that it came with, if it came with one.
+            tokens: The names of the token that it came with and of those that this one was exchanged for.
         """
         if self.tenant not in (ANY_TENANT, who.tenant):
             return False
@@ -87,7 +87,7 @@ class Target:
             case What.TOOL:
                 return covers(self.name, tool)
             case What.TOKEN:
-                return self.name == token
+                return self.name in tokens
             case What.TENANT | What.EVERYTHING:
                 return True
 

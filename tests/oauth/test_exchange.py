@@ -8,6 +8,7 @@ import pytest
 from gateway.journal import Kind
 from gateway.oauth.exchange import ACCESS_TOKEN, GRANT_TYPE
 from gateway.principal import Principal
+from gateway.stopping.stop import What, named
 from tests.oauth.conftest import SCOPES, OpenSite, Site
 from tests.oauth.forging import claims_of
 from tests.oauth.provider import Provider
@@ -131,3 +132,19 @@ async def test_an_exchanged_token_counts_only_while_the_file_says_so(
         file.write_text(file.read_text().replace(EXCHANGE, ""))
         assert await here.gateway.policy.renew(tuple(here.gateway.catalog.tools.values()), lambda: None)
         assert await here.status(token) == "401 invalid_token"
+
+
+async def test_what_was_exchanged_for_a_stopped_token_is_stopped_with_it(site: OpenSite, issuer: Provider) -> None:
+    async with site(EXCHANGE) as here:
+        stops, now = here.gateway.stops, here.clock()
+        ana, triage = issuer.of_person("ana", here.resource), issuer.of_client("triage-bot", here.resource)
+        before = (await exchange(here, ana, triage)).json()["access_token"]
+        made = here.entries()[-1].body
+        for name in (made["subject"], made["by"]):
+            stop = await stops.book.stop(named(What.TOKEN, name, "larkspur"), "ines@larkspur.example", "lost", now)
+            await stops.read()
+            after = (await exchange(here, ana, triage)).json()["access_token"]
+            assert [await here.status(token) for token in (before, after)] == ["denied", "denied"]
+            await stops.book.resume(stop.id, "larkspur", "ines@larkspur.example", "found", now)
+            await stops.read()
+        assert await here.status(before) == "ok"
