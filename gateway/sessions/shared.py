@@ -131,7 +131,7 @@ class SharedSessions(StreamableHTTPSessionManager):
                 await _error_response("Session not found", 404)(scope, receive, send)
                 return
             if scope["method"] == "DELETE":
-                self._end(session_id)
+                self._end(session_id, owner_hash(tenant, owner))
             elif message and await self._left_for_another(session_id, owner, message):
                 await Response(status_code=202)(scope, receive, send)
                 return
@@ -237,11 +237,14 @@ class SharedSessions(StreamableHTTPSessionManager):
         dispatcher = self._dispatchers.get(session_id)
         return dispatcher is None or dispatcher.tenant == tenant
 
-    def _end(self, session_id: str) -> None:
+    def _end(self, session_id: str, owner: str) -> None:
+        """Take it up no more, if whoever ends it is its owner; of one that is open the SDK sees to that as well."""
+        opened = self._seal.opened(session_id)
+        if opened is None or opened.owner != owner:
+            return
         if len(self._ended) >= _ENDED_KEPT:
             del self._ended[next(iter(self._ended))]
-        if self._seal.opened(session_id):
-            self._ended[session_id] = None
+        self._ended[session_id] = None
 
     async def _left_for_another(
         self, session_id: str, owner: AuthorizationContext | None, message: dict[str, Any]

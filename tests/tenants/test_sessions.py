@@ -37,6 +37,11 @@ async def sent(client: httpx.AsyncClient, token: str, session: str, method: str,
     )
 
 
+async def ended(client: httpx.AsyncClient, token: str, session: str) -> int:
+    headers = {"Authorization": f"Bearer {token}", "MCP-Session-Id": session}
+    return (await client.delete("/mcp", headers=headers)).status_code
+
+
 async def test_it_is_unknown_to_another_tenant_in_the_process_that_opened_it_and_in_every_other(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     make_home(settings)
@@ -54,3 +59,22 @@ async def test_it_is_unknown_to_another_tenant_in_the_process_that_opened_it_and
         refused.append(await sent(third, theirs, session, "tools/list"))
     assert [each.status_code for each in refused] == [404] * 3
     assert [each.status_code for each in served_all] == [200] * 3
+
+
+async def test_nobody_but_its_owner_ends_it_in_whichever_process(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    make_home(settings)
+    with settings.open_database() as database:
+        sam, kim, theirs = (
+            Tokens(database).create(who, utc_now(), utc_now() + timedelta(days=1))[0]
+            for who in (Principal("ours", "sam"), Principal("ours", "kim"), Principal("theirs", "sam"))
+        )
+    async with AsyncExitStack() as stack:
+        first, second = [await served(stack, settings) for _ in range(2)]
+        session = (await sent(first, sam, "", "initialize", **OPENING)).headers["mcp-session-id"]
+        refused = [await ended(each, whose, session) for each in (first, second) for whose in (kim, theirs)]
+        served_all = [await sent(each, sam, session, "tools/list") for each in (first, second)]
+        over = await ended(second, sam, session), (await sent(second, sam, session, "tools/list")).status_code
+    assert refused == [404] * 4
+    assert [each.status_code for each in served_all] == [200] * 2
+    assert over == (200, 404)
