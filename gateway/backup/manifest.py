@@ -40,7 +40,7 @@ class Manifest(BaseModel):
 def may_be_in(name: str) -> bool:
     """Whether a file of this name may be in a backup: it must lead nowhere else."""
     path = PurePosixPath(name)
-    inside = not path.is_absolute() and ".." not in path.parts and str(path) == name and "\\" not in name
+    inside = not path.is_absolute() and ".." not in path.parts and str(path) == name and not {"\\", "\0"} & set(name)
     return inside and (name in FILES or (len(path.parts) > 1 and path.parts[0] in FOLDERS))
 
 

@@ -53,6 +53,9 @@ def _into_place(restored: Path, home: Path) -> None:
     if restored.parent != home:
         restored.rename(home)
         return
+    # Checking takes its time, and a gateway that was started meanwhile writes on into what it made.
+    if [path for path in home.iterdir() if path != restored]:
+        raise BadBackup(f"`{home}` did not stay empty: stop the gateway that writes there, and empty it")
     # The journal last: without it a gateway that starts too early finds nothing, rather than half of everything.
     for path in sorted(restored.iterdir(), key=lambda path: path.name == JOURNAL):
         path.rename(home / path.name)

@@ -167,6 +167,28 @@ def test_nothing_is_overwritten(settings: Settings, tmp_path: Path) -> None:
     assert len(journal(settings)) == 6
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("name", ["journal.key", "remit.db", "company.db"])
+def test_what_comes_to_be_in_a_home_while_a_backup_is_restored_there_is_not_overwritten(
+    settings: Settings, tmp_path: Path, is_there: bool, name: str
+) -> None:
+    in_use(settings)
+    file, there = backed_up(settings, tmp_path), tmp_path / "there"
+    if is_there:
+        there.mkdir()
+
+    def starting(what: str, done: int, of: int) -> None:
+        if (what, done) == ("verifying", of):
+            there.mkdir(exist_ok=True)
+            (there / name).write_text("a gateway's own")
+
+    with pytest.raises(BadBackup):
+        restore_backup(file, there, [], starting)
+    assert [path.name for path in there.iterdir()] == [name]
+    assert (there / name).read_text() == "a gateway's own"
+    assert not [path for path in tmp_path.iterdir() if "restoring" in path.name]
+
+
 def test_a_backup_that_is_older_than_a_checkpoint_kept_elsewhere_is_told_and_not_restored(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -219,7 +241,8 @@ def test_a_backup_that_is_damaged_leaves_no_home(
     assert not [path for path in tmp_path.iterdir() if "restoring" in path.name]
 
 
-def test_a_backup_cannot_write_outside_the_home(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("outside", ["../x", "policies/é\0"])
+def test_a_backup_cannot_write_outside_the_home(settings: Settings, tmp_path: Path, outside: str) -> None:
     in_use(settings)
     file = backed_up(settings, tmp_path)
 
@@ -227,9 +250,9 @@ def test_a_backup_cannot_write_outside_the_home(settings: Settings, tmp_path: Pa
         if name != "backup.json":
             return content
         manifest = Manifest.model_validate_json(content)
-        return json.dumps({**manifest.model_dump(mode="json"), "files": {**manifest.files, "../x": "0" * 64}}).encode()
+        return json.dumps({**manifest.model_dump(mode="json"), "files": {**manifest.files, outside: "0" * 64}}).encode()
 
-    rewritten(file, named, **{"../x": b"out"})
+    rewritten(file, named, **{outside: b"out"})
     with pytest.raises(BadBackup, match="does not name"):
         restore_backup(file, tmp_path / "there", [], silent)
     assert not (tmp_path / "x").exists()
