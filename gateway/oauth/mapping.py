@@ -69,7 +69,14 @@ def _client(claims: Mapping[str, Any], issuer: Issuer) -> str:
     named = [each for each in found if isinstance(each, str) and each]
     if len(named) != 1:
         raise BadToken("the token names no client, or two of them")
-    return named[0]
+    return _listed(named[0])
+
+
+def _listed(client: str) -> str:
+    """The client, unless it is called as the file calls every other one: that line names nobody."""
+    if client == ANY_CLIENT:
+        raise NobodyHere("the token's client is not listed", client)
+    return client
 
 
 def _actors(claims: Mapping[str, Any]) -> Iterator[str]:
@@ -83,7 +90,7 @@ def _actors(claims: Mapping[str, Any]) -> Iterator[str]:
         actor = text(within, "client_id") or text(within, "sub")
         if not actor or within.get("iss") not in (None, claims.get("iss")):
             break
-        yield actor
+        yield _listed(actor)
         within = within.get("act")
     raise BadToken("the token's `act` cannot be understood")
 

@@ -14,6 +14,7 @@ BY_TENANT = IDENTITY.replace('tenant = "larkspur"', 'tenant = { claim = "org", o
 LEADS = '\n[issuers.staff.roles]\nclaim = ["realm_access", "roles"]\ngive = { leads = "role:lead" }\n'
 SCOPED = '\n[scopes]\nread = ["read"]\n'
 ANY = IDENTITY.replace('desktop = "person"', '"*" = "person"')
+ANY_AGENT = IDENTITY.replace('desktop = "person"', 'desktop = "person"\n"*" = "agent:any"')
 PREFIXED = IDENTITY.replace('claim = "sub"', 'claim = "sub"\nprefix = "partner:"')
 VERIFIED = {"email": "Ana@Larkspur.example", "email_verified": True}
 ACT = {"sub": "triage-bot"}
@@ -52,6 +53,8 @@ NOBODY: list[tuple[str, dict[str, Any], str]] = [
     (BY_TENANT, {"org": ["o1"]}, "no tenant"),
     (BY_TENANT, {}, "no tenant"),
     (ANY, {"client_id": "an-app", "sub": "an-app"}, "client's own"),
+    (ANY_AGENT, {"client_id": "*", "sub": "*"}, "client is not listed"),
+    (ANY_AGENT, {"act": {"sub": "*"}}, "client is not listed"),
     (
         IDENTITY + LEADS.replace('["realm_access", "roles"]', '"groups"'),
         {"_claim_names": {"groups": "src1"}},
