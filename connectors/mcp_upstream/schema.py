@@ -5,7 +5,7 @@ the schema itself; a schema that unfolds into too much is refused.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,10 @@ Schema = Mapping[str, Any]
 _MOST_NODES = 5_000
 _DEEPEST = 64
 _LONGEST_PROBLEM = 200
+_MOST_UNEVALUATED = 1_000
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
+"""Checked by jsonschema in a time that grows with the square of what there is."""
 _REFUSED = ("patternProperties",)
 """Checked by jsonschema with Python's backtracking expressions, also on behalf of `additionalProperties`."""
 
@@ -45,7 +48,9 @@ def checker(schema: Schema) -> Validator:
         base.check_schema(dict(schema))
     except SchemaError as error:
         raise Unusable(f"the schema is not valid: {str(error.message)[:_LONGEST_PROBLEM]}") from None
-    made: Validator = extend(base, {"pattern": _pattern})(schema, registry=Registry())  # type: ignore[no-untyped-call]
+    bounded = {word: _few(word, base.VALIDATORS[word]) for word in _UNEVALUATED if word in base.VALIDATORS}
+    own = {"pattern": _pattern, "uniqueItems": _unique, **bounded}
+    made: Validator = extend(base, own)(schema, registry=Registry())  # type: ignore[no-untyped-call]
     return made
 
 
@@ -116,6 +121,33 @@ def _engine(pattern: str) -> SchemaValidator:
 def _pattern(_check: Validator, pattern: str, data: object, _schema: Schema) -> Iterator[ValidationError]:
     if isinstance(data, str) and not matches(pattern, data):
         yield ValidationError(f"does not match `{pattern[:80]}`")
+
+
+def _unique(check: Validator, wanted: object, data: object, _schema: Schema) -> Iterator[ValidationError]:
+    """As the standard has it, in a time that grows with the number of items; jsonschema's own compares each two."""
+    if wanted is True and check.is_type(data, "array") and isinstance(data, list):
+        seen = {_same(item) for item in data}
+        if len(seen) < len(data):
+            yield ValidationError("has non-unique elements")
+
+
+def _same(data: object) -> Hashable:
+    """What equal values of JSON have in common: 1 is 1.0, and not true (JSON Schema 2020-12 core, section 4.2.2)."""
+    if isinstance(data, list):
+        return ("list", *map(_same, data))
+    if isinstance(data, Mapping):
+        return "object", frozenset((name, _same(value)) for name, value in data.items())
+    return ("boolean" if isinstance(data, bool) else "plain"), data
+
+
+def _few(word: str, standard: Callable[..., Iterator[ValidationError]]) -> Callable[..., Iterator[ValidationError]]:
+    def checked(check: Validator, wanted: object, data: object, schema: Schema) -> Iterator[ValidationError]:
+        if isinstance(data, (list, Mapping)) and len(data) > _MOST_UNEVALUATED:
+            yield ValidationError(f"more than {_MOST_UNEVALUATED} entries cannot be checked against `{word}`")
+        else:
+            yield from standard(check, wanted, data, schema) or ()
+
+    return checked
 
 
 def _check_size(schema: Schema) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from connectors.mcp_upstream.inputs import UpstreamInput, input_model
@@ -84,6 +85,35 @@ def test_what_goes_out_always_fits_the_servers_own_schema(schema: dict[str, Any]
     again = model.model_validate_json(checked.model_dump_json())
     assert again == checked
     assert again.to_wire() == sent
+
+
+@given(st.lists(VALUES, max_size=5))
+def test_what_must_differ_is_told_apart_as_the_standard_has_it(values: list[Any]) -> None:
+    schema = {"type": "array", "uniqueItems": True}
+    assert (problem(checker(schema), values) == "") is Draft202012Validator(schema).is_valid(values)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("schema", "fits"),
+    [
+        ({"uniqueItems": True}, True),
+        ({"uniqueItems": True, "items": {"maxProperties": 0}}, False),
+        ({"unevaluatedItems": False, "items": {}}, False),
+        ({"$schema": "https://json-schema.org/draft/2019-09/schema", "unevaluatedItems": False, "items": {}}, False),
+    ],
+)
+def test_many_items_do_not_take_the_square_of_their_number(schema: dict[str, Any], fits: bool) -> None:
+    many = [{"number": number} for number in range(100_000)]
+    assert (problem(checker(schema), many) == "") is fits
+
+
+@pytest.mark.timeout(60)
+def test_many_names_do_not_take_the_square_of_their_number() -> None:
+    few, many = ({str(number): number for number in range(count)} for count in (100, 100_000))
+    check = checker({"additionalProperties": {"type": "integer"}, "unevaluatedProperties": False})
+    assert problem(check, few) == ""
+    assert problem(check, many) == "more than 1000 entries cannot be checked against `unevaluatedProperties`"
 
 
 @pytest.mark.parametrize(
