@@ -68,8 +68,8 @@ def build_http_app(
     mcp: ASGIApp = StreamableHTTPASGIApp(sessions)
     oauth: list[BaseRoute] = []
     if verifier:
-        behind = AuthContextMiddleware(RequireAuthMiddleware(flood.by_caller(mcp), required_scopes=[]))
-        mcp, oauth = authorization(gateway, verifier, behind, settings.max_body, database)
+        behind = AuthContextMiddleware(RequireAuthMiddleware(mcp, required_scopes=[]))
+        mcp, oauth = authorization(gateway, verifier, behind, flood.by_caller, settings.max_body, database)
 
     readiness, together = Readiness(gateway), Together(gateway.metrics, beside)
 

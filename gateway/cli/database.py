@@ -22,7 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_ROLE = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
+_EVERYBODY_OR_WHOEVER_RUNS_IT = {"public", "none", "user", "current_user", "current_role", "session_user"}
 
 
 @app.command()
@@ -53,8 +54,10 @@ def roles(
 ) -> None:
     """Print the SQL by which a PostgreSQL administrator parts the rights; run it in the gateway's database."""
     for role in (owner, gateway):
-        if not _ROLE.fullmatch(role):
+        if not _ROLE.fullmatch(role) or role in _EVERYBODY_OR_WHOEVER_RUNS_IT:
             raise typer.BadParameter(f"`{role}` is no plain name of a role: write lower-case letters, digits and `_`")
+    if owner == gateway:
+        raise typer.BadParameter("owner and gateway must be two roles, or nothing is parted")
     typer.echo("\n".join(parting(owner, gateway)))
 
 

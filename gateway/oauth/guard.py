@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -27,6 +28,8 @@ class Guard:
 
     Args:
         app: The endpoint, which refuses whatever has no user.
+        counted: Counts the requests to an app by who sends them, and turns away those that are too many: before anything
+            is recorded about them.
         verifier: Verifies tokens.
         user: Makes what the endpoint takes for a request's user.
         use: Uses a DPoP proof in a tenant; says whether it had not been used.
@@ -37,6 +40,7 @@ class Guard:
     """
 
     app: ASGIApp
+    counted: Callable[[ASGIApp], ASGIApp]
     verifier: Verifier
     user: Callable[[Access], tuple[Any, Any]]
     use: Callable[[Proof, str], Awaitable[bool]]
@@ -50,6 +54,10 @@ class Guard:
         if isinstance(access, Response):
             await access(scope, receive, send)
             return
+        scope["auth"], scope["user"] = self.user(access)
+        await self.counted(partial(self._known, access))(scope, receive, send)
+
+    async def _known(self, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
         # One look at the file for the whole request.
         identity = self.verifier.identity
         if access.scopes is not None and identity:
@@ -61,7 +69,6 @@ class Guard:
             if refused:
                 await refused(scope, receive, send)
                 return
-        scope["auth"], scope["user"] = self.user(access)
         await self.app(scope, receive, send)
 
     async def _access(self, scope: Scope) -> Access | Response:

@@ -1,5 +1,6 @@
 """What the HTTP app needs to know who calls: the guard before the MCP endpoint, and the routes of OAuth."""
 
+from collections.abc import Callable
 from functools import partial
 
 import anyio.to_thread
@@ -26,7 +27,12 @@ log = get_logger("remit.oauth")
 
 
 def authorization(
-    gateway: Gateway, static: StaticTokenVerifier, app: ASGIApp, max_body: int, database: Database | None
+    gateway: Gateway,
+    static: StaticTokenVerifier,
+    app: ASGIApp,
+    counted: Callable[[ASGIApp], ASGIApp],
+    max_body: int,
+    database: Database | None,
 ) -> tuple[Guard, list[BaseRoute]]:
     """Put the guard before the MCP endpoint.
 
@@ -34,6 +40,7 @@ def authorization(
         gateway: Whose policy says which issuers are trusted.
         static: Verifies the tokens of `remit token create`.
         app: The endpoint.
+        counted: Counts the requests to an app by who sends them.
         max_body: Bytes of the largest request that is read.
         database: Where used proofs are kept; without one, tokens that are bound to a key are refused.
 
@@ -44,6 +51,7 @@ def authorization(
     proofs = Proofs(database, _seconds(gateway)) if database else None
     guard = Guard(
         app=app,
+        counted=counted,
         verifier=verifier,
         user=caller,
         use=partial(_use, proofs),

@@ -1,6 +1,7 @@
 """Tokens of a certified provider at the gateway: which are taken, what they mean, and what the others are told."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -325,3 +326,14 @@ async def test_while_the_issuer_cannot_be_asked_nothing_is_known_of_a_token(site
     async with site(changed=(("algorithms", 'jwks = "http://127.0.0.1:9/jwks"\nalgorithms'),)) as here:
         answer = await here.call(issuer.of_person("ana", here.resource))
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+async def test_calls_that_scopes_refuse_are_counted_among_their_callers_requests(
+    site: OpenSite, issuer: Provider, policies: Path
+) -> None:
+    (policies / "limits.csv").write_text('limit, N1, role:everyone, *, requests, 2, 1h, agent, ""\n')
+    async with site(SCOPES) as here:
+        token = issuer.of_client("triage-bot", here.resource, "remit.read")
+        found = [await here.status(token, "crm_create_contact") for _ in range(3)]
+        assert found == ["403 insufficient_scope", "403 insufficient_scope", "429 too_many_requests"]
+        assert len(here.entries()) == 2

@@ -177,12 +177,26 @@ def test_an_administrator_is_told_to_be_above_row_security(
     assert "above row-level security; see `remit database roles`" in capsys.readouterr().out
 
 
-def test_roles_with_other_names_than_plain_ones_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("owner", "gateway", "told"),
+    [
+        ("x; DROP TABLE journal", "remit", "no plain name"),
+        ("remit_owner", "public", "no plain name"),
+        ("remit_owner", "pg_monitor", "no plain name"),
+        ("current_user", "remit", "no plain name"),
+        ("remit", "remit", "two"),
+    ],
+)
+def test_roles_that_are_not_two_plain_names_are_refused(
+    owner: str, gateway: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["remit", "database", "roles", "--owner", "x; DROP TABLE journal"])
+        patch.setattr("sys.argv", ["remit", "database", "roles", "--owner", owner, "--gateway", gateway])
         with pytest.raises(SystemExit, match="2"):
             main()
-    assert "no plain name" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert told in said.err
+    assert not said.out
 
 
 def remit(home: Path, url: str, *command: str) -> int:
