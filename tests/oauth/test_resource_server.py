@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
+from gateway.journal import Kind
 from gateway.oauth.keys import RETRY_SECONDS
 from gateway.oauth.verifying import REMEMBERED_SECONDS
 from gateway.principal import Principal
@@ -337,3 +339,26 @@ async def test_calls_that_scopes_refuse_are_counted_among_their_callers_requests
         found = [await here.status(token, "crm_create_contact") for _ in range(3)]
         assert found == ["403 insufficient_scope", "403 insufficient_scope", "429 too_many_requests"]
         assert len(here.entries()) == 2
+
+
+async def test_in_a_session_each_call_counts_for_the_token_that_it_came_with(site: OpenSite, issuer: Provider) -> None:
+    async with site() as here:
+        one, other = (issuer.of_client("triage-bot", here.resource) for _ in range(2))
+
+        async def sent(token: str, session: str, method: str, **params: Any) -> httpx.Response:
+            headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}"}
+            headers |= {"MCP-Protocol-Version": "2025-11-25", **({"MCP-Session-Id": session} if session else {})}
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            return await here.http.post("/mcp", json=body, headers=headers)
+
+        opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        session = (await sent(one, "", "initialize", **opening)).headers["mcp-session-id"]
+        called = {"name": "crm_search_accounts", "arguments": {}}
+        assert [(await sent(each, session, "tools/call", **called)).status_code for each in (one, other)] == [200, 200]
+        names = [entry.body["token"] for entry in here.entries() if entry.kind is Kind.INTENT]
+        assert len(set(names)) == 2
+        stops = here.gateway.stops
+        await stops.book.stop(Target(What.TOKEN, names[0], "larkspur"), "ines@larkspur.example", "lost", here.clock())
+        await stops.read()
+        told = [(await sent(each, session, "tools/call", **called)).text for each in (one, other)]
+        assert [f"token {names[0]} is stopped" in each for each in told] == [True, False]
