@@ -169,10 +169,11 @@ def decide(
 ) -> Decided:
     """Let policy say what it says to a call with these arguments, and then its grant, which can only deny."""
     with gateway.telemetry.span("decide"):
-        decision = policy.decide(call.principal, tool.name, arguments.model_dump(), gateway.now(), earlier, traced.flow)
+        now = gateway.now()
+        decision = policy.decide(call.principal, tool.name, arguments.model_dump(), now, earlier, traced.flow)
         if call.grant:
             decision = narrow(decision, why_outside(call.grant, tool, arguments, call.made))
-        decision = within_scopes(decision, policy, call.access, tool)
+        decision = within_scopes(decision, policy, call.access, tool, now)
     facts = {
         "arguments": arguments.model_dump(mode="json"),
         "arguments_hash": digest(arguments, gateway.secret),

@@ -123,9 +123,9 @@ def _pattern(_check: Validator, pattern: str, data: object, _schema: Schema) -> 
         yield ValidationError(f"does not match `{pattern[:80]}`")
 
 
-def _unique(check: Validator, wanted: object, data: object, _schema: Schema) -> Iterator[ValidationError]:
+def _unique(_check: Validator, wanted: object, data: object, _schema: Schema) -> Iterator[ValidationError]:
     """As the standard has it, in a time that grows with the number of items; jsonschema's own compares each two."""
-    if wanted is True and check.is_type(data, "array") and isinstance(data, list):
+    if wanted is True and isinstance(data, list):
         seen = {_same(item) for item in data}
         if len(seen) < len(data):
             yield ValidationError("has non-unique elements")
@@ -145,7 +145,7 @@ def _few(word: str, standard: Callable[..., Iterator[ValidationError]]) -> Calla
         if isinstance(data, (list, Mapping)) and len(data) > _MOST_UNEVALUATED:
             yield ValidationError(f"more than {_MOST_UNEVALUATED} entries cannot be checked against `{word}`")
         else:
-            yield from standard(check, wanted, data, schema) or ()
+            yield from standard(check, wanted, data, schema)
 
     return checked
 

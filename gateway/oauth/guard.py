@@ -28,8 +28,8 @@ class Guard:
 
     Args:
         app: The endpoint, which refuses whatever has no user.
-        counted: Counts the requests to an app by who sends them, and turns away those that are too many: before anything
-            is recorded about them.
+        counted: Counts the requests to an app by who sends them, and turns away those that are too many, before
+            anything is recorded about them.
         verifier: Verifies tokens.
         user: Makes what the endpoint takes for a request's user.
         use: Uses a DPoP proof in a tenant; says whether it had not been used.

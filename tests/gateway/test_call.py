@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 
 from connectors.contract import CallContext
 from connectors.crm.tools import Contact, CreateContact, GetContact
+from gateway.access import Access
 from gateway.answer import Answer, ErrorKind
 from gateway.call import call_tool
 from gateway.catalog import UnknownTool
@@ -414,3 +416,14 @@ async def test_another_tenants_record_is_as_absent_as_one_that_never_was(opened:
     assert theirs.error is not None
     assert never.error is not None
     assert theirs.error.message.replace(kim.id, "") == never.error.message.replace("con_never", "")
+
+
+async def test_a_call_whose_token_ends_while_it_waits_does_not_run(opened: OpenGateway) -> None:
+    async with opened() as gateway:
+        ends = gateway.now().timestamp() + 60
+        waiting = ToolCall(ANA, "crm_create_contact", KIM, access=Access(ANA, "at_1", expires_at=ends))
+        later = replace(gateway, now=lambda: datetime.fromtimestamp(ends, UTC))
+        answer = await call_tool(later, waiting)
+        assert (answer.status, answer.rules) == ("denied", ["scope"])
+        assert "ended while the call waited" in str(answer.reason)
+        assert (await call_tool(gateway, waiting)).status == "ok"
