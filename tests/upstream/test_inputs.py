@@ -104,13 +104,13 @@ def test_what_must_differ_is_told_apart_as_the_standard_has_it(values: list[Any]
     ],
 )
 def test_many_items_do_not_take_the_square_of_their_number(schema: dict[str, Any], fits: bool) -> None:
-    many = [{"number": number} for number in range(100_000)]
+    many = [{"number": number} for number in range(20_000)]
     assert (problem(checker(schema), many) == "") is fits
 
 
 @pytest.mark.timeout(60)
 def test_many_names_do_not_take_the_square_of_their_number() -> None:
-    few, many = ({str(number): number for number in range(count)} for count in (100, 100_000))
+    few, many = ({str(number): number for number in range(count)} for count in (100, 20_000))
     check = checker({"additionalProperties": {"type": "integer"}, "unevaluatedProperties": False})
     assert problem(check, few) == ""
     assert problem(check, many) == "more than 1000 entries cannot be checked against `unevaluatedProperties`"
