@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict
 
-from gateway.oauth.fetching import Declined, checked, post_form
+from gateway.oauth.fetching import Declined, checked, get_json, post_form
 from gateway.oauth.id_token import check_id_claims, check_id_header
 from gateway.oauth.introspection import secret_of
 from gateway.oauth.jwt import MAX_TOKEN, signed_claims, unverified
@@ -62,12 +62,23 @@ class SigningIn:
         identity: What the file says now.
         now: The clock.
         back: Where people come back to, without the issuer's name at its end: from the settings, never from a request.
+        get: Fetches a JSON object.
+        post: Sends a form and fetches the JSON object that answers it.
     """
 
-    def __init__(self, identity: Callable[[], Identity | None], now: Callable[[], datetime], back: str) -> None:
+    def __init__(
+        self,
+        identity: Callable[[], Identity | None],
+        now: Callable[[], datetime],
+        back: str,
+        get: Callable[[str], Any] = get_json,
+        post: Callable[[str, Mapping[str, str], tuple[str, str] | None], Any] = post_form,
+    ) -> None:
         self._identity = identity
         self._now = now
         self._back = back
+        self._get = get
+        self._post = post
         self._keys: dict[tuple[object, ...], Keys] = {}
 
     def offers(self) -> dict[str, str]:
@@ -138,7 +149,7 @@ class SigningIn:
         shown, basic = await _shown(client, told)
         try:
             async with self._keys_of(issuer).turn():
-                got = await post_form(url, {**form, "code_verifier": begun.verifier, **shown}, basic)
+                got = await self._post(url, {**form, "code_verifier": begun.verifier, **shown}, basic)
         except Declined:
             raise BadToken("the issuer does not take the code: it is used, old or another's") from None
         token = got.get("id_token")
@@ -160,7 +171,7 @@ class SigningIn:
     def _keys_of(self, issuer: Issuer) -> Keys:
         place = issuer.issuer, issuer.jwks, issuer.hosts
         if place not in self._keys:
-            self._keys[place] = Keys(issuer, lambda: self._now().timestamp())
+            self._keys[place] = Keys(issuer, lambda: self._now().timestamp(), self._get)
         return self._keys[place]
 
 
