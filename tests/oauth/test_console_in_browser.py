@@ -22,7 +22,9 @@ def test_a_person_signs_in_with_the_provider_by_keyboard_and_is_in(
 ) -> None:
     browser, program = chromium(), node_program("node")
     policies = copy_shipped_policies(tmp_path / "policies")
-    (policies / "identity.toml").write_text(IDENTITY.format(resource=f"{issuer.console}/mcp", issuer=issuer.url))
+    (policies / "identity.toml").write_text(
+        IDENTITY.replace("role:lead", "role:support_lead").format(resource=f"{issuer.console}/mcp", issuer=issuer.url)
+    )
     with (policies / "identity.toml").open("a") as file:
         file.write(CONSOLE.replace('{ env = "REMIT_CONSOLE_CLIENT" }', f'{{ file = "{tmp_path}/secret" }}'))
     (tmp_path / "secret").write_text("not-a-secret\n")
