@@ -49,16 +49,17 @@ class Served:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, through: Sequence[str] = ()) -> Iterator[Served]:
+def serving(home: Path, *arguments: str, through: Sequence[str] = (), port: int | None = None) -> Iterator[Served]:
     """Serve over HTTP on a free port until the block ends; fails with the gateway's own words if it does not start.
 
     Args:
         home: The home folder.
         arguments: More of the command's.
         through: A command that runs it, such as a tracer; it must become the process itself.
+        port: The port, if it has to be a certain one.
     """
     home.mkdir(parents=True, exist_ok=True)
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{port or free_port()}"
     log = home / "gateway.log"
     command = [*through, REMIT, "serve", "--http", url.removeprefix("http://"), "--home", str(home), *arguments]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=clean()) as process:

@@ -48,7 +48,7 @@ def lines_of(policy: Policy, approver: Principal, question: Question, now: datet
     tenant = question.principal.tenant
     if approver.person is None or approver.tenant != tenant:
         return []
-    [roles] = policy.groups(Principal(tenant, person=approver.person))
+    [roles] = policy.groups(Principal(tenant, approver.person, roles=approver.roles))
     return [
         line
         for line in policy.approving.approvers
@@ -152,6 +152,9 @@ def delegated(approval: Approval, approver: Principal, policy: Policy, to: str, 
     authority = _authority(approval, approver, policy, now)
     if authority != approver.person:
         raise NotAnswerable(f"{question.id}: {authority} passed it on to you; it cannot be passed on again")
+    if not may_answer(policy, Principal(approver.tenant, approver.person), question, now):
+        # Roles of a sign-in are known while it lasts, and the colleague answers later.
+        raise NotAnswerable(f"{question.id}: a right that your sign-in gives cannot be passed on")
     if not _is_known(policy, question.principal.tenant, to):
         raise NotAnswerable(f"{question.id}: roles.csv knows no person `{to}` in {question.principal.tenant}")
     if problem := concerned(question.principal, to, policy):

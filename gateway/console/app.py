@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hmac import compare_digest
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -25,6 +25,7 @@ from gateway.console import (
     questions,
     roles,
     sign_in,
+    sign_in_with,
     standing,
     stops,
     together,
@@ -33,11 +34,13 @@ from gateway.console.attempts import Attempts
 from gateway.console.forms import read_form
 from gateway.console.guard import Guard
 from gateway.console.rendering import environment
-from gateway.console.sessions import Sessions
+from gateway.console.sessions import Session, Sessions
+from gateway.console.stopped import is_stopped
 from gateway.console.visit import COOKIE, ROOT, Console, Page, Visit
 from gateway.database import Database
 from gateway.gateway import Gateway
 from gateway.journal import JournalUnavailable
+from gateway.oauth.signing_in import SigningIn
 from gateway.settings import Settings
 from gateway.tokens import Tokens
 
@@ -83,6 +86,11 @@ def console_routes(gateway: Gateway, database: Database, settings: Settings, add
         database=database,
         tokens=tokens,
         sessions=Sessions(database, tokens, timedelta(seconds=settings.console_session)),
+        signing_in=SigningIn(
+            lambda: gateway.policy.current.identity, gateway.now, f"{settings.console_url}{sign_in_with.BACK}"
+        ),
+        seal=sign_in_with.seal(gateway.patience.state_key),
+        url=settings.console_url,
         attempts=Attempts(),
         pages=environment(),
         secure=settings.console_url.startswith("https://"),
@@ -102,6 +110,8 @@ def _pages(console: Console) -> Starlette:
     routes = [
         Route("/sign-in", _open(console, sign_in.form)),
         Route("/sign-in", _open(console, sign_in.sign_in), methods=["POST"]),
+        Route("/sign-in/with/{issuer}", _open(console, sign_in_with.begin)),
+        Route("/sign-in/back/{issuer}", _open(console, sign_in_with.end)),
         page("/sign-out", sign_in.sign_out, "POST"),
         page("/", inbox.show),
         page("/approvals/{id}", questions.show),
@@ -156,7 +166,7 @@ def _for_signed_in(console: Console, show: Page) -> Callable[..., object]:
     async def endpoint(request: Request) -> Response:
         secret = request.cookies.get(COOKIE, "")
         now = console.gateway.now()
-        session = await anyio.to_thread.run_sync(console.sessions.find, secret, now) if secret else None
+        session = await _found(console, secret, now) if secret else None
         if session is None:
             return _to_sign_in(request)
         if request.method != "POST":
@@ -168,6 +178,16 @@ def _for_signed_in(console: Console, show: Page) -> Callable[..., object]:
         return await show(Visit(console, request, session, form))
 
     return endpoint
+
+
+async def _found(console: Console, secret: str, now: datetime) -> Session | None:
+    identity = console.gateway.policy.current.identity
+    session = await anyio.to_thread.run_sync(console.sessions.find, secret, now, identity)
+    if session is not None and await is_stopped(console.gateway, session.principal):
+        await anyio.to_thread.run_sync(console.sessions.end, secret, now)
+        log.warning("console_session_ended", person=session.person, tenant=session.principal.tenant, reason="stopped")
+        return None
+    return session
 
 
 def _to_sign_in(request: Request) -> Response:

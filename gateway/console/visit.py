@@ -17,9 +17,11 @@ from gateway.console.seeing import may_stop, may_view
 from gateway.console.sessions import Session, Sessions
 from gateway.database import Database
 from gateway.gateway import Gateway
+from gateway.oauth.signing_in import SigningIn
 from gateway.policy.files.approvers import View
 from gateway.policy.judge import Policy
 from gateway.principal import Principal
+from gateway.sessions.sealed_id import Seal
 from gateway.tokens import Tokens
 
 ROOT = "/console"
@@ -29,12 +31,29 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 @dataclass(frozen=True)
 class Console:
-    """Everything that pages need, wired once by `app.py` of this folder."""
+    """Everything that pages need, wired once by `app.py` of this folder.
+
+    Args:
+        gateway: What is shown.
+        database: Where the journal is.
+        tokens: What people may sign in with.
+        sessions: Who is signed in.
+        signing_in: The issuers that people may sign in with.
+        seal: Seals what a browser keeps meanwhile.
+        url: Where people reach it, without path; empty if nobody knows.
+        attempts: Who has tried to sign in, and failed.
+        pages: The templates.
+        secure: Whether cookies go over TLS only.
+        max_form: Bytes of the largest form.
+    """
 
     gateway: Gateway
     database: Database
     tokens: Tokens
     sessions: Sessions
+    signing_in: SigningIn
+    seal: Seal
+    url: str
     attempts: Attempts
     pages: Environment
     secure: bool

@@ -41,6 +41,7 @@ def upgrade() -> None:
     _part_keys()
     _part_answers()
     _forget_replies()
+    _end_sessions()
     if op.get_context().dialect.name == "postgresql":
         for table in _PROTECTED:
             _protect(table)
@@ -70,6 +71,28 @@ def _forget_replies() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_client_replies_left_at", "client_replies", ["left_at"])
+
+
+def _end_sessions() -> None:
+    """Of the console: they last hours, and what they stand on is kept in another form."""
+    op.drop_table("console_sessions")
+    op.create_table(
+        "console_sessions",
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("token_id", sa.Text(), nullable=True),
+        sa.Column("issuer", sa.Text(), nullable=True),
+        sa.Column("meaning", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=True),
+        sa.Column("roles", sa.Text(), nullable=True),
+        sa.Column("started_at", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.Text(), nullable=False),
+        sa.Column("ended_at", sa.Text(), nullable=True),
+        sa.CheckConstraint("(token_id IS NULL) <> (issuer IS NULL)"),
+        sa.PrimaryKeyConstraint("hash"),
+        sa.UniqueConstraint("state"),
+    )
 
 
 def _part_answers() -> None:

@@ -21,7 +21,14 @@ async def obstacles(issuer: Issuer, get: Callable[[str], Any] = get_json) -> tup
     """
     found = [await _keys(issuer, get)]
     if asking := issuer.introspection:
-        found += [await _endpoint(issuer, get), await anyio.to_thread.run_sync(_secret, asking.secret)]
+        found += [
+            await _endpoint(issuer, "introspection_endpoint", "it cannot be asked about tokens", get),
+            await anyio.to_thread.run_sync(_secret, asking.secret),
+        ]
+    if client := issuer.console:
+        for name in ("authorization_endpoint", "token_endpoint"):
+            found.append(await _endpoint(issuer, name, "nobody can sign in to the console", get))
+        found.append(await anyio.to_thread.run_sync(_secret, client.secret) if client.secret else "")
     return tuple(each for each in found if each)
 
 
@@ -36,11 +43,11 @@ async def _keys(issuer: Issuer, get: Callable[[str], Any]) -> str:
     return f"none of its {len(keys)} keys is for `algorithms`: {', '.join(issuer.algorithms)}"
 
 
-async def _endpoint(issuer: Issuer, get: Callable[[str], Any]) -> str:
+async def _endpoint(issuer: Issuer, name: str, without: str, get: Callable[[str], Any]) -> str:
     try:
-        checked((await discovered(issuer, get)).get("introspection_endpoint"), issuer)
+        checked((await discovered(issuer, get)).get(name), issuer)
     except IssuerUnavailable as error:
-        return f"it cannot be asked about tokens: {error}"
+        return f"{without}: {error}"
     return ""
 
 

@@ -18,6 +18,10 @@ MAX_ANSWER = 2**18
 _SECONDS = 5.0
 
 
+class Declined(IssuerUnavailable):
+    """The issuer does not take what it was sent."""
+
+
 class NotFound(IssuerUnavailable):
     """There is nothing at the address."""
 
@@ -61,6 +65,7 @@ async def post_form(url: str, form: Mapping[str, str], client: tuple[str, str] |
         client: The id and secret that the gateway shows (RFC 6749, section 2.3.1).
 
     Raises:
+        Declined: If it is answered with status 400 (RFC 6749, section 5.2).
         IssuerUnavailable: If it cannot be had.
     """
     return await _asked("POST", url, form, client)
@@ -81,7 +86,7 @@ async def _asked(
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise IssuerUnavailable(f"`{_place(url)}` cannot be reached: {type(error).__name__}") from None
     except (_Unusable, ValueError, RecursionError) as error:
-        kind = NotFound if str(error) == "404" else IssuerUnavailable
+        kind = {"404": NotFound, "400": Declined}.get(str(error), IssuerUnavailable)
         raise kind(
             f"`{_place(url)}` gave no usable answer: {error if isinstance(error, _Unusable) else 'no JSON'}"
         ) from None

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.access import Access
 from gateway.oauth.jwt import text
 from gateway.oauth.refusals import BadToken, NobodyHere
-from gateway.policy.files.identity import ANY_CLIENT, Claim, Identity, Issuer, Person
+from gateway.policy.files.identity import Claim, Identity, Issuer, Person
 from gateway.principal import Principal
 
 _ADDRESS = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+)")
@@ -55,6 +55,34 @@ def access_of_claims(claims: Mapping[str, Any], name: str, identity: Identity, e
     return Access(principal, token_name(claims), name, actors, scopes, expires_at, key)
 
 
+def person_of_claims(claims: Mapping[str, Any], issuer: Issuer, client: str) -> Principal:
+    """Who signs in with an ID token: a person alone, with the roles that its claims give.
+
+    Args:
+        claims: Its claims, checked.
+        issuer: Its issuer.
+        client: The client that it is for.
+
+    Raises:
+        BadToken: If a claim is not what it must be.
+        NobodyHere: If the file does not say whom it means.
+    """
+    if issuer.person is None or "act" in claims or _is_clients_own(claims, client):
+        raise NobodyHere("the sign-in is no person's")
+    person, tenant = _named(claims, issuer.person), _tenant(claims, issuer)
+    try:
+        return Principal(tenant, person, None, _roles(claims, issuer))
+    except ValueError as error:
+        raise NobodyHere("the token names somebody whose name cannot be used here", str(error)) from None
+
+
+def meaning_of(issuer: Issuer) -> str:
+    """A hash of all that decides whom a sign-in of an issuer means: with another one it has to be made again."""
+    decides = issuer.model_dump_json(include={"issuer", "tenant", "person", "roles"})
+    client = issuer.console.client_id if issuer.console else ""
+    return hashlib.sha256(repr((decides, client)).encode()).hexdigest()
+
+
 def token_name(claims: Mapping[str, Any]) -> str:
     """A token's name in the journal: of its id with its issuer, or of all its claims where it has none."""
     about = [claims.get("iss"), claims["jti"]] if claims.get("jti") else sorted((k, repr(v)) for k, v in claims.items())
@@ -96,7 +124,7 @@ def _actors(claims: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _acting(client: str, actors: tuple[str, ...], issuer: Issuer) -> _Acting:
-    through = _of(issuer.clients.get(client) or issuer.clients.get(ANY_CLIENT), client)
+    through = _of(issuer.acting(client), client)
     if not actors:
         return through
     acting = _of(issuer.clients.get(actors[0]), actors[0])

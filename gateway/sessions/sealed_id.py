@@ -86,10 +86,11 @@ class Seal:
     Args:
         key: 32 secret bytes or more.
         seconds: For how long what was sealed can be opened.
+        purpose: What it is sealed for: what was sealed for something else cannot be opened.
     """
 
-    def __init__(self, key: bytes, seconds: float) -> None:
-        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"remit sessions").derive(key)
+    def __init__(self, key: bytes, seconds: float, purpose: bytes = b"remit sessions") -> None:
+        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(key)
         self._fernet = Fernet(urlsafe_b64encode(derived))
         self._seconds = int(seconds)
 

@@ -1,13 +1,16 @@
 """Only a person with a console token comes in, and nobody comes in by another's form, page, host or session."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from gateway.console.sessions import AlreadyUsed, Sessions, SignedIn
 from gateway.principal import Principal
 from gateway.tokens import Audience
 from tests.console.conftest import ANA, HOST, MAYA, NADIA, OTTO, OWN_PAGE, REFUND, TRIAGE, ZOE, OpenSite, Site
+from tests.oauth.issuing import IDENTITY, policy_of
 
 PAGES = ("/", "/approvals/apr_x", "/journal", "/calls/call_x", "/roles", "/roles/agent", "/charts", "/standing")
 HEADERS = {
@@ -233,3 +236,23 @@ async def test_what_is_another_tenants_is_as_if_it_were_not_there(site: OpenSite
 async def test_the_console_can_be_left_out(site: OpenSite) -> None:
     async with site(console=False) as opened, opened.browser() as http:
         assert (await http.get("/console/sign-in")).status_code in {401, 404}
+
+
+async def test_a_sign_in_with_an_issuer_begins_one_session_which_stands_on_the_file(site_on_each: OpenSite) -> None:
+    text = f'{IDENTITY}\n[issuers.staff.console]\nclient_id = "console"\n'
+    identity, other = policy_of(text).identity, policy_of(text.replace('"larkspur"', '"acme"')).identity
+    assert identity
+    who = Principal("larkspur", person="ana", roles=frozenset({"role:lead"}))
+    by = SignedIn(who, "staff", identity.issuers["staff"], "state")
+    async with site_on_each() as opened:
+        now, sessions = opened.clock(), Sessions(opened.database, opened.tokens, timedelta(hours=1))
+        secret, _ = sessions.start(by, now)
+        with pytest.raises(AlreadyUsed):
+            Sessions(opened.database, opened.tokens, timedelta(hours=1)).start(by, now)
+        second, _ = sessions.start(replace(by, state="another"), now)
+        found = sessions.find(secret, now, identity)
+        assert found
+        assert (found.principal, found.principal.roles) == (who, who.roles)
+        for without, name in ((None, secret), (other, second)):
+            assert sessions.find(name, now, without) is None
+            assert sessions.find(name, now, identity) is None, "what has ended stays so"

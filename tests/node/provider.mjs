@@ -40,7 +40,7 @@ function start() {
     jwks: { keys: [signingKey()] },
     cookies: { keys: ['not-a-secret'] },
     scopes: ['openid', 'offline_access', ...SCOPES.split(' ')],
-    claims: { openid: ['sub'], email: ['email', 'email_verified'] },
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups'] },
     conformIdTokenClaims: false,
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, ...PEOPLE[id] }) }),
     extraTokenClaims: (ctx, token) => ({
@@ -74,7 +74,7 @@ function start() {
     const { params, session } = await provider.interactionDetails(ctx.req, ctx.res);
     const accountId = session?.accountId ?? person;
     const grant = new provider.Grant({ accountId, clientId: params.client_id });
-    grant.addOIDCScope(`openid email offline_access ${SCOPES}`);
+    grant.addOIDCScope(`openid email groups offline_access ${SCOPES}`);
     if (params.resource) grant.addResourceScope(params.resource, params.scope ?? '');
     const consent = { grantId: await grant.save() };
     await provider.interactionFinished(ctx.req, ctx.res, { login: { accountId }, consent });

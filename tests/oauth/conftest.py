@@ -163,7 +163,7 @@ def site(tmp_path: Path, policies: Path, issuer: Provider) -> OpenSite:
             assert before in text
             text = text.replace(before, after)
         (policies / "identity.toml").write_text(text + more)
-        settings = Settings(home=tmp_path / "home", policies=policies)
+        settings = Settings(home=tmp_path / "home", policies=policies, console_url=issuer.console)
         async with open_gateway(settings) as opened:
             with settings.open_database() as database:
                 clock, tokens = Clock(), Tokens(database)

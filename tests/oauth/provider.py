@@ -31,7 +31,7 @@ class Provider:
 
     url: str
     console: str
-    """Where its client `console` takes people back to."""
+    """The console's address, to which its client `console` takes people back."""
 
     def rotate(self) -> None:
         """Give it a new signing key; the former one is no longer published."""
@@ -101,10 +101,10 @@ class Provider:
 def provider(folder: Path) -> Iterator[Provider]:
     """Run the provider until the block ends; without Node the test is skipped, or fails in CI."""
     program = node_program("node")
-    port, console = free_port(), f"http://127.0.0.1:{free_port()}/console/sign-in/back"
+    port, console = free_port(), f"http://127.0.0.1:{free_port()}"
     node = shutil.which("node", path=program.path)
     log = folder / "provider.log"
-    command = [str(node), str(SCRIPT), str(port), console]
+    command = [str(node), str(SCRIPT), str(port), f"{console}/console/sign-in/back/staff"]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=clean()) as process:
         try:
             _wait(f"http://127.0.0.1:{port}/jwks", process, log)

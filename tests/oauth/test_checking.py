@@ -7,6 +7,7 @@ from gateway.oauth.checking import obstacles
 from tests.oauth.issuing import URL, Issuer, published, staff
 
 ASKING = '\n[issuers.staff.introspection]\nclient_id = "gateway"\nsecret = { env = "TEST_SECRET" }\n'
+CONSOLE = '\n[issuers.staff.console]\nclient_id = "console"\nsecret = { env = "TEST_SECRET" }\n'
 
 
 async def test_an_issuer_that_can_be_used_has_no_obstacles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +26,11 @@ async def test_each_obstacle_is_told() -> None:
     )
     assert await obstacles(staff(ASKING), Issuer().get) == (
         "it cannot be asked about tokens: its metadata do not say where",
+        "there is no secret in `TEST_SECRET`",
+    )
+    assert await obstacles(staff(CONSOLE), Issuer().get) == (
+        "nobody can sign in to the console: its metadata do not say where",
+        "nobody can sign in to the console: its metadata do not say where",
         "there is no secret in `TEST_SECRET`",
     )
     wrong = Issuer(metadata={"issuer": "https://evil.example"})

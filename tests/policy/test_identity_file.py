@@ -9,12 +9,13 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.policy.load import policy_from_texts
 from gateway.policy.problem import PolicyError
-from tests.oauth.issuing import IDENTITY, ROLES, RULES
+from tests.oauth.issuing import IDENTITY, RESOURCE, ROLES, RULES
 from tests.policy.making import MODEL, TOOLS
 
 LEADS = '\n[issuers.staff.roles]\nclaim = "groups"\ngive = { leads = "role:lead" }\n'
 ASKING = '\n[issuers.staff.introspection]\nclient_id = "gateway"\nsecret = { env = "SECRET" }\n'
 STAFF = IDENTITY[IDENTITY.index("[issuers.staff]") :]
+CONSOLE = '\n[issuers.staff.console]\nclient_id = "console"\n'
 PARTNERS = STAFF.replace("staff", "partners").replace("id.lark", "partners.lark")
 SAME_PEOPLE = "it could name the same people as `staff` in `larkspur`: give each other `domains`, or a `prefix`"
 
@@ -59,6 +60,14 @@ ADDED: list[tuple[str, list[str]]] = [
      ["17:1: error: no client is `agent:tirage` — did you mean `agent:triage`?"]),
     (ASKING.replace('{ env = "SECRET" }', '"hunter2"'),
      ['18:1: error: a secret never stands in this file: write `{ env = "NAME" }` or `{ file = "PATH" }`']),
+    (CONSOLE.replace("client_id", "client"),
+     ["16:1: error: `client_id` is missing", "17:1: error: unknown key `client` — did you mean `client_id`?"]),
+    (CONSOLE.replace('"console"', '"desktop"'),
+     ["17:1: error: `desktop` makes calls: the console needs a client of its own"]),
+    (CONSOLE.replace('"console"', f'"{RESOURCE}"'),
+     [f"17:1: error: tokens for calls are for `{RESOURCE}`: the console needs a client of its own"]),
+    (CONSOLE + 'secret = "hunter2"\n',
+     ['18:1: error: a secret never stands in this file: write `{ env = "NAME" }` or `{ file = "PATH" }`']),
     (PARTNERS, [f"15:1: error: {SAME_PEOPLE}"]),
     (PARTNERS.replace("partners.lark", "id.lark").replace('"sub"', '"sub"\nprefix = "p:"'),
      [f"15:1: error: {SAME_PEOPLE}", "15:1: error: `staff` has the same `issuer`"]),
@@ -69,6 +78,7 @@ FINE = [
     "",
     LEADS,
     ASKING,
+    CONSOLE + 'secret = { env = "SECRET" }\nname = "Larkspur"\nscopes = ["email", "groups"]\n',
     PARTNERS.replace('tenant = "larkspur"', 'tenant = "acme"'),
     '\n[scopes]\nread = ["read"]\nmail = ["email_*", "send"]\n',
     '\n[exchange]\nagents = { triage = ["person"] }\n',
@@ -101,9 +111,11 @@ def test_two_issuers_of_one_tenant_name_people_in_their_own_way() -> None:
 def test_every_example_of_the_document_is_right() -> None:
     document = (Path(__file__).parents[2] / "docs" / "sign-in.md").read_text(encoding="utf-8")
     first, *others = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
-    assert len(others) == 5
+    assert len(others) == 6
     resource = first.partition("\n")[0]
-    for example in (first, *(f"{first if '[exchange]' in other else resource}\n{other}" for other in others)):
+    for other in ("", *others):
+        goes_on = not other or "[exchange]" in other or "[issuers.staff." in other
+        example = f"{first if goes_on else resource}\n{other}"
         assert not problems(example), example
 
 

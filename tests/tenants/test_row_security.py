@@ -54,6 +54,8 @@ def fill(server: PostgresServer, url: str, table: str, tenant: str) -> None:
         f"WHERE table_name = '{table}' AND is_nullable = 'NO' AND is_identity = 'NO' AND column_default IS NULL"
     )
     values = {str(name): _value(str(kind), tenant) for name, kind in server.run(asked, url)} | {"tenant": f"'{tenant}'"}
+    if table == "console_sessions":
+        values["token_id"] = f"'{tenant}'"  # it must stand on something
     names = ", ".join(f'"{name}"' for name in values)
     server.run(
         f"BEGIN; SET LOCAL session_replication_role = replica;"  # noqa: S608 - plain values

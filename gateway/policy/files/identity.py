@@ -149,6 +149,22 @@ class Introspection(_Strict):
     remembered: Annotated[float, Field(ge=0, le=60)] = 30.0
 
 
+class ConsoleClient(_Strict):
+    """The issuer's client by which people sign in to the console (OpenID Connect Core 1.0, section 3.1).
+
+    Args:
+        client_id: Its id: a client of the console alone.
+        secret: Its secret; None for a public client.
+        name: What the sign-in page calls the issuer; empty for its name in the file.
+        scopes: What is asked for besides `openid`, so that ID tokens have the claims that name people and give roles.
+    """
+
+    client_id: Value
+    secret: Secret | None = None
+    name: Annotated[str, Field(max_length=60)] = ""
+    scopes: tuple[Scope, ...] = ("email",)
+
+
 class Issuer(_Strict):
     """One issuer of tokens and what its claims mean.
 
@@ -169,6 +185,7 @@ class Issuer(_Strict):
         jwks: Where its keys are, if its metadata do not say.
         hosts: Further hosts that its metadata may name.
         introspection: Whether it is asked about tokens.
+        console: How its people sign in to the console; None if they do not.
     """
 
     issuer: Url
@@ -186,6 +203,7 @@ class Issuer(_Strict):
     jwks: Url | Literal[""] = ""
     hosts: tuple[Host, ...] = ()
     introspection: Introspection | None = None
+    console: ConsoleClient | None = None
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> Self:
@@ -198,6 +216,11 @@ class Issuer(_Strict):
     def tenants(self) -> frozenset[str]:
         """Every tenant that its tokens may be of."""
         return frozenset({self.tenant} if isinstance(self.tenant, str) else self.tenant.of.values())
+
+    def acting(self, client: str) -> str | None:
+        """Who acts through a client; None if nobody does. `*` is not the console's client, which makes no calls."""
+        is_consoles = self.console is not None and client == self.console.client_id
+        return self.clients.get(client) or (None if is_consoles else self.clients.get(ANY_CLIENT))
 
     @property
     def takes_opaque(self) -> bool:

@@ -14,6 +14,7 @@ from gateway.policy.files.identity import (
     FILE,
     OWN,
     Algorithm,
+    ConsoleClient,
     Exchange,
     GivenRoles,
     Identity,
@@ -36,6 +37,7 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "roles": GivenRoles,
     "introspection": Introspection,
     "secret": Secret,
+    "console": ConsoleClient,
     "exchange": Exchange,
 }
 _AT = re.compile(r"\(at line (\d+), column (\d+)\)")
@@ -100,7 +102,7 @@ def _mistakes(identity: Identity, tools: Collection[str]) -> Iterator[tuple[_Pat
     for name, issuer in identity.issuers.items():
         if name == OWN:
             yield ("issuers", name), f"`{OWN}` is what the journal calls this gateway: choose another name"
-        yield from ((("issuers", name, *path), message) for path, message in _issuer_mistakes(issuer))
+        yield from ((("issuers", name, *path), message) for path, message in _issuer_mistakes(issuer, identity))
     for name, _, why in clashes(identity.issuers):
         yield ("issuers", name), why
     for path, role in _given(identity):
@@ -118,7 +120,7 @@ def _scope_mistakes(identity: Identity, tools: Collection[str]) -> Iterator[tupl
                 yield ("scopes", scope), message
 
 
-def _issuer_mistakes(issuer: Issuer) -> Iterator[tuple[_Path, str]]:
+def _issuer_mistakes(issuer: Issuer, identity: Identity) -> Iterator[tuple[_Path, str]]:
     for path, tenant in every_tenant(issuer):
         if message := tenant_mistake(tenant) or ("name one tenant" if tenant == ANY_TENANT else ""):
             yield path, message
@@ -127,6 +129,17 @@ def _issuer_mistakes(issuer: Issuer) -> Iterator[tuple[_Path, str]]:
             yield ("clients", client), "an agent that acts for nobody is a client that is named, not every other one"
         if issuer.person is None and not acting.endswith(" alone"):
             yield ("clients", client), f"`{acting}` needs `[…person]`, or write `agent:NAME alone`"
+    if issuer.console:
+        yield from _console_mistakes(issuer, issuer.console.client_id, identity.resource)
+
+
+def _console_mistakes(issuer: Issuer, client: str, resource: str) -> Iterator[tuple[_Path, str]]:
+    if issuer.person is None:
+        yield ("console",), "only people sign in to the console: it needs `[…person]`"
+    if client in issuer.clients:
+        yield ("console", "client_id"), f"`{client}` makes calls: the console needs a client of its own"
+    if client in {issuer.audience, resource}:
+        yield ("console", "client_id"), f"tokens for calls are for `{client}`: the console needs a client of its own"
 
 
 def _exchange_mistakes(exchange: Exchange, identity: Identity) -> Iterator[tuple[_Path, str]]:
