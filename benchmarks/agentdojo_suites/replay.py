@@ -153,8 +153,8 @@ async def _gateway(name: str, url: str) -> AsyncIterator[Gateway]:
         (home / "upstreams").mkdir(parents=True)
         declared = (_HERE / name / "upstream.toml").read_text().replace("http://127.0.0.1:1/mcp", url)
         (home / "upstreams" / f"{name}.toml").write_text(declared)
-        await _accept(home / "upstreams", name)
         settings = Settings(home=home, policies=policies, tenant="t", max_calls_of_area=64)
+        await _accept(settings, name)
         async with open_gateway(settings) as gateway, background(gateway, settings):
             back_end = gateway.upstreams.back_ends[name]
             with anyio.fail_after(10):
@@ -163,13 +163,14 @@ async def _gateway(name: str, url: str) -> AsyncIterator[Gateway]:
             yield gateway
 
 
-async def _accept(folder: Path, name: str) -> None:
+async def _accept(settings: Settings, name: str) -> None:
     from gateway.cli.upstream import _defined
     from gateway.home import utc_now
     from gateway.upstream.catalogue import read_pinned
 
+    folder = settings.upstreams_folder
     [server] = read_pinned(folder).servers
-    defined = await _defined(server)
+    defined = await _defined(settings, server)
     write_pins(folder, name, {tool: accept(None, each, "operator", utc_now()) for tool, each in defined.items()})
 
 

@@ -8,6 +8,7 @@ from gateway.doctor.credentials import credentials
 from gateway.doctor.database import database
 from gateway.doctor.finding import Check, Finding, wrong
 from gateway.doctor.home import home
+from gateway.doctor.issuers import issuers
 from gateway.doctor.journal import journal
 from gateway.doctor.outside import console, notices, telemetry
 from gateway.doctor.rules import policy, upstreams
@@ -21,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     journal,
     policy,
     upstreams,
+    issuers,
     credentials,
     console,
     notices,

@@ -52,6 +52,10 @@ async def upstreams(settings: Settings) -> Sequence[Finding]:
 
 async def _look(server: Server, pinned: Pinned, found: list[Finding]) -> None:
     about = f"upstream {server.name}"
+    if server.credential:
+        # Nothing here opens what is sealed: an examination changes nothing, and opening may renew.
+        found.append(ok(about, "not asked: it wants a credential, and `remit upstream review` reaches it with that"))
+        return
     try:
         defined = await _defined(server)
     except Exception as error:  # noqa: BLE001 - whatever stands in the way is what is looked for

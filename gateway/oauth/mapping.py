@@ -9,7 +9,7 @@ from typing import Any
 from gateway.access import Access
 from gateway.oauth.jwt import text
 from gateway.oauth.refusals import BadToken, NobodyHere
-from gateway.policy.files.identity import Claim, Identity, Issuer, Person
+from gateway.policy.files.identity import ANY_CLIENT, Claim, Identity, Issuer, Person
 from gateway.principal import Principal
 
 _ADDRESS = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+)")

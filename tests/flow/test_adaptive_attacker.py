@@ -115,7 +115,7 @@ def opened(home: Path, policy: str) -> Iterator[tuple[BlockingPortal, Gateway]]:
     if policy == "strict":
         rules.write_text(STRICT)
         (folder / "roles.csv").write_text("g, agent:one, role:worker, *\ng, agent:two, role:worker, *\n")
-        for name in ("approvers", "invariants", "obligations", "retention"):
+        for name in ("approvers", "invariants", "obligations", "retention", "limits"):
             (folder / f"{name}.csv").unlink(missing_ok=True)
     else:
         with (folder / "roles.csv").open("a") as roles:

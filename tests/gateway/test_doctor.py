@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -246,3 +247,14 @@ def test_as_json_it_counts_and_its_exit_status_says_whether_something_is_wrong(t
     ill = remit("doctor", "--home", str(home), check=False)
     assert ill.returncode == 1
     assert ill.stdout.startswith("wrong    settings: setting `nonsense`")
+
+
+def test_an_issuer_that_does_not_answer_is_told(settings: Settings, tmp_path: Path) -> None:
+    policies = tmp_path / "with an issuer"
+    shutil.copytree(settings.policies, policies)
+    (policies / "identity.toml").write_text(
+        '[issuers.staff]\nissuer = "http://127.0.0.1:1"\ntenant = "larkspur"\nclients = { "triage" = "agent:triage" }\n'
+    )
+    said = told(settings.model_copy(update={"policies": policies}), check("issuers"))
+    assert said.startswith("wrong issuer staff: ")
+    assert told(settings, check("issuers")) == ""
