@@ -253,7 +253,8 @@ def test_an_issuer_that_does_not_answer_is_told(settings: Settings, tmp_path: Pa
     policies = tmp_path / "with an issuer"
     shutil.copytree(settings.policies, policies)
     (policies / "identity.toml").write_text(
-        '[issuers.staff]\nissuer = "http://127.0.0.1:1"\ntenant = "larkspur"\nclients = { "triage" = "agent:triage" }\n'
+        'resource = "http://127.0.0.1:2/mcp"\n[issuers.staff]\nissuer = "http://127.0.0.1:1"\ntenant = "larkspur"\n'
+        '[issuers.staff.clients]\ntriage = "agent:triage alone"\n'
     )
     said = told(settings.model_copy(update={"policies": policies}), check("issuers"))
     assert said.startswith("wrong issuer staff: ")
