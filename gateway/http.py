@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.background import background
 from gateway.console.app import Address, console_routes
@@ -108,9 +108,20 @@ def build_http_app(
             *oauth,
             *pages,
         ],
-        middleware=[Middleware(flood.by_address)],
+        middleware=[Middleware(_trimmed), Middleware(flood.by_address)],
         lifespan=lifespan,
     )
+
+
+def _trimmed(app: ASGIApp) -> ASGIApp:
+    """Blanks around a header's value are no part of it (RFC 9110, section 5.5); not every parser leaves them out."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "headers": [(name, value.strip(b" \t")) for name, value in scope["headers"]]}
+        await app(scope, receive, send)
+
+    return serve
 
 
 def _sessions(

@@ -84,12 +84,13 @@ def tried(
     obligations: str = "",
     intents: str = "",
     labels: str = "",
+    limits: str = "",
+    identity: str = "",
 ) -> None:
     """Load, check and decide; the files are refused with places, or every decision has a reason."""
     global events  # noqa: PLW0603 - an audit hook cannot be taken away again, only told to be quiet
-    texts = dict(
-        zip(FILES, (model, roles, lists, rules, approvers, retention, obligations, intents, labels), strict=True)
-    )
+    first = (model, roles, lists, rules, approvers, retention, obligations, intents, labels)
+    texts = dict(zip(FILES, (*first, limits, identity), strict=True))
     events = []
     problems: tuple[Problem, ...] = ()
     try:
@@ -115,13 +116,15 @@ def test_no_condition_does_harm(condition: str) -> None:
 @examples(0.15)
 @given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=100))
 def test_no_text_of_any_file_does_harm(one: str, two: str, three: str) -> None:
-    tried(one, two, model=three, lists=one, approvers=two, retention=three, obligations=one, intents=two, labels=three)
+    more = {"retention": three, "obligations": one, "intents": two, "labels": three, "limits": one, "identity": two}
+    tried(one, two, model=three, lists=one, approvers=two, **more)
 
 
 @examples(0.35)
 @given(LINES, LINES, LINES)
 def test_no_line_does_harm(one: str, two: str, three: str) -> None:
-    tried(one, two, lists=three, approvers=one, retention=two, obligations=three, intents=one, labels=two)
+    more = {"obligations": three, "intents": one, "labels": two, "limits": three, "identity": one}
+    tried(one, two, lists=three, approvers=one, retention=two, **more)
 
 
 def test_the_hook_notices_what_must_not_happen() -> None:
