@@ -7,7 +7,9 @@ RUN = .venv/bin
 demo: .venv/.ready
 	$(RUN)/remit demo
 
+# Compiled beforehand: the tests start hundreds of processes.
 test: check tests/node/node_modules/.ready
+	$(RUN)/python -m compileall -q benchmarks connectors gateway orchestrator tests -x node_modules
 	$(RUN)/pytest -n 3
 
 check: .venv/.ready
@@ -28,7 +30,7 @@ clean:
 	rm -rf .venv .bootstrap .remit tests/node/node_modules
 
 .venv/.ready: pyproject.toml uv.lock .bootstrap/bin/uv
-	$(UV) sync --locked --quiet --python "$$(command -v python3)"
+	$(UV) sync --locked --quiet --compile-bytecode --python "$$(command -v python3)"
 	touch $@
 
 .bootstrap/bin/uv:
