@@ -110,6 +110,14 @@ def _open_journal(settings: Settings, database: Database, took: Callable[[float]
     return Journal(database, settings.journal_timeout, checkpoints, took)
 
 
+@contextmanager
+def _beside_a_gateway(settings: Settings) -> Iterator[tuple[Journal, Database]]:
+    """The journal and its database alone, for a command beside a running gateway."""
+    make_home(settings)
+    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+        yield journal, database
+
+
 @asynccontextmanager
 async def open_to_erase(settings: Settings) -> AsyncIterator[tuple[Journal, Database]]:
     """Open the journal alone, to erase something beside a running gateway.
@@ -117,8 +125,7 @@ async def open_to_erase(settings: Settings) -> AsyncIterator[tuple[Journal, Data
     Raises:
         JournalUnavailable: If the journal cannot be written.
     """
-    make_home(settings)
-    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+    with _beside_a_gateway(settings) as (journal, database):
         SettledAnswers(database)
         GrantTable(database)
         yield journal, database
@@ -131,8 +138,7 @@ async def open_approvals(settings: Settings) -> AsyncIterator[ApprovalBook]:
     Raises:
         JournalUnavailable: If the journal cannot be written.
     """
-    make_home(settings)
-    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+    with _beside_a_gateway(settings) as (journal, database):
         history, secret = _run_history(settings, database), naming_secret(database)
         yield _approval_book(settings, journal, database, Catalog(known_tools(settings)), history, secret)
 
@@ -161,8 +167,7 @@ async def open_grants(settings: Settings) -> AsyncIterator[GrantBook]:
     Raises:
         JournalUnavailable: If the journal cannot be written.
     """
-    make_home(settings)
-    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+    with _beside_a_gateway(settings) as (journal, database):
         yield _grant_book(settings, journal, database, Catalog(known_tools(settings)))
 
 
@@ -173,8 +178,7 @@ async def open_doubts(settings: Settings) -> AsyncIterator[Doubts]:
     Raises:
         JournalUnavailable: If the journal cannot be written.
     """
-    make_home(settings)
-    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+    with _beside_a_gateway(settings) as (journal, database):
         yield Doubts(journal, RecordedCalls(database))
 
 
@@ -185,8 +189,7 @@ async def open_stops(settings: Settings) -> AsyncIterator[StopBook]:
     Raises:
         JournalUnavailable: If the journal cannot be written.
     """
-    make_home(settings)
-    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+    with _beside_a_gateway(settings) as (journal, database):
         yield StopBook(journal, database)
 
 
@@ -206,8 +209,7 @@ async def open_credential_book(settings: Settings) -> AsyncIterator[CredentialBo
     Raises:
         JournalUnavailable: If the journal cannot be written.
     """
-    make_home(settings)
-    with settings.open_database() as database, closing(_open_journal(settings, database)) as journal:
+    with _beside_a_gateway(settings) as (journal, database):
         yield CredentialBook(CredentialTable(database), key_source(settings), journal)
 
 

@@ -1,4 +1,4 @@
-"""A time limit for many futures that all may take equally long: one timer, whatever their number."""
+"""Futures that another thread settles, and a time limit for many of them: one timer, whatever their number."""
 
 import asyncio
 from collections import deque
@@ -6,6 +6,16 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Waited: TypeAlias = asyncio.Future[None]
+
+
+def settle(waited: Waited, error: Exception | None) -> None:
+    """Tell whoever waits how it went, unless it was given up on; called in the loop."""
+    if waited.done():
+        return
+    if error is None:
+        waited.set_result(None)
+    else:
+        waited.set_exception(error)
 
 
 class Deadlines:

@@ -17,7 +17,7 @@ import anyio.to_thread
 from sqlalchemy.exc import OperationalError
 
 from connectors.embedded.tenancy import Tenant
-from gateway.deadlines import Deadlines, Waited
+from gateway.deadlines import Deadlines, Waited, settle
 
 if TYPE_CHECKING:
     from gateway.database import Database
@@ -36,14 +36,6 @@ class _Look:
     done: Waited
     loop: asyncio.AbstractEventLoop
     found: Sequence[Rows] = ()
-
-    def settle(self, error: Exception | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
 
 
 class Looks:
@@ -110,7 +102,7 @@ class Looks:
                 except Exception as raised:  # noqa: BLE001 - whatever happens, the one thread lives and says that it failed
                     error = _unreadable(raised)
             with suppress(RuntimeError):  # a loop that has ended meanwhile has nobody left who waits
-                look.loop.call_soon_threadsafe(look.settle, error)
+                look.loop.call_soon_threadsafe(settle, look.done, error)
         file.close()
 
 

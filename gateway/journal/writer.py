@@ -19,7 +19,7 @@ from structlog import get_logger
 
 from connectors.embedded.engine import reason
 from gateway.database import Database
-from gateway.deadlines import Deadlines, Waited
+from gateway.deadlines import Deadlines, Waited, settle
 from gateway.journal.entry import Entry, JournalUnavailable, SealedRow, to_row
 from gateway.journal.envelope import new_key
 from gateway.journal.store import open_store
@@ -40,14 +40,6 @@ class _Pending:
     done: Waited
     loop: asyncio.AbstractEventLoop
     abandoned: bool = False
-
-    def settle(self, error: Exception | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
 
 
 class Journal:
@@ -208,4 +200,4 @@ def _settle(batch: Sequence[_Pending], errors: Sequence[Exception | None]) -> No
 
 def _tell(answers: Sequence[tuple[_Pending, Exception | None]]) -> None:
     for pending, error in answers:
-        pending.settle(error)
+        settle(pending.done, error)
