@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from gateway.policy.files.lines import Cell, Line, read_lines
-from gateway.policy.files.roles import ANY_TENANT, EVERYONE, role_mistake, tenant_mistake
+from gateway.policy.files.roles import ANY_TENANT, EVERYONE, role_mistake, tenant_mistake, unknown_role
 from gateway.policy.language import patterns
 from gateway.policy.problem import Problem, suggest
 
@@ -264,8 +264,7 @@ def _unknown_role(role: str, roles: frozenset[str] | None, verb: str) -> str:
         return f"`{EVERYONE}` cannot {verb}, because every agent has it too: name a role that people are given"
     if roles is None or role in roles:
         return ""
-    near = suggest(role.removeprefix("role:"), (each.removeprefix("role:") for each in roles), prefix="role:")
-    return f"unknown role `{role}`{near or ': roles.csv does not mention it'}"
+    return unknown_role(role, roles)
 
 
 def _party_mistake(name: str, kind: str, subjects: frozenset[str] | None) -> str:

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Final
 
 from connectors.contract import Sink, Tool
-from gateway.policy.files.lines import Cell, Line, read_lines
-from gateway.policy.files.roles import EVERYONE, role_mistake
+from gateway.policy.files.lines import Cell, Line, id_mistake, read_lines
+from gateway.policy.files.roles import EVERYONE, known_role_mistake
 from gateway.policy.language import patterns
 from gateway.policy.language.kinds import Kind, Type, type_of_tool
 from gateway.policy.problem import Problem, suggest
@@ -24,7 +24,6 @@ LONGEST = timedelta(days=31)
 MOST = 10**9
 
 _COLUMNS = "limit, id, role, tool, what, at most, per, for each, note"
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _COUNT = re.compile(r"[1-9][0-9]{0,9}")
 _AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 _WINDOW = re.compile(r"([1-9][0-9]{0,6})([smhd])")
@@ -144,8 +143,8 @@ def _mistakes(line: Line, tools: Mapping[str, Tool], roles: frozenset[str] | Non
     identifier, role, pattern, what, most, per, whom, _note = rest
     covered = [tool for name, tool in tools.items() if patterns.covers(pattern.text, name)]
     return [
-        (identifier, _id_mistake(identifier.text)),
-        (role, _role_mistake(role.text, roles)),
+        (identifier, id_mistake(identifier.text)),
+        (role, known_role_mistake(role.text, roles)),
         (pattern, patterns.mistake(pattern.text, tools)),
         (what, _what_mistake(what.text, covered, pattern.text)),
         (most, _most_mistake(most.text, what.text)),
@@ -162,17 +161,6 @@ def _request_mistakes(role: Cell, pattern: Cell, what: Cell, whom: Cell) -> Iter
         yield pattern, "requests are counted before it is known what they call: write `*`"
     if ADDRESS in _whom(whom.text) and role.text != EVERYONE:
         yield role, f"who sends from an address is not known yet: write `{EVERYONE}`"
-
-
-def _id_mistake(text: str) -> str:
-    return "" if _ID.fullmatch(text) else f"id `{text}` must be a letter, then letters, digits, `_` or `-`"
-
-
-def _role_mistake(text: str, roles: frozenset[str] | None) -> str:
-    if (message := role_mistake(text)) or roles is None or text in roles | {EVERYONE}:
-        return message
-    near = suggest(text.removeprefix("role:"), (role.removeprefix("role:") for role in roles), prefix="role:")
-    return f"unknown role `{text}`{near or ': roles.csv does not mention it'}"
 
 
 def _what_mistake(text: str, covered: Collection[Tool], pattern: str) -> str:

@@ -11,6 +11,7 @@ from gateway.policy.problem import Problem, Severity
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _BOM = "\ufeff"
 MAX_LINE = 2_000
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Line:
     def warning(self, cell: Cell, code: str, message: str, offset: int = 0) -> Problem:
         """A warning at a character of a cell."""
         return Problem(self.file, self.number, cell.column(offset), message, Severity.WARNING, code)
+
+
+def id_mistake(text: str, what: str = "id") -> str:
+    """What is wrong with the id of a line; empty when nothing is."""
+    return "" if _ID.fullmatch(text) else f"{what} `{text}` must be a letter, then letters, digits, `_` or `-`"
 
 
 def read_text(path: Path, problems: list[Problem]) -> str:

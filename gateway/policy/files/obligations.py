@@ -7,15 +7,14 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from connectors.contract import Author, Tool
-from gateway.policy.files.lines import Cell, Line, read_lines
-from gateway.policy.files.roles import EVERYONE, role_mistake
+from gateway.policy.files.lines import Cell, Line, id_mistake, read_lines
+from gateway.policy.files.roles import known_role_mistake
 from gateway.policy.language import patterns
 from gateway.policy.problem import Problem, suggest
 
 FILE = "obligations.csv"
 ANY_FIELD = "*"
 SMALLEST_CAP, LARGEST_CAP = 1_000, 10_000_000
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _COLUMNS = {
     "redact": "redact, id, role, tool, field, what, note",
     "cap": "cap, id, role, tool, characters, note",
@@ -149,8 +148,8 @@ def _mistakes(line: Line, tools: Mapping[str, Tool], roles: frozenset[str] | Non
         return [(kind, f"expected {columns.count(',') + 1} columns ({columns}), found {len(line.cells)}")]
     identifier, role, pattern = rest[:3]
     found = [
-        (identifier, _id_mistake(identifier.text)),
-        (role, _role_mistake(role.text, roles)),
+        (identifier, id_mistake(identifier.text)),
+        (role, known_role_mistake(role.text, roles)),
         (pattern, patterns.mistake(pattern.text, tools)),
     ]
     if kind.text == "cap":
@@ -161,17 +160,6 @@ def _mistakes(line: Line, tools: Mapping[str, Tool], roles: frozenset[str] | Non
         (rest[3], _field_mistake(rest[3].text, covered)),
         (rest[4], _what_mistake(rest[4].text, rest[3].text)),
     ]
-
-
-def _id_mistake(text: str) -> str:
-    return "" if _ID.fullmatch(text) else f"id `{text}` must be a letter, then letters, digits, `_` or `-`"
-
-
-def _role_mistake(text: str, roles: frozenset[str] | None) -> str:
-    if (message := role_mistake(text)) or roles is None or text in roles | {EVERYONE}:
-        return message
-    near = suggest(text.removeprefix("role:"), (role.removeprefix("role:") for role in roles), prefix="role:")
-    return f"unknown role `{text}`{near or ': roles.csv does not mention it'}"
 
 
 def _cap_mistake(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.policy.files.lines import Line, read_lines
-from gateway.policy.problem import Problem
+from gateway.policy.problem import Problem, suggest
 
 FILE = "roles.csv"
 EVERYONE = "role:everyone"
@@ -100,6 +100,24 @@ def role_mistake(role: str) -> str:
     if ROLE.fullmatch(f"role:{role}"):
         return f"role `{role}` needs its prefix — did you mean `role:{role}`?"
     return f"role `{role}` must be `role:` and a name in lower case, such as `role:support_agent`"
+
+
+def known_role_mistake(role: str, roles: frozenset[str] | None) -> str:
+    """What is wrong with a role that a line is about, everyone's included; empty when nothing is.
+
+    Args:
+        role: As the line has it.
+        roles: Those that `roles.csv` mentions; None if it could not be read.
+    """
+    if (message := role_mistake(role)) or roles is None or role in roles | {EVERYONE}:
+        return message
+    return unknown_role(role, roles)
+
+
+def unknown_role(role: str, known: Iterable[str]) -> str:
+    """That there is no such role, with the one that was most likely meant."""
+    near = suggest(role.removeprefix("role:"), (each.removeprefix("role:") for each in known), prefix="role:")
+    return f"unknown role `{role}`{near or ': roles.csv does not mention it'}"
 
 
 def tenant_mistake(tenant: str) -> str:

@@ -1,14 +1,13 @@
 """Reads `rules.csv`: which role may call which tool, under which condition, and to what effect."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from connectors.contract import Tool
 from gateway.policy.decision import GRANT, SCOPE, Verdict
-from gateway.policy.files.lines import Cell, Line, read_lines
+from gateway.policy.files.lines import Cell, Line, id_mistake, read_lines
 from gateway.policy.files.lists import Lists
-from gateway.policy.files.roles import EVERYONE, ROLE
+from gateway.policy.files.roles import EVERYONE, ROLE, unknown_role
 from gateway.policy.judge import Rule
 from gateway.policy.language import patterns
 from gateway.policy.language.check import check, check_history
@@ -20,7 +19,6 @@ from gateway.policy.problem import Problem, suggest
 
 FILE = "rules.csv"
 _COLUMNS = "p, id, role, tool, condition, effect, note"
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
 class RuleReader:
@@ -85,8 +83,8 @@ class RuleReader:
         self.problems.append(line.problem(cell, message, offset))
 
     def check_id(self, line: Line, cell: Cell) -> None:
-        if not _ID.fullmatch(cell.text):
-            self.refuse(line, cell, f"rule id `{cell.text}` must be a letter, then letters, digits, `_` or `-`")
+        if message := id_mistake(cell.text, "rule id"):
+            self.refuse(line, cell, message)
         elif cell.text in (GRANT, SCOPE):
             self.refuse(
                 line, cell, f"rule id `{cell.text}` is what a decision by a {cell.text} is called: choose another"
@@ -103,9 +101,7 @@ class RuleReader:
                 line, cell, f"`{cell.text}` is not a role: a rule speaks of a role, such as `role:auditor`{hint}"
             )
         elif self.roles is not None and cell.text not in self.roles | {EVERYONE}:
-            known = (role.removeprefix("role:") for role in self.roles | {EVERYONE})
-            near = suggest(cell.text.removeprefix("role:"), known, prefix="role:") or ": roles.csv does not mention it"
-            self.refuse(line, cell, f"unknown role `{cell.text}`{near}")
+            self.refuse(line, cell, unknown_role(cell.text, self.roles | {EVERYONE}))
 
     def covered(self, line: Line, cell: Cell) -> list[str]:
         """The tools that a pattern covers, in their own order."""

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 from connectors.contract import Tool
 from gateway.policy.decision import Verdict
-from gateway.policy.files.lines import Cell, Line, read_lines
-from gateway.policy.files.roles import EVERYONE
+from gateway.policy.files.lines import Cell, Line, id_mistake, read_lines
+from gateway.policy.files.roles import EVERYONE, unknown_role
 from gateway.policy.files.rules import RuleReader
 from gateway.policy.judge import Policy
 from gateway.policy.language.expression import Compare, Constant, Fact, Node
@@ -151,8 +151,8 @@ class _Reader:
         self.problems.append(line.problem(cell, message))
 
     def check_id(self, line: Line, cell: Cell) -> None:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,31}", cell.text):
-            self.refuse(line, cell, f"id `{cell.text}` must be a letter, then letters, digits, `_` or `-`")
+        if message := id_mistake(cell.text):
+            self.refuse(line, cell, message)
         elif cell.text in self.lines_by_id:
             self.refuse(line, cell, f"id `{cell.text}` is already used on line {self.lines_by_id[cell.text]}")
         else:
@@ -176,8 +176,7 @@ class _Reader:
         for word, role in _ROLE.findall(found["roles"]):
             named[word].add(role.removeprefix("role:"))
             if role not in self.roles | {EVERYONE}:
-                near = suggest(role.removeprefix("role:"), [name.removeprefix("role:") for name in self.roles], "role:")
-                self.refuse(line, cell, f"unknown role `{role}`{near or ': roles.csv does not mention it'}")
+                self.refuse(line, cell, unknown_role(role, self.roles))
         having, lacking = frozenset(named["with"]), frozenset(named["without"])
         return Who(_SUBJECTS[kind], name, company, having, lacking)
 
