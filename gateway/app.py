@@ -26,7 +26,6 @@ from gateway.flow.runs import Runs
 from gateway.flow.unfinished import Writing
 from gateway.gateway import Gateway
 from gateway.grants.book import Durations, GrantBook
-from gateway.grants.table import GrantTable
 from gateway.held import HeldRequests, Patience
 from gateway.home import make_home, utc_now
 from gateway.journal import Journal, JournalUnavailable
@@ -126,8 +125,6 @@ async def open_to_erase(settings: Settings) -> AsyncIterator[tuple[Journal, Data
         JournalUnavailable: If the journal cannot be written.
     """
     with _beside_a_gateway(settings) as (journal, database):
-        SettledAnswers(database)
-        GrantTable(database)
         yield journal, database
 
 

@@ -1,18 +1,15 @@
 """Asks an OAuth token endpoint for a new token: for a bounded time, for a bounded answer, and nowhere else."""
 
 import json
-import ssl
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus
 
-import anyio
-import anyio.to_thread
 import httpx
 from pydantic import SecretStr
 
 from gateway.credentials.kinds import ClientCredentials, Content, RefreshToken, scopes_in
+from gateway.outbound import answer_of, place
 
 SECONDS = 10.0
 _LARGEST = 2**16
@@ -51,9 +48,9 @@ async def renew(content: Content, now: datetime) -> Content:
         or not token.isascii()
         or not token.isprintable()
     ):
-        raise NotRenewed(f"`{_place(given.token_url)}` gave no token")
+        raise NotRenewed(f"`{place(given.token_url)}` gave no token")
     if str(answer.get("token_type", "")).lower() != "bearer":
-        raise NotRenewed(f"`{_place(given.token_url)}` gave a token of another type than `Bearer`")
+        raise NotRenewed(f"`{place(given.token_url)}` gave a token of another type than `Bearer`")
     following = answer.get("refresh_token")
     if isinstance(kept, RefreshToken) and isinstance(following, str) and len(following) <= _LONGEST_TOKEN and following:
         kept = kept.model_copy(update={"refresh_token": SecretStr(following)})
@@ -79,17 +76,11 @@ def _life(told: object) -> float:
 
 async def _asked(given: ClientCredentials | RefreshToken) -> dict[str, Any]:
     form, auth = _form(given)
-    trust = await anyio.to_thread.run_sync(_trust)
-    where = _place(given.token_url)
+    where = place(given.token_url)
     try:
-        with anyio.fail_after(SECONDS):
-            async with (
-                httpx.AsyncClient(verify=trust, follow_redirects=False, timeout=SECONDS, trust_env=False) as http,
-                http.stream(
-                    "POST", given.token_url, data=form, auth=auth, headers={"Accept": "application/json"}
-                ) as answer,
-            ):
-                status, body = answer.status_code, await _bounded(answer)
+        status, body = await answer_of(
+            "POST", given.token_url, form=form, auth=auth, seconds=SECONDS, largest=_LARGEST, trust_env=False
+        )
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as error:
         raise NotRenewed(f"`{where}` cannot be reached: {type(error).__name__}") from None
     try:
@@ -118,23 +109,3 @@ def _form(given: ClientCredentials | RefreshToken) -> tuple[dict[str, str], http
         return {**form, "client_id": given.client_id, "client_secret": secret}, None
     # Both are form-encoded first (RFC 6749, section 2.3.1).
     return form, httpx.BasicAuth(quote_plus(given.client_id), quote_plus(secret))
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    # Made once, for it reads and parses all certificates.
-    return httpx.create_ssl_context()
-
-
-async def _bounded(answer: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in answer.aiter_bytes():
-        body += chunk
-        if len(body) > _LARGEST:
-            raise httpx.StreamError("the answer is too large")
-    return bytes(body)
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"[:200]

@@ -1,17 +1,14 @@
 """Asks an issuer over HTTP: only at addresses that the operator named, for a bounded time, for a bounded answer."""
 
 import json
-import ssl
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-import anyio
-import anyio.to_thread
 import httpx
 
 from gateway.oauth.refusals import IssuerUnavailable
+from gateway.outbound import answer_of, place
 from gateway.policy.files.identity import Issuer, is_safe
 
 MAX_ANSWER = 2**18
@@ -74,41 +71,19 @@ async def post_form(url: str, form: Mapping[str, str], client: tuple[str, str] |
 async def _asked(
     method: str, url: str, form: Mapping[str, str] | None, client: tuple[str, str] | None
 ) -> dict[str, Any]:
-    trust = await anyio.to_thread.run_sync(_trust)
     auth = httpx.BasicAuth(*client) if client else None
     try:
-        with anyio.fail_after(_SECONDS):
-            async with (
-                httpx.AsyncClient(verify=trust, follow_redirects=False, timeout=_SECONDS) as http,
-                http.stream(method, url, data=form, auth=auth, headers={"Accept": "application/json"}) as answer,
-            ):
-                return _object(answer.status_code, await _bounded(answer))
+        return _object(*await answer_of(method, url, form=form, auth=auth, seconds=_SECONDS, largest=MAX_ANSWER))
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        raise IssuerUnavailable(f"`{_place(url)}` cannot be reached: {type(error).__name__}") from None
-    except (_Unusable, ValueError, RecursionError) as error:
+        raise IssuerUnavailable(f"`{place(url)}` cannot be reached: {type(error).__name__}") from None
+    except (_Unusable, httpx.StreamError, ValueError, RecursionError) as error:
         kind = {"404": NotFound, "400": Declined}.get(str(error), IssuerUnavailable)
-        raise kind(
-            f"`{_place(url)}` gave no usable answer: {error if isinstance(error, _Unusable) else 'no JSON'}"
-        ) from None
+        told = error if isinstance(error, _Unusable | httpx.StreamError) else "no JSON"
+        raise kind(f"`{place(url)}` gave no usable answer: {told}") from None
 
 
 class _Unusable(Exception):
     pass
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    # Made once, for it reads and parses all certificates.
-    return httpx.create_ssl_context()
-
-
-async def _bounded(answer: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in answer.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise _Unusable(f"more than {MAX_ANSWER} bytes")
-    return bytes(body)
 
 
 def _object(status: int, body: bytes) -> dict[str, Any]:
@@ -118,8 +93,3 @@ def _object(status: int, body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _Unusable("no JSON object")
     return found
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"[:200]
