@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import SHIPPED_POLICIES
 from tests.console.conftest import site, site_on_each
 from tests.gateway.conftest import database, entries, home, kept, opened
 from tests.gateway.test_approvals import APPROVERS, ROLES, RULES, Till
+from tests.policies import policy_folder
 
 __all__ = ["database", "entries", "home", "kept", "opened", "site", "site_on_each"]
 
@@ -21,13 +21,8 @@ def database_url() -> str:
 
 @pytest.fixture
 def policies(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (folder / "roles.csv").write_text(ROLES + "g, person:tom@larkspur.example, role:agent, larkspur\n")
-    (folder / "rules.csv").write_text(RULES)
-    (folder / "approvers.csv").write_text(APPROVERS)
-    return folder
+    roles = ROLES + "g, person:tom@larkspur.example, role:agent, larkspur\n"
+    return policy_folder(tmp_path / "policies", roles=roles, rules=RULES, approvers=APPROVERS)
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from gateway.http import build_http_app
 from gateway.policy_source import PolicySource
 from gateway.principal import Principal
 from gateway.server import build_server
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
+from tests.policies import policy_folder
 
 HOST = "127.0.0.1"
 CALLER = Principal("larkspur", person="suite")
@@ -116,7 +117,7 @@ async def serving_suite_tools(home: Path) -> AsyncIterator[str]:
     """Serve over HTTP until the block ends; gives the URL of the MCP endpoint."""
     catalog, listening = suite_tools(), socket.create_server((HOST, 0))
     port: int = listening.getsockname()[1]
-    settings = Settings(home=home, policies=_policies(home / "policies"))
+    settings = Settings(home=home, policies=policy_folder(home / "policies", roles=ROLES, rules=RULES))
     async with open_gateway(Settings(home=home)) as shipped, anyio.create_task_group() as tasks:
         gateway = replace(
             shipped,
@@ -131,11 +132,3 @@ async def serving_suite_tools(home: Path) -> AsyncIterator[str]:
         tasks.start_soon(server.serve, [listening])
         yield f"http://{HOST}:{port}/mcp"
         server.should_exit = True
-
-
-def _policies(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (folder / "roles.csv").write_text(ROLES)
-    (folder / "rules.csv").write_text(RULES)
-    return folder

@@ -26,8 +26,9 @@ from gateway.identity import StaticTokenVerifier
 from gateway.journal import Entry, read_journal
 from gateway.principal import Principal
 from gateway.server import build_server
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
 from gateway.tokens import Audience, Tokens
+from tests.policies import policy_folder
 
 HOST = "127.0.0.1:8900"
 URL = f"http://{HOST}"
@@ -164,11 +165,7 @@ def site_on_each(tmp_path: Path, database_url: str) -> OpenSite:
 
 
 def _site(tmp_path: Path, url: str) -> OpenSite:
-    policies = tmp_path / "policies"
-    policies.mkdir()
-    (policies / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    for name, text in (("roles.csv", ROLES), ("rules.csv", RULES), ("approvers.csv", APPROVERS)):
-        (policies / name).write_text(text)
+    policies = policy_folder(tmp_path / "policies", roles=ROLES, rules=RULES, approvers=APPROVERS)
 
     @asynccontextmanager
     async def open_(**chosen: Any) -> AsyncIterator[Site]:

@@ -18,33 +18,15 @@ from gateway.credentials.serving import ServedCredentials
 from gateway.credentials.table import CredentialTable
 from gateway.database import Database
 from gateway.home import make_home
-from gateway.settings import SHIPPED_POLICIES, Settings
-from tests.upstream.conftest import ROLES, RULES, Upstream
+from gateway.settings import Settings
+from tests.upstream.conftest import home, policies, up
+
+__all__ = ["home", "policies", "up"]
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 KEY, OTHER_KEY = "k" * 43, "o" * 43
 MAIL = Place("larkspur", "mail")
 TOKEN = "tok-4f1d0e7b9a"
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def up(tmp_path: Path, home: Path) -> Upstream:
-    return Upstream(home / "upstreams", tmp_path / "plan.json")
-
-
-@pytest.fixture
-def policies(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (folder / "roles.csv").write_text(ROLES)
-    (folder / "rules.csv").write_text(RULES)
-    return folder
 
 
 @dataclass

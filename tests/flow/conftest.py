@@ -34,6 +34,7 @@ from gateway.gateway import Gateway, ToolCall
 from gateway.grants.grant import Terms
 from gateway.principal import Principal, parse_principal
 from gateway.settings import SHIPPED_POLICIES, Settings
+from tests.policies import policy_folder
 
 VOUCHED = "['request', 'organisation']"
 RULES = f"""\
@@ -167,12 +168,7 @@ def database_url() -> str:
 
 @pytest.fixture
 def policies(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    for name, text in (("roles", ROLES), ("rules", RULES), ("approvers", APPROVERS), ("lists", LISTS)):
-        (folder / f"{name}.csv").write_text(text)
-    return folder
+    return policy_folder(tmp_path / "policies", roles=ROLES, rules=RULES, approvers=APPROVERS, lists=LISTS)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A gateway of its own for each test: real journal, real policy, real embedded back ends, in a temporary home."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ from gateway.home import make_home
 from gateway.journal import Entry, read_journal
 from gateway.journal.personal import unlisted
 from gateway.secret import naming_secret
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
 from tests.gateway.journals import Kept
+from tests.policies import policy_folder
 
 ROLES = """\
 g, person:ana@larkspur.example, role:agent, larkspur
@@ -41,12 +43,15 @@ OpenGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 @pytest.fixture
 def policies(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (folder / "roles.csv").write_text(ROLES)
-    (folder / "rules.csv").write_text(RULES)
-    return folder
+    return policy_folder(tmp_path / "policies", roles=ROLES, rules=RULES)
+
+
+@pytest.fixture
+def for_its_owner_alone() -> Iterator[None]:
+    """What is made is for its owner alone, as on the command line."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

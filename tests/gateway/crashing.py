@@ -26,8 +26,9 @@ from gateway.home import utc_now
 from gateway.journal import Entry, Kind, read_journal
 from gateway.policy.load import load_policy
 from gateway.principal import Principal
-from gateway.settings import SHIPPED_POLICIES, load_settings
+from gateway.settings import load_settings
 from tests.gateway.test_http import META
+from tests.policies import policy_folder
 from tests.processes import PATIENCE_SECONDS, Served, make_token, remit, serving
 
 SUPPORT, SALES = "support@larkspur.example", "sales@larkspur.example"
@@ -136,12 +137,8 @@ class Crashes:
 
     def prepare(self) -> None:
         """Write policy and settings, and fill two mailboxes."""
-        policies = self.home / "policies"
-        policies.mkdir(parents=True)
-        (policies / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-        (policies / "roles.csv").write_text(ROLES)
-        (policies / "rules.csv").write_text(RULES)
-        (policies / "approvers.csv").write_text("approver, role:lead, *, larkspur\n")
+        approvers = "approver, role:lead, *, larkspur\n"
+        policies = policy_folder(self.home / "policies", roles=ROLES, rules=RULES, approvers=approvers)
         url = f'database_url = "{self.database_url}"\n' if self.database_url else ""
         (self.home / "remit.toml").write_text(f'policies = "{policies}"\n{CONFIG}{url}')
         asyncio.run(self._fill())

@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from tests.gateway.crashing import open_calls
 from tests.gateway.test_call import ANA
 from tests.processes import remit
 
+pytestmark = pytest.mark.usefixtures("for_its_owner_alone")
+
 CALLERS = 4
 
 
@@ -46,14 +48,6 @@ def database_url() -> str:
 @pytest.fixture
 def settings(home: Path, policies: Path) -> Settings:
     return Settings(home=home, policies=policies)
-
-
-@pytest.fixture(autouse=True)
-def for_its_owner_alone() -> Iterator[None]:
-    """As the command line does."""
-    before = os.umask(0o077)
-    yield
-    os.umask(before)
 
 
 def silent(_what: str, _done: int, _of: int) -> None: ...

@@ -1,10 +1,9 @@
 """`remit doctor`: each thing that can be wrong is found, said in one line with what to do, and nothing is changed."""
 
 import json
-import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -33,6 +32,8 @@ from tests.gateway.test_call import ANA, KIM, ask
 from tests.processes import free_port, remit
 from tests.upstream.conftest import Upstream, wire_tool
 
+pytestmark = pytest.mark.usefixtures("for_its_owner_alone")
+
 
 @pytest.fixture
 def database_url() -> str:
@@ -42,14 +43,6 @@ def database_url() -> str:
 @pytest.fixture
 def settings(home: Path, policies: Path) -> Settings:
     return Settings(home=home, policies=policies)
-
-
-@pytest.fixture(autouse=True)
-def for_its_owner_alone() -> Iterator[None]:
-    """As the command line does."""
-    before = os.umask(0o077)
-    yield
-    os.umask(before)
 
 
 def found(settings: Settings, *checks: Check) -> list[Finding]:

@@ -24,9 +24,10 @@ from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, Kind, read_journal
 from gateway.principal import Principal
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
 from tests.gateway.conftest import RULES, SECRET, OpenGateway
 from tests.gateway.test_call import ANA, KIM, REFUND, TRIAGE, Entries, ask, kinds, with_crm
+from tests.policies import policy_folder
 
 MAYA_FOR_ANA = Principal("larkspur", person=ANA.person, agent="triage")
 
@@ -340,9 +341,8 @@ def test_whatever_is_called_at_once_each_key_is_done_once_at_most_and_always_ans
             assert kind_of(answer) in {ErrorKind.BUSY, ErrorKind.CONFLICT}
 
     async def run(folder: Path) -> None:
-        (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-        (folder / "roles.csv").write_text("g, person:ana@larkspur.example, role:agent, larkspur\n")
-        (folder / "rules.csv").write_text("p, A1, role:agent, crm_*, , allow, support works in the CRM\n")
+        rules = "p, A1, role:agent, crm_*, , allow, support works in the CRM\n"
+        policy_folder(folder, roles="g, person:ana@larkspur.example, role:agent, larkspur\n", rules=rules)
         async with open_gateway(Settings(home=folder / "home", policies=folder)) as plain:
             gateway = with_crm(plain, crm)
             async with anyio.create_task_group() as tasks:

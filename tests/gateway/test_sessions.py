@@ -20,6 +20,11 @@ async def session(folder: Path) -> AsyncIterator[tuple[World, str]]:
 
 
 async def post(world: World, session_id: bytes, request_id: int, method: str = "tools/list", **params: Any) -> Response:
+    message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+    return await sent(world, "POST", session_id, json.dumps(message).encode())
+
+
+async def sent(world: World, http_method: str, session_id: bytes, body: bytes) -> Response:
     headers = (
         (b"host", b"127.0.0.1:8000"),
         (b"authorization", b"Bearer " + world.tokens[CALLERS[0]].encode()),
@@ -28,8 +33,7 @@ async def post(world: World, session_id: bytes, request_id: int, method: str = "
         (b"mcp-protocol-version", b"2025-06-18"),
         (b"mcp-session-id", session_id),
     )
-    message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
-    return await send(world.app, Request("POST", "/mcp", headers, json.dumps(message).encode()))
+    return await send(world.app, Request(http_method, "/mcp", headers, body))
 
 
 async def test_two_requests_at_once_under_one_id_never_get_each_others_answer(tmp_path: Path) -> None:
@@ -64,22 +68,14 @@ async def test_a_notice_into_a_session_that_ends_at_the_same_time_is_answered_on
     async with opened(tmp_path) as world:
         statuses: list[int] = []
 
-        async def sent(method: str, session_id: str, body: bytes) -> None:
-            headers = (
-                (b"host", b"127.0.0.1:8000"),
-                (b"authorization", b"Bearer " + world.tokens[CALLERS[0]].encode()),
-                (b"content-type", b"application/json"),
-                (b"accept", b"application/json, text/event-stream"),
-                (b"mcp-protocol-version", b"2025-06-18"),
-                (b"mcp-session-id", session_id.encode()),
-            )
-            statuses.append((await send(world.app, Request(method, "/mcp", headers, body))).status)
+        async def told(method: str, session_id: str, body: bytes) -> None:
+            statuses.append((await sent(world, method, session_id.encode(), body)).status)
 
         notice = b'{"jsonrpc": "2.0", "method": "notifications/initialized"}'
         for _ in range(10):
             session_id = await open_session(world.app, world.tokens[CALLERS[0]])
             async with anyio.create_task_group() as tasks:
                 for _ in range(4):
-                    tasks.start_soon(sent, "POST", session_id, notice)
-                tasks.start_soon(sent, "DELETE", session_id, b"")
+                    tasks.start_soon(told, "POST", session_id, notice)
+                tasks.start_soon(told, "DELETE", session_id, b"")
     assert set(statuses) <= {200, 202, 404}

@@ -23,12 +23,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from gateway.gateway import Gateway
 from gateway.http import build_http_app
 from gateway.server import build_server
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
 from gateway.telemetry.exporting import telemetry_to_collector
 from gateway.telemetry.spans import Recording, Telemetry
 from tests.gateway.conftest import OpenGateway
 from tests.gateway.test_call import ANA, INES, KIM
 from tests.gateway.test_http import META
+from tests.policies import policy_folder
 from tests.upstream.conftest import ANA as ANA_UP
 from tests.upstream.conftest import ROLES, RULES, Upstream, fronting, wire_tool
 
@@ -40,11 +41,7 @@ SECRET = "hunter2-is-what-a-customer-wrote"
 
 @pytest.fixture
 def settings_upstream(tmp_path: Path) -> Settings:
-    policies = tmp_path / "policies"
-    policies.mkdir()
-    (policies / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (policies / "roles.csv").write_text(ROLES)
-    (policies / "rules.csv").write_text(RULES)
+    policies = policy_folder(tmp_path / "policies", roles=ROLES, rules=RULES)
     return Settings(home=tmp_path / "home", policies=policies, policy_poll=0.05)
 
 

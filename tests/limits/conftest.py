@@ -20,7 +20,8 @@ from gateway.call import call_tool
 from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall
 from gateway.principal import Principal
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
+from tests.policies import policy_folder
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ANA = Principal("larkspur", person="ana@larkspur.example")
@@ -74,13 +75,8 @@ class Clock:
 
 
 def write_policy(folder: Path, *limits: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (folder / "roles.csv").write_text(ROLES)
-    (folder / "rules.csv").write_text(RULES)
-    (folder / "approvers.csv").write_text("approver, role:agent, *, *\n")
-    (folder / "limits.csv").write_text("".join(f"{line}\n" for line in limits))
-    return folder
+    lines = "".join(f"{line}\n" for line in limits)
+    return policy_folder(folder, roles=ROLES, rules=RULES, approvers="approver, role:agent, *, *\n", limits=lines)
 
 
 @asynccontextmanager

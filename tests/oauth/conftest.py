@@ -20,9 +20,10 @@ from gateway.identity import StaticTokenVerifier
 from gateway.journal import Entry, read_journal
 from gateway.principal import Principal
 from gateway.server import build_server
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
 from gateway.tokens import Tokens
 from tests.oauth.provider import Provider, provider
+from tests.policies import policy_folder
 
 ROLES = """\
 g, person:ana.ruiz@larkspur.example, role:support, larkspur
@@ -144,12 +145,7 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
 
 @pytest.fixture
 def policies(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (folder / "roles.csv").write_text(ROLES)
-    (folder / "rules.csv").write_text(RULES)
-    return folder
+    return policy_folder(tmp_path / "policies", roles=ROLES, rules=RULES)
 
 
 @pytest.fixture

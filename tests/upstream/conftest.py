@@ -22,8 +22,9 @@ from gateway.call import call_tool
 from gateway.gateway import Gateway, ToolCall
 from gateway.journal import Entry, read_journal
 from gateway.principal import Principal
-from gateway.settings import SHIPPED_POLICIES, Settings
+from gateway.settings import Settings
 from gateway.upstream.pins import accept, read_pins, write_pins
+from tests.policies import policy_folder
 from tests.processes import free_port
 
 SCRIPT = Path(__file__).with_name("server.py")
@@ -141,12 +142,7 @@ def up(tmp_path: Path, home: Path) -> Upstream:
 
 @pytest.fixture
 def policies(tmp_path: Path) -> Path:
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "model.conf").write_text((SHIPPED_POLICIES / "model.conf").read_text())
-    (folder / "roles.csv").write_text(ROLES)
-    (folder / "rules.csv").write_text(RULES)
-    return folder
+    return policy_folder(tmp_path / "policies", roles=ROLES, rules=RULES)
 
 
 @pytest.fixture
