@@ -35,9 +35,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.fuzzing.asgi import send
 from benchmarks.fuzzing.asking import Asked, asked
 from benchmarks.fuzzing.judging import wrong_with_answer, wrong_with_effect
-from benchmarks.fuzzing.world import World, opened
-from connectors.embedded.tenancy import EVERY_TENANT
-from gateway.journal import Kind, read_journal
+from benchmarks.fuzzing.world import World, calls_by_kind, opened
+from gateway.journal import Kind
 from gateway.principal import Principal
 
 BATCH = 5_000
@@ -109,9 +108,7 @@ async def _wrong_with_one(world: World, batch: Batch, one: Asked, calling: Count
 
 
 def _wrong_with_journal(world: World, effects: int) -> Iterator[str]:
-    kinds: dict[Kind, Counter[str]] = {}
-    for entry in read_journal(world.database, EVERY_TENANT):
-        kinds.setdefault(entry.kind, Counter())[entry.call_id] += 1
+    kinds = calls_by_kind(world.database)
     begun, ended = kinds.get(Kind.INTENT, Counter()), kinds.get(Kind.OUTCOME, Counter())
     if begun.total() != effects:
         yield f"{effects} things were done, the journal has {begun.total()} intents"

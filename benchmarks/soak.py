@@ -38,13 +38,12 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.fuzzing.model import CALLERS
-from benchmarks.fuzzing.world import MARKERS, fill, ids_of, write_policies
+from benchmarks.fuzzing.world import MARKERS, calls_by_kind, fill, ids_of, write_policies
 from benchmarks.soaking.server import FAULTS
 from connectors.embedded.database import Database as CompanyDatabase
-from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.registry import embedded
 from gateway.home import utc_now
-from gateway.journal import Kind, read_journal
+from gateway.journal import Kind
 from gateway.principal import Principal
 from gateway.settings import Settings, load_settings
 from gateway.tokens import Tokens
@@ -175,8 +174,9 @@ async def _kill_now_and_then(parent: psutil.Process, killed: list[int]) -> None:
         await asyncio.sleep(KILL_SECONDS)
         if workers := _workers(parent):
             # The one that lives longest, so that each lives for a minute.
-            os.kill(min(workers, key=lambda each: each.create_time()).pid, signal.SIGKILL)
-            killed.append(len(killed))
+            longest = min(workers, key=lambda each: each.create_time())
+            os.kill(longest.pid, signal.SIGKILL)
+            killed.append(longest.pid)
 
 
 async def _watch(parent: psutil.Process, memory: list[float], progress: Progress, seconds: float) -> None:
@@ -210,7 +210,7 @@ def _prepared(settings: Settings) -> tuple[dict[Principal, str], dict[str, list[
 
 
 async def _soaked(
-    callers: Callers, parent: psutil.Process, count: int, minutes: float, shown: Console
+    callers: Callers, parent: psutil.Process, faults: Path, count: int, minutes: float, shown: Console
 ) -> dict[str, Any]:
     async with httpx.AsyncClient() as http:
         ready = callers.url.replace("/mcp", "/readyz")
@@ -224,7 +224,7 @@ async def _soaked(
     await callers.for_seconds(count, 5)
     capacity = await callers.for_seconds(count, MEASURED_SECONDS)
     callers.pace = count / (LOAD * capacity)
-    (Path(parent.cmdline()[4]) / FAULTS).touch()
+    faults.touch()
     memory: list[float] = []
     killed: list[int] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -236,7 +236,7 @@ async def _soaked(
         rate = await callers.for_seconds(count, minutes * 60)
         for task in beside:
             task.cancel()
-    (Path(parent.cmdline()[4]) / FAULTS).unlink()
+    faults.unlink()
     return {"capacity": capacity, "rate": rate, "memory": memory, "killed": len(killed)}
 
 
@@ -245,20 +245,18 @@ def _counted(settings: Settings, url: str, seen: Seen) -> tuple[dict[str, int], 
     wrong = [f"seen of the other tenant: {text}" for text in seen.foreign[:3]]
     with psycopg.connect(url) as connection:
         rows = connection.execute(
-            "SELECT subject, tenant, count(*) FROM crm_activities WHERE subject LIKE 'soak %' GROUP BY 1, 2"
+            "SELECT subject, count(*) FROM crm_activities WHERE subject LIKE 'soak %' GROUP BY subject"
         )
-        found = {subject: (tenant, count) for subject, tenant, count in rows}
+        found: dict[str, int] = dict(rows)
         foreign = connection.execute(
             "SELECT count(*) FROM crm_activities a JOIN crm_contacts c ON c.id = a.contact_id AND a.tenant <> c.tenant"
         ).fetchone()
-    wrong += [f"there {count} times: {name}" for name, (_, count) in found.items() if count > 1]
+    wrong += [f"there {count} times: {name}" for name, count in found.items() if count > 1]
     wrong += [f"answered `ok` and not there: {name}" for name in seen.done if name not in found]
     if foreign != (0,):
         wrong.append(f"{foreign} rows lie across tenants")
     with settings.open_database() as database:
-        kinds: dict[Kind, Counter[str]] = {}
-        for entry in read_journal(database, EVERY_TENANT):
-            kinds.setdefault(entry.kind, Counter())[entry.call_id] += 1
+        kinds = calls_by_kind(database)
     begun, ended = kinds.get(Kind.INTENT, Counter()), kinds.get(Kind.OUTCOME, Counter())
     wrong += [f"begun and not ended: {call}" for call in list(begun - ended)[:5]]
     counts = {kind.value: calls.total() for kind, calls in kinds.items()}
@@ -293,7 +291,7 @@ def main() -> int:
         port = free_port()
         callers = Callers(f"http://127.0.0.1:{port}/mcp", tokens, contacts)
         with _gateway(settings, port, url) as parent:
-            result = asyncio.run(_soaked(callers, parent, given.callers, given.minutes, console))
+            result = asyncio.run(_soaked(callers, parent, home / FAULTS, given.callers, given.minutes, console))
             time.sleep(SETTLE_SECONDS / 4)  # what a killed worker left is looked up by the other one
             counts, wrong = _counted(settings, url, callers.seen)
         wrong += _verified(settings)

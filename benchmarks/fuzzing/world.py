@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 from benchmarks.fuzzing.asgi import Request, send
 from benchmarks.fuzzing.model import CALLERS, files
 from connectors.contract import CallContext
+from connectors.embedded.tenancy import EVERY_TENANT
 from connectors.records import (
     AccountRecord,
     CommentRecord,
@@ -34,6 +36,7 @@ from gateway.gateway import Gateway
 from gateway.home import utc_now
 from gateway.http import build_http_app
 from gateway.identity import StaticTokenVerifier
+from gateway.journal import Kind, read_journal
 from gateway.principal import Principal
 from gateway.server import build_server
 from gateway.settings import SHIPPED_POLICIES, Settings
@@ -167,6 +170,14 @@ def _bad(tokens: Tokens) -> tuple[str, ...]:
     console, _ = tokens.create(ana, now, now + timedelta(days=1), Audience.CONSOLE)
     grants, _ = tokens.create(ana, now, now + timedelta(days=1), Audience.GRANTS)
     return revoked, expired, console, grants, "remit_unknown", "", "x" * 4_000, "tok_" + "0" * 12
+
+
+def calls_by_kind(database: Database) -> dict[Kind, Counter[str]]:
+    """How many entries of each kind the journal has of each call."""
+    kinds: dict[Kind, Counter[str]] = {}
+    for entry in read_journal(database, EVERY_TENANT):
+        kinds.setdefault(entry.kind, Counter())[entry.call_id] += 1
+    return kinds
 
 
 async def open_session(app: ASGIApp, token: str) -> str:
