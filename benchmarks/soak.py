@@ -209,6 +209,16 @@ def _prepared(settings: Settings) -> tuple[dict[Principal, str], dict[str, list[
         return {who: tokens.create(who, now, now + timedelta(days=1))[0] for who in WHO}, contacts
 
 
+@contextmanager
+def _troubled(faults: Path) -> Iterator[None]:
+    """While the file is there, the back end stalls and fails."""
+    faults.touch()
+    try:
+        yield
+    finally:
+        faults.unlink()
+
+
 async def _soaked(
     callers: Callers, parent: psutil.Process, faults: Path, count: int, minutes: float, shown: Console
 ) -> dict[str, Any]:
@@ -224,11 +234,10 @@ async def _soaked(
     await callers.for_seconds(count, 5)
     capacity = await callers.for_seconds(count, MEASURED_SECONDS)
     callers.pace = count / (LOAD * capacity)
-    faults.touch()
     memory: list[float] = []
     killed: list[int] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown) as progress:
+    with _troubled(faults), Progress(*columns, console=shown) as progress:
         beside = [
             asyncio.create_task(_watch(parent, memory, progress, minutes * 60)),
             asyncio.create_task(_kill_now_and_then(parent, killed)),
@@ -236,7 +245,6 @@ async def _soaked(
         rate = await callers.for_seconds(count, minutes * 60)
         for task in beside:
             task.cancel()
-    faults.unlink()
     return {"capacity": capacity, "rate": rate, "memory": memory, "killed": len(killed)}
 
 
