@@ -41,6 +41,7 @@ from benchmarks.fuzzing.model import CALLERS
 from benchmarks.fuzzing.world import MARKERS, calls_by_kind, fill, ids_of, write_policies
 from benchmarks.soaking.server import FAULTS
 from connectors.embedded.database import Database as CompanyDatabase
+from connectors.embedded.tenancy import EVERY_TENANT_OPTION
 from connectors.registry import embedded
 from gateway.home import utc_now
 from gateway.journal import Kind
@@ -251,7 +252,7 @@ async def _soaked(
 def _counted(settings: Settings, url: str, seen: Seen) -> tuple[dict[str, int], list[str]]:
     """What is in the database, and what is wrong with it."""
     wrong = [f"seen of the other tenant: {text}" for text in seen.foreign[:3]]
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(url, options=EVERY_TENANT_OPTION) as connection:
         rows = connection.execute(
             "SELECT subject, count(*) FROM crm_activities WHERE subject LIKE 'soak %' GROUP BY subject"
         )
