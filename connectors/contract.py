@@ -209,6 +209,7 @@ class RemembersEffects(Protocol):
         """Find what the effect under `call.key` gave, or see to it that it never happens.
 
         None is a promise: it did not happen, and what may still be under way fails with `Conflict` and changes nothing.
+        A back end that cannot fence off what may still be under way makes no such promise, and raises `InDoubt`.
 
         Args:
             call: The call as it was made; `readers` and `progress` mean nothing here.
@@ -216,6 +217,7 @@ class RemembersEffects(Protocol):
 
         Raises:
             Unavailable: If the back end cannot say now.
+            InDoubt: If there is no trace of it, and it may still happen or be seen.
         """
         ...
 

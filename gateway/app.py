@@ -8,8 +8,10 @@ from secrets import token_hex
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from connectors.declared import open_declared, read_declared
 from connectors.embedded.database import Database as CompanyDatabase
-from connectors.registry import embedded
+from connectors.registry import BackEnds, embedded
+from connectors.vendor.kinds import Surroundings
 from gateway.activity.activity import Activity
 from gateway.activity.recipients import Recipients
 from gateway.approvals.book import ApprovalBook
@@ -221,24 +223,40 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     Raises:
         PolicyError: If the policy folder cannot be loaded.
         BadUpstream: If an upstream server's files cannot be used.
+        BadFile: If the file of declared back ends cannot be used.
         JournalUnavailable: If the journal cannot be written.
     """
     make_home(settings)
     with settings.open_database() as database:
-        async with _opened(settings, database) as gateway:
+        credentials = _credentials(settings, database)
+        upstreams = Upstreams(settings.upstreams_folder, credentials)
+        async with (
+            _back_ends(settings, credentials, upstreams) as back_ends,
+            _opened(settings, database, upstreams, back_ends) as gateway,
+        ):
             yield gateway
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, database: Database) -> AsyncIterator[Gateway]:
-    upstreams = Upstreams(settings.upstreams_folder, _credentials(settings, database))
-    catalog = Catalog(upstreams.catalogue, lambda: upstreams.withheld)
+async def _back_ends(
+    settings: Settings, credentials: ServedCredentials, upstreams: Upstreams
+) -> AsyncIterator[BackEnds]:
+    found = read_declared(settings.back_ends_file)
+    with closing(CompanyDatabase(settings.company_database)) as company:
+        async with open_declared(found, Surroundings(credentials, company)) as declared:
+            yield embedded(company, settings.outbox, upstreams.back_ends, declared)
+
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings, database: Database, upstreams: Upstreams, back_ends: BackEnds
+) -> AsyncIterator[Gateway]:
+    catalog = Catalog(upstreams.catalogue, lambda: upstreams.withheld, back_ends.offers)
     policy = PolicySource(settings.policies, upstreams.catalogue)
     metrics = Metrics(catalog.tools)
     with (
         telemetry_to_collector(settings.telemetry) as telemetry,
         closing(_open_journal(settings, database, metrics.appended)) as journal,
-        closing(CompanyDatabase(settings.company_database)) as company,
     ):
         tell_if_above(database)
         history = _run_history(settings, database)
@@ -256,7 +274,7 @@ async def _opened(settings: Settings, database: Database) -> AsyncIterator[Gatew
             settled=SettledAnswers(database),
             history=history,
             runs=_runs(settings, database, secret),
-            back_ends=embedded(company, settings.outbox, upstreams.back_ends),
+            back_ends=back_ends,
             upstreams=upstreams,
             slots=slots,
             metrics=metrics,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from connectors.contract import Tool
+from connectors.email.tools import Email
 from connectors.embedded.engine import reason
 from gateway.backlog import Backlog
 from gateway.database import Database
@@ -147,7 +149,8 @@ async def _forget_uses(gateway: Gateway) -> None:
 async def _channels(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> list[Channel]:
     channels: list[Channel] = []
     if settings.notify_mailbox:
-        channels.append(Mail(gateway.back_ends.email, settings.notify_mailbox, gateway.now))
+        email = partial(gateway.back_ends.of, area="email")
+        channels.append(Mail(cast("Callable[[str], Email]", email), settings.notify_mailbox, gateway.now))
     if settings.notify_webhook:
         client = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=False))
         secret = settings.notify_secret.get_secret_value().encode()

@@ -175,16 +175,16 @@ async def _repeat(
         return answers.in_progress(call.id, earlier.name)
     await record(gateway, call, Kind.REPEATED, status="looked_into", **told)
     # What an approver changed was done under another key than the call as it was asked.
-    if _may_be_tried_again(gateway, tool) and context.key == begun.effect_key:
+    if _may_be_tried_again(gateway, call.principal.tenant, tool) and context.key == begun.effect_key:
         return await _do(gateway, decided, named, context, again=True)
     if earlier.doubted:
         return answers.in_doubt(earlier.name, "nobody has settled it yet", keyed=True)
     return await find_out(gateway, begun, call)
 
 
-def _may_be_tried_again(gateway: Gateway, tool: Tool) -> bool:
+def _may_be_tried_again(gateway: Gateway, tenant: str, tool: Tool) -> bool:
     """Whether a begun call may go to its back end once more: a read, or where that is the way to hear of a key."""
-    remembers = isinstance(getattr(gateway.back_ends, tool.area), RemembersEffects)
+    remembers = isinstance(gateway.back_ends.of(tenant, tool.area), RemembersEffects)
     return tool.effect is Effect.READ or (tool.idempotency is Idempotency.KEY and not remembers)
 
 
@@ -223,7 +223,7 @@ async def _do(
 
 async def _done_by_back_end(gateway: Gateway, decided: Decided, call: ToolCall, context: CallContext) -> Output:
     tool, arguments = decided.tool, decided.arguments
-    back_end = getattr(gateway.back_ends, tool.area)
+    back_end = gateway.back_ends.of(call.principal.tenant, tool.area)
 
     async def attempt() -> Output:
         try:

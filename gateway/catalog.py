@@ -65,15 +65,22 @@ class Catalog:
     Args:
         tools: The tools.
         withheld: Tells which of them nobody may see or call now, and why.
+        offered: Tells whether a tenant's back end has a tool.
     """
 
-    def __init__(self, tools: Iterable[Tool], withheld: Callable[[], Mapping[str, str]] = dict) -> None:
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        withheld: Callable[[], Mapping[str, str]] = dict,
+        offered: Callable[[str, Tool], bool] = lambda _tenant, _tool: True,
+    ) -> None:
         self.tools = Tools(tools)
         self._withheld = withheld
+        self._offered = offered
 
-    def is_open(self, name: str) -> bool:
-        """Whether there is such a tool, and it is not withheld."""
-        return name in self.tools and name not in self._withheld()
+    def is_open(self, name: str, tenant: str) -> bool:
+        """Whether there is such a tool for a tenant, and it is not withheld."""
+        return name in self.tools and name not in self._withheld() and self._offered(tenant, self.tools[name])
 
     def find(self, policy: Policy, principal: Principal, name: str, now: datetime) -> Tool:
         """Find a tool by name.
@@ -81,7 +88,7 @@ class Catalog:
         Raises:
             UnknownTool: If it does not exist or is hidden from this principal, without saying which.
         """
-        if not self.is_open(name) or not policy.shows(principal, name, now):
+        if not self.is_open(name, principal.tenant) or not policy.shows(principal, name, now):
             raise UnknownTool
         return self.tools[name]
 

@@ -12,7 +12,7 @@ import anyio
 from structlog import get_logger
 
 from connectors.contract import CallContext, Effect, RemembersEffects, Tool
-from connectors.errors import Unavailable
+from connectors.errors import InDoubt, Unavailable
 from gateway import answers
 from gateway.answer import Answer, ErrorKind
 from gateway.earlier import Begun, answer_of, begun_by, read_earlier
@@ -30,6 +30,8 @@ log = get_logger("remit.recovery")
 
 _LOOK_UP_SECONDS = 5
 _GIVE_UP = timedelta(hours=1)
+_STILL_COMING = timedelta(minutes=5)
+"""How long a system that was asked for something may still show it for the first time."""
 _REMEMBERED_EVERY = 1_000
 
 
@@ -117,7 +119,7 @@ async def _what_happened(gateway: "Gateway", begun: Begun, tool: Tool | None) ->
     if kept is not None:
         # It is kept before the outcome is recorded: whoever carried it out was that far.
         return Answer[tool.output].model_validate_json(kept)  # type: ignore[name-defined]
-    back_end = getattr(gateway.back_ends, tool.area)
+    back_end = gateway.back_ends.of(begun.tenant, tool.area)
     if not (isinstance(back_end, RemembersEffects) and begun.effect_key):
         raise _CannotSay("it was begun and has no recorded outcome, and the back end cannot say")
     actor = begun.person or begun.agent or ""
@@ -125,6 +127,9 @@ async def _what_happened(gateway: "Gateway", begun: Begun, tool: Tool | None) ->
     try:
         with anyio.fail_after(_LOOK_UP_SECONDS):
             output = await back_end.find_effect(context, tool)
+    except InDoubt as error:
+        asks_on = gateway.now() - begun.at < _STILL_COMING
+        raise _CannotSay(f"it was begun and has no recorded outcome; {error.message}", now=asks_on) from None
     except (Unavailable, TimeoutError):
         raise _CannotSay("it was begun and has no recorded outcome yet", now=True) from None
     if output is None:
@@ -213,15 +218,15 @@ class Recovery:
             JournalUnavailable: If the journal can be neither read nor written; the next look goes on from here.
         """
         await self._look()
-        silent: set[str] = set()
+        silent: set[tuple[str, str]] = set()
         for where, begun in list(self._open.items()):
             if self._may_be_running(begun) or await self._waits_for_client(begun):
                 continue
-            area = begun.tool.partition("_")[0]
+            back_end = begun.tenant, begun.tool.partition("_")[0]
             # A back end that did not answer now is not asked for every call.
-            if area not in silent and not await self._is_settled(begun):
-                silent.add(area)
-            elif area not in silent:
+            if back_end not in silent and not await self._is_settled(begun):
+                silent.add(back_end)
+            elif back_end not in silent:
                 del self._open[where]
         await self._remember()
 

@@ -73,7 +73,7 @@ def build_server(gateway: Gateway, operator_named: Principal | None, grant: str 
                 raise MCPError(wire.INVALID_PARAMS, "unknown cursor: leave it out, all tools fit in one page")
             principal = _principal(context, operator_named)
             listing = await listings.under(gateway.policy.current)
-            tools = [tool for tool in listing.tools(principal) if gateway.catalog.is_open(tool.name)]
+            tools = [tool for tool in listing.tools(principal) if gateway.catalog.is_open(tool.name, principal.tenant)]
             access = _access(context)
             names = await offered(gateway, principal, [tool.name for tool in tools], access.tokens if access else ())
             open_now = [tool for tool in tools if tool.name in names]

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     upstreams: Path | None = None
     """The folder of upstream MCP servers' files; by default `HOME/upstreams`."""
 
+    back_ends: Path | None = None
+    """The file that says which systems serve which tenants; by default `HOME/back_ends.toml`."""
+
     tenant: str = "larkspur"
     """The tenant of principals that do not name one: stdio, `--no-auth`, `--as`."""
 
@@ -267,6 +270,11 @@ class Settings(BaseSettings):
     def upstreams_folder(self) -> Path:
         """Where the files of upstream MCP servers are."""
         return self.upstreams or self.home / "upstreams"
+
+    @property
+    def back_ends_file(self) -> Path:
+        """Where it stands which systems serve which tenants."""
+        return self.back_ends or self.home / "back_ends.toml"
 
     @property
     def outbox(self) -> Path:

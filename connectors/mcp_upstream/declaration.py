@@ -1,21 +1,15 @@
-"""What an operator says of an upstream server, in one TOML file: how to reach it, and what its tools do.
+"""What an operator says of an upstream server, in one TOML file: how to reach it, and what its tools do."""
 
-Read strictly: what is unknown, missing or of a wrong type is refused with file, line where it can be found, and a
-suggestion.
-"""
-
-import json
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.asking import ASKING, Passed
 from connectors.contract import Author, Confidentiality, Effect, Idempotency, Sink
+from connectors.toml_files import BadFile, read_toml
 
 SERVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _HOST = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
@@ -23,7 +17,7 @@ _Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 
 
-class BadUpstream(Exception):
+class BadUpstream(BadFile):
     """An upstream's file cannot be used; names every problem, one a line."""
 
 
@@ -251,58 +245,9 @@ def _read(path: Path, taken: frozenset[str]) -> Server:
     if not SERVER_NAME.fullmatch(path.stem) or path.stem in taken:
         raise BadUpstream(f"{path}: a server's name is made of a-z, 0-9 and _, and none of {', '.join(sorted(taken))}")
     try:
-        text = path.read_text("utf-8")
-        data = tomllib.loads(text)
-        given = json.dumps(data, allow_nan=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise BadUpstream(f"{path}: {error}") from None
-    try:
-        # By way of JSON, so that strict types still accept an enum's value.
-        return Server(name=path.stem, **dict(_File.model_validate_json(given)))
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
-        raise BadUpstream("\n".join(_told(path, text, each) for each in problems)) from None
-
-
-def _told(path: Path, text: str, found: Mapping[str, Any]) -> str:
-    names = [str(part) for part in found["loc"]]
-    where = ".".join(names)
-    message = str(found["msg"]).removeprefix("Value error, ")
-    if found["type"] == "extra_forbidden":
-        message = f"unknown field{near(names[-1], _fields(found['loc']))}"
-    elif found["type"] == "missing":
-        message = "missing"
-    told = f"`{where}`: {message[0].lower()}{message[1:]}" if where else message
-    return f"{path}:{line_of(text, names)}: {told}"
-
-
-def near(wrong: str, known: Iterable[str]) -> str:
-    """` — did you mean …?`, or which names there are."""
-    names = sorted(known)
-    found = get_close_matches(wrong, names, n=1)
-    if found:
-        return f" — did you mean `{found[0]}`?"
-    return f": there is {', '.join(f'`{name}`' for name in names[:12])}" if names else ""
-
-
-def line_of(text: str, names: list[str]) -> int:
-    """The line where a field most likely stands: of its own name, or else of the nearest one around it."""
-    lines = text.splitlines()
-    for name in reversed(names):
-        # A key, or part of a table's header.
-        wanted = re.compile(rf"""^\s*(\[+[^#]*?)?["']?{re.escape(name)}["']?\s*([=.\]]|$)""")
-        for number, line in enumerate(lines, 1):
-            if wanted.match(line) or f"{name} =" in line:
-                return number
-    return 1
-
-
-def _fields(location: tuple[Any, ...]) -> Iterator[str]:
-    """The fields that there are at the place of an unknown one."""
-    model: type[BaseModel] = _File
-    for part in location[:-1]:
-        model = _TABLES.get(str(part), model)
-    yield from model.model_fields
+        return Server(name=path.stem, **dict(read_toml(path, _File, _TABLES)))
+    except BadFile as error:
+        raise BadUpstream(str(error)) from None
 
 
 _TABLES: dict[str, type[BaseModel]] = {

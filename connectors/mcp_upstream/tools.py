@@ -19,11 +19,12 @@ from connectors.contract import (
     WrittenBy,
 )
 from connectors.fields import Address, OneLine
-from connectors.mcp_upstream.declaration import Argument, DeclaredTool, Result, Server, near
+from connectors.mcp_upstream.declaration import Argument, DeclaredTool, Result, Server
 from connectors.mcp_upstream.definition import MAX_DEFINITION_BYTES, Definition
 from connectors.mcp_upstream.inputs import Paths, input_model
 from connectors.mcp_upstream.results import UpstreamResult, result_model
 from connectors.mcp_upstream.schema import Schema, Unusable, checker, resolve
+from connectors.toml_files import near
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 _HASH_DIGITS = 8

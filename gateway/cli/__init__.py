@@ -189,15 +189,13 @@ def _mendable(error: Exception) -> str | None:
     from connectors.embedded.engine import reason
     from connectors.embedded.schema import UnfitTables
     from connectors.errors import ConnectorError
-    from connectors.mcp_upstream.declaration import BadUpstream
+    from connectors.toml_files import BadFile
     from gateway.credentials.book import BadCredential
     from gateway.journal import JournalUnavailable
     from gateway.policy.problem import PolicyError
     from gateway.settings import BadSettings
 
-    mendable = (
-        BadSettings | BadUpstream | BadCredential | PolicyError | JournalUnavailable | ConnectorError | UnfitTables
-    )
+    mendable = BadSettings | BadFile | BadCredential | PolicyError | JournalUnavailable | ConnectorError | UnfitTables
     if isinstance(error, mendable):
         return str(error)
     if isinstance(error, SQLAlchemyError):

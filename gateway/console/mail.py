@@ -41,7 +41,7 @@ async def mail_of(
     Raises:
         JournalUnavailable: If it cannot be recorded; then it is not shown.
     """
-    back_end = gateway.back_ends.email
+    back_end = gateway.back_ends.of(person.tenant, "email")
     sends_mail = tool.area == "email" and tool.effect is Effect.SEND
     if not isinstance(back_end, PreviewsMail) or not sends_mail or not _may_look(policy, person, approval, now):
         return None

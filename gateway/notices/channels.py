@@ -123,12 +123,12 @@ class Mail:
     """Mails each person who is named by an address, from one mailbox of the tenant's.
 
     Args:
-        email: The email back end.
+        email: Gives a tenant's email back end.
         mailbox: From which mailbox.
         now: The clock.
     """
 
-    email: Email
+    email: Callable[[str], Email]
     mailbox: str
     now: Callable[[], datetime]
     name: str = "mail"
@@ -141,7 +141,7 @@ class Mail:
             context = CallContext(tenant=notice.tenant, actor="remit", key=key, now=self.now())
             try:
                 message = SendEmail(mailbox=self.mailbox, to=[person], subject=notice.subject[:200], body=notice.text)
-                await self.email.email_send_message(context, message)
+                await self.email(notice.tenant).email_send_message(context, message)
             except ConnectorError as error:
                 raise NotDelivered(f"mail to {person}: {error.message}") from None
             except ValidationError:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.contract import Tool
-from connectors.mcp_upstream.declaration import BadUpstream, Server, line_of, read_servers
+from connectors.mcp_upstream.declaration import BadUpstream, Server, read_servers
 from connectors.mcp_upstream.schema import Unusable
 from connectors.mcp_upstream.tools import UpstreamTool, make_tool, name_here
 from connectors.registry import AREAS, TOOLS
+from connectors.toml_files import line_of
 from gateway.settings import Settings
 from gateway.upstream.pins import Pin, read_pins
 

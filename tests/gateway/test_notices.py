@@ -222,7 +222,7 @@ async def test_mail_comes_from_the_named_mailbox_once_to_each(opened: OpenGatewa
         record = MessageRecord(source_id="1", mailbox="remit@larkspur.example", folder="inbox", raw=raw)
         await email._database.change("larkspur", lambda connection: load(connection, "larkspur", [record]))
         await refund(gateway)
-        channel = Mail(email, "remit@larkspur.example", lambda: NOW)
+        channel = Mail(lambda _tenant: email, "remit@larkspur.example", lambda: NOW)
         await told(gateway, channel)
         await channel.send(NOTICE)
         await channel.send(NOTICE)
@@ -238,7 +238,7 @@ async def test_mail_comes_from_the_named_mailbox_once_to_each(opened: OpenGatewa
 
 async def test_a_mailbox_that_does_not_exist_is_reported(opened: OpenGateway) -> None:
     async with opened() as gateway:
-        channel = Mail(gateway.back_ends.email, "nowhere@larkspur.example", lambda: NOW)
+        channel = Mail(lambda _tenant: gateway.back_ends.email, "nowhere@larkspur.example", lambda: NOW)
         with pytest.raises(NotDelivered, match=r"mail to maya@larkspur\.example"):
             await channel.send(NOTICE)
 

@@ -89,7 +89,7 @@ async def test_what_is_refused_or_accepted_counts_in_a_running_gateway(
         assert (await run_sync(lambda: reviewed("accept", "up", "subtract")))[0] == 0
         await front.until(lambda: "up_subtract" in front.gateway.catalog.tools)
         assert (await front.call("up_subtract")).status == "ok"
-        assert not front.gateway.catalog.is_open("up_add")
+        assert not front.gateway.catalog.is_open("up_add", "larkspur")
 
 
 async def test_policy_that_does_not_go_with_the_new_catalogue_leaves_the_previous_in_force(

@@ -1,0 +1,1 @@
+"""What back ends on other companies' systems share: their declaration, one way to speak HTTP, and ids."""

@@ -1,0 +1,98 @@
+"""What kinds of back ends there are to declare, and what each is made of."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from connectors.contract import CallContext
+from connectors.credentials import Credentials
+from connectors.embedded.database import Database
+
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
+
+
+def _not_in_the_clear(url: str) -> str:
+    if not url.startswith("https://") and not _LOOPBACK.match(url):
+        raise ValueError("must be `https`, or a loopback address")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_not_in_the_clear)]
+"""Where a system is: `https`, or a loopback address."""
+
+CredentialName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
+class Declared(BaseModel):
+    """What an operator says of one tenant's back end; a kind's own model adds what it needs and says its `kind`.
+
+    `credential` is the name that `remit credentials set` was given. With `inside`, the system may be at a private
+    address.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    tenant: Annotated[str, Field(min_length=1, max_length=100)]
+    kind: str
+    credential: CredentialName = ""
+    inside: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The name of its credential: the kind's, unless another is given."""
+        return self.credential or self.kind
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a back end may use of the gateway.
+
+    Args:
+        credentials: Where it gets what it shows, for each call anew.
+        company: The database of the embedded back ends, for what the system itself cannot keep.
+    """
+
+    credentials: Credentials
+    company: Database
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of back end.
+
+    Args:
+        name: What an operator writes as `kind`.
+        area: Whose tools it serves.
+        declared: What an operator says of one.
+        make: Makes one; does nothing that takes time.
+        needs: Scopes that its credential must have, for whoever looks at credentials.
+    """
+
+    name: str
+    area: str
+    declared: type[Declared]
+    make: Callable[[Any, Surroundings], "Declarable"]
+    needs: frozenset[str] = frozenset()
+
+
+@runtime_checkable
+class Declarable(Protocol):
+    """What every back end that can be declared has beside its tools."""
+
+    async def look(self, call: CallContext) -> str:
+        """Look whether the system is reached and fit for use; a sentence that says what is there.
+
+        Args:
+            call: In whose name; nothing is changed.
+
+        Raises:
+            ConnectorError: If it is not; says why.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what is open."""
+        ...
