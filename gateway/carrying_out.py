@@ -198,7 +198,9 @@ async def _do(
             await call.progress(1, 2, "allowed and recorded")
             output = await _done_by_back_end(gateway, decided, call, context)
             return await _done(gateway, decided, call, output)
-        except InDoubt:
+        except InDoubt as error:
+            if tool.effect is Effect.READ:
+                return await _refused(gateway, decided, call, Unavailable(error.message), again=False)
             return await _broke_off(gateway, decided, call, context)
         except LacksCapability as error:
             await _refused(gateway, decided, call, error, again=again)

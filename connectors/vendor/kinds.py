@@ -1,9 +1,9 @@
 """What kinds of back ends there are to declare, and what each is made of."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -60,6 +60,21 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
+class Consent:
+    """Where a person is sent to consent, and what for (OAuth 2.1, authorization code with PKCE).
+
+    Args:
+        authorize_url: Where the person is sent.
+        token_url: Where the code is exchanged, and later the refresh token.
+        extra: Further parameters that the vendor wants when the person is sent.
+    """
+
+    authorize_url: str
+    token_url: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of back end.
 
@@ -68,14 +83,18 @@ class Kind:
         area: Whose tools it serves.
         declared: What an operator says of one.
         make: Makes one; does nothing that takes time.
-        needs: Scopes that its credential must have, for whoever looks at credentials.
+        shows: The kinds of credentials that the system takes, the usual one first; none if it takes none.
+        scopes: What of OAuth the credential must be good for.
+        consent: Where a person consents, given what is declared; None where nobody can.
     """
 
     name: str
     area: str
     declared: type[Declared]
     make: Callable[[Any, Surroundings], "Declarable"]
-    needs: frozenset[str] = frozenset()
+    shows: tuple[Literal["token", "password", "client", "refresh", "assertion"], ...] = ("token",)
+    scopes: tuple[str, ...] = ()
+    consent: Callable[[Any], Consent] | None = None
 
 
 @runtime_checkable

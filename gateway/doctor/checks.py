@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 
+from gateway.doctor.back_ends import back_ends
 from gateway.doctor.credentials import credentials
 from gateway.doctor.database import database
 from gateway.doctor.finding import Check, Finding, wrong
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     upstreams,
     issuers,
     credentials,
+    back_ends,
     console,
     notices,
     telemetry,

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
+from connectors.declared import KINDS, read_declared
 from connectors.embedded.schema import UnfitTables
-from connectors.mcp_upstream.declaration import BadUpstream
+from connectors.toml_files import BadFile
+from connectors.vendor.kinds import Declared
 from gateway.credentials.book import Listed, listed
 from gateway.credentials.keys import KeySource, key_source
 from gateway.credentials.table import CredentialTable
@@ -47,8 +49,9 @@ async def credentials(settings: Settings) -> Sequence[Finding]:
 
 def _checked(settings: Settings) -> Iterator[Finding]:
     try:
-        wanted = _wanted(read_pinned(settings.upstreams_folder))
-    except BadUpstream:
+        upstreams = _wanted(read_pinned(settings.upstreams_folder))
+        wanted = {**upstreams, **_wanted_by_declared(read_declared(settings.back_ends_file))}
+    except BadFile:
         wanted = None  # its own check says what is wrong
     source = key_source(settings)
     with settings.open_database() as database:
@@ -78,6 +81,19 @@ def _wanted(pinned: Pinned) -> Mapping[str, Wanted]:
         scopes = {scope: tuple(names) for scope, names in needs.items()}
         tenants = tuple(dict.fromkeys((server.looks_as, *server.tenants)))
         found[server.name] = Wanted(scopes, is_complete, server.credential.personal, tenants)
+    return found
+
+
+def _wanted_by_declared(declared: Sequence[Declared]) -> Mapping[str, Wanted]:
+    """What each declared back end's credential is for."""
+    kinds = {kind.name: kind for kind in KINDS}
+    found: dict[str, Wanted] = {}
+    for each in declared:
+        kind = kinds[each.kind]
+        if kind.shows:
+            before = found.get(each.shown, Wanted())
+            scopes = {**before.scopes, **dict.fromkeys(kind.scopes, (f"{kind.area}_*",))}
+            found[each.shown] = Wanted(scopes, bool(scopes), personal=True, tenants=(*before.tenants, each.tenant))
     return found
 
 

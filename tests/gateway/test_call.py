@@ -12,10 +12,11 @@ import pytest
 
 from connectors.contract import CallContext
 from connectors.crm.tools import Contact, CreateContact, GetContact
+from connectors.errors import InDoubt
 from gateway.access import Access
 from gateway.answer import Answer, ErrorKind
 from gateway.call import call_tool
-from gateway.catalog import UnknownTool
+from gateway.catalog import Catalog, UnknownTool
 from gateway.database import Database
 from gateway.declared import Declared
 from gateway.gateway import Gateway, ToolCall
@@ -162,6 +163,47 @@ async def test_an_agent_never_exceeds_the_person_nor_the_person_the_agent(opened
         answer = await ask(gateway, TRIAGE_FOR_INES, "crm_get_contact", {"contact_id": "con_abcd"})
     assert answer.error is not None
     assert answer.error.kind is ErrorKind.NOT_FOUND
+
+
+async def test_a_read_whose_answer_was_lost_is_unavailable_and_may_be_repeated(
+    opened: OpenGateway, entries: Entries
+) -> None:
+    async def lose_touch() -> None:
+        raise InDoubt("the connection broke")
+
+    async with opened() as plain:
+        gateway = with_crm(plain, StandInCrm(lose_touch))
+        answer = await ask(gateway, ANA, "crm_get_contact", {"contact_id": "con_abcd2345"})
+    assert answer.error
+    assert (answer.error.kind, answer.error.message) == (ErrorKind.UNAVAILABLE, "the connection broke")
+    assert kinds(entries()) == [Kind.INTENT, Kind.OUTCOME]
+
+
+class Desk:
+    """A CRM of one tenant's, which can do nothing but get a contact."""
+
+    crm_get_contact = StandInCrm(at_once).crm_get_contact
+
+    async def look(self, call: CallContext) -> str:
+        return "all is well"
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_tenants_declared_back_end_serves_it_alone_and_lacks_what_its_system_cannot_do(
+    opened: OpenGateway,
+) -> None:
+    async with opened() as plain:
+        declared: Any = {("borealis", "crm"): Desk()}
+        back_ends = replace(plain.back_ends, declared=declared)
+        catalog = Catalog(plain.catalog.tools.values(), offered=back_ends.offers)
+        gateway = replace(plain, back_ends=back_ends, catalog=catalog)
+        theirs = replace(ANA, tenant="borealis")
+        assert not gateway.catalog.is_open("crm_create_contact", "borealis")
+        with pytest.raises(UnknownTool):
+            await ask(gateway, theirs, "crm_create_contact", KIM)
+        assert (await ask(gateway, ANA, "crm_create_contact", KIM)).status == "ok"
 
 
 async def test_a_back_ends_refusal_reaches_the_caller_and_the_journal(opened: OpenGateway, entries: Entries) -> None:
