@@ -167,7 +167,14 @@ def _gateway(settings: Settings, port: int, url: str) -> Iterator[psutil.Process
 
 
 def _workers(parent: psutil.Process) -> list[psutil.Process]:
-    return [each for each in parent.children() if "spawn_main" in " ".join(each.cmdline())]
+    return [each for each in parent.children() if _is_worker(each)]
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(child.cmdline())
+    except psutil.Error:  # It has ended meanwhile.
+        return False
 
 
 async def _kill_now_and_then(parent: psutil.Process, killed: list[int]) -> None:
@@ -245,6 +252,8 @@ async def _soaked(
         ]
         rate = await callers.for_seconds(count, minutes * 60)
         for task in beside:
+            if task.done():
+                task.result()
             task.cancel()
     return {"capacity": capacity, "rate": rate, "memory": memory, "killed": len(killed)}
 
@@ -304,6 +313,8 @@ def main() -> int:
             time.sleep(SETTLE_SECONDS / 4)  # what a killed worker left is looked up by the other one
             counts, wrong = _counted(settings, url, callers.seen)
         wrong += _verified(settings)
+        if result["killed"] < given.minutes * 60 / KILL_SECONDS - 2:
+            wrong.append(f"only {result['killed']} workers were killed")
         if (growth := _growth(result["memory"])) > 1.1:
             wrong.append(f"memory grew by {growth - 1:.0%}")
         console.print(_shown(callers.seen, result, counts, growth))
