@@ -14,14 +14,13 @@ import argparse
 import asyncio
 import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -180,11 +179,11 @@ def _is_worker(child: psutil.Process) -> bool:
 async def _kill_now_and_then(parent: psutil.Process, killed: list[int]) -> None:
     while True:
         await asyncio.sleep(KILL_SECONDS)
-        if workers := _workers(parent):
+        with suppress(psutil.Error):  # It may end of itself.
             # The one that lives longest, so that each lives for a minute.
-            longest = min(workers, key=lambda each: each.create_time())
-            os.kill(longest.pid, signal.SIGKILL)
-            killed.append(longest.pid)
+            if longest := min(_workers(parent), key=lambda each: each.create_time(), default=None):
+                longest.kill()
+                killed.append(longest.pid)
 
 
 async def _watch(parent: psutil.Process, memory: list[float], progress: Progress, seconds: float) -> None:
