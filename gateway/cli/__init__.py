@@ -54,6 +54,12 @@ _PLACES = {
         _RUN,
         "Keep what back ends show to the systems behind them: sealed, and never shown again.",
     ),
+    "connect": _Place(
+        "connect",
+        "connect",
+        _RUN,
+        "Have another system serve a tenant's tools: asks for what it needs, tries it, and writes it down.",
+    ),
     "sample": _Place(
         "data",
         "make_sample",

@@ -36,6 +36,7 @@ class _Kind(StrEnum):
     PASSWORD = "password"  # noqa: S105
     CLIENT = "client"
     REFRESH = "refresh"
+    ASSERTION = "assertion"
 
 
 _SECRETS = {
@@ -43,6 +44,7 @@ _SECRETS = {
     _Kind.PASSWORD: ("password",),
     _Kind.CLIENT: ("client_secret",),
     _Kind.REFRESH: ("client_secret", "refresh_token"),
+    _Kind.ASSERTION: ("private_key",),
 }
 BackEnd = Annotated[str, typer.Argument(metavar="BACKEND", help="For which back end: the name of an upstream server.")]
 Person = Annotated[str | None, typer.Option(help="Whose own it is, such as an email address. [default: the tenant's]")]
@@ -62,6 +64,10 @@ def set_credential(
     client_id: Annotated[str | None, typer.Option(help="Of OAuth: the gateway's name there.")] = None,
     client_auth: Annotated[str | None, typer.Option(help="Of OAuth: `basic` or `post`.")] = None,
     resource: Annotated[str | None, typer.Option(help="Of OAuth: for whom tokens are meant (RFC 8707).")] = None,
+    subject: Annotated[str | None, typer.Option(help="Of an assertion: for which user of the system.")] = None,
+    audience: Annotated[
+        str | None, typer.Option(help="Of an assertion: to whom it is said. [default: the token endpoint]")
+    ] = None,
     as_: As = None,
     home: Home = None,
     tenant: Tenant = None,
@@ -69,14 +75,15 @@ def set_credential(
     """Set a credential, or another in its place; running gateways show it within a second.
 
     Secrets are asked for, or read from standard input, one a line: of `refresh`, the client's secret (an empty line if
-    it has none), then the refresh token.
+    it has none), then the refresh token; of `assertion`, the whole of a private key's PEM.
     """
     settings = load_settings(home=home, tenant=tenant, principal=as_)
     place, by = _place(settings, back_end, person), _person(settings)
     facts = {"user": user, "token_url": token_url, "client_id": client_id, "client_auth": client_auth}
+    facts |= {"subject": subject, "audience": audience}
     given: dict[str, Any] = {"kind": kind.value, **{name: value for name, value in facts.items() if value is not None}}
     given |= {"resource": resource} if resource else {}
-    is_oauth = kind in (_Kind.CLIENT, _Kind.REFRESH)
+    is_oauth = kind in (_Kind.CLIENT, _Kind.REFRESH, _Kind.ASSERTION)
     if is_oauth and expires:
         raise typer.BadParameter("`--expires` is for tokens and passwords: those of OAuth say it themselves")
     scopes = in_order(scope or ())
@@ -166,6 +173,10 @@ def _person(settings: Settings) -> str:
 
 def _read_secrets(kind: _Kind) -> dict[str, str]:
     names = _SECRETS[kind]
+    if kind is _Kind.ASSERTION and not sys.stdin.isatty():
+        return {"private_key": sys.stdin.read(_MOST_SECRET + 1)}
+    if kind is _Kind.ASSERTION:
+        raise typer.BadParameter("a private key has several lines: give its file on standard input, `< key.pem`")
     if sys.stdin.isatty():
         return {
             name: typer.prompt(name.replace("_", " "), default="", hide_input=True, show_default=False, err=True)

@@ -8,7 +8,8 @@ from urllib.parse import quote_plus
 import httpx
 from pydantic import SecretStr
 
-from gateway.credentials.kinds import ClientCredentials, Content, RefreshToken, scopes_in
+from gateway.credentials.asserting import assertion
+from gateway.credentials.kinds import Assertion, ClientCredentials, Content, RefreshToken, scopes_in
 from gateway.outbound import answer_of, place
 
 SECONDS = 10.0
@@ -38,9 +39,9 @@ async def renew(content: Content, now: datetime) -> Content:
         NotRenewed: If there is none.
     """
     given = content.given
-    if not isinstance(given, ClientCredentials | RefreshToken):
+    if not isinstance(given, ClientCredentials | RefreshToken | Assertion):
         raise NotRenewed("nothing can be got for it")
-    answer = await _asked(given)
+    answer = await _asked(given, now)
     token, kept = answer.get("access_token"), given
     if (
         not isinstance(token, str)
@@ -74,8 +75,8 @@ def _life(told: object) -> float:
     return min(seconds, _LONGEST_LIFE) if seconds > 0 else _USUAL_LIFE
 
 
-async def _asked(given: ClientCredentials | RefreshToken) -> dict[str, Any]:
-    form, auth = _form(given)
+async def _asked(given: ClientCredentials | RefreshToken | Assertion, now: datetime) -> dict[str, Any]:
+    form, auth = (_asserted(given, now), None) if isinstance(given, Assertion) else _form(given)
     where = place(given.token_url)
     try:
         status, body = await answer_of(
@@ -92,6 +93,13 @@ async def _asked(given: ClientCredentials | RefreshToken) -> dict[str, Any]:
         told = f" `{code}`" if isinstance(code, str) and code in _ERRORS else ""
         raise NotRenewed(f"`{where}` answered {status}{told}")
     return found
+
+
+def _asserted(given: Assertion, now: datetime) -> dict[str, str]:
+    audience = given.audience or given.token_url
+    pem, subject = given.private_key.get_secret_value(), given.subject or given.client_id
+    signed = assertion(pem, given.client_id, subject, audience, given.scopes, now)
+    return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": signed}
 
 
 def _form(given: ClientCredentials | RefreshToken) -> tuple[dict[str, str], httpx.BasicAuth | None]:

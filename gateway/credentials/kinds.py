@@ -8,6 +8,8 @@ from typing import Annotated, Literal, NamedTuple, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+from gateway.credentials.asserting import signing_key
+
 _EARLY = timedelta(seconds=60)
 _SAFE_URL = r"^(https://[^\s/?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?)(/[^\s#]*)?$"
 
@@ -16,6 +18,14 @@ def _fit_for_a_header(secret: SecretStr) -> SecretStr:
     # An error about a header that cannot be sent would quote it.
     if not all("!" <= each <= "~" for each in secret.get_secret_value()):
         raise ValueError("it must be made of visible ASCII characters without blanks")
+    return secret
+
+
+def _fit_to_sign(secret: SecretStr) -> SecretStr:
+    try:
+        signing_key(secret.get_secret_value())
+    except ValueError:
+        raise ValueError("it must be an RSA or EC private key in PEM, without a password") from None
     return secret
 
 
@@ -98,7 +108,22 @@ class RefreshToken(_Granted):
     refresh_token: _Secret
 
 
-Given = Annotated[Token | Password | ClientCredentials | RefreshToken, Field(discriminator="kind")]
+class Assertion(_Granted):
+    """A key whose holder vouches for a user (RFC 7523, section 2.1): what vendors call a JWT bearer flow.
+
+    Args:
+        subject: For whom, such as a user's name at the vendor; empty for the client itself.
+        audience: To whom it is said; empty for the token endpoint.
+        private_key: An RSA or EC key in PEM.
+    """
+
+    kind: Literal["assertion"] = "assertion"
+    subject: Annotated[str, Field(max_length=1_000)] = ""
+    audience: Annotated[str, Field(max_length=2_000)] = ""
+    private_key: Annotated[_Secret, AfterValidator(_fit_to_sign)]
+
+
+Given = Annotated[Token | Password | ClientCredentials | RefreshToken | Assertion, Field(discriminator="kind")]
 
 
 class Content(_Frozen):

@@ -20,3 +20,4 @@ async def serving_app(app: Starlette) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+        listening.close()

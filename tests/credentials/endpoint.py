@@ -46,6 +46,8 @@ class Endpoint:
             return self.answer
         if self.down:
             return JSONResponse({"error": "server_error", "error_description": form.get("refresh_token", "")}, 503)
+        if "assertion" in form:
+            return self._token(f"access-{len(self.forms)}")
         if not _is_client(request, form):
             return JSONResponse({"error": "invalid_client"}, 401)
         if form["grant_type"] == "client_credentials":
