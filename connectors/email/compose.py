@@ -17,6 +17,8 @@ from connectors.errors import InvalidInput
 _MAX_QUOTE = 10_000
 _MAX_REFERENCES = 20
 _USABLE_ID = re.compile(r"[!-;=?-~]{1,250}")
+# Seven bits go through every server (RFC 6152).
+_SEVEN_BITS = SMTP.clone(cte_type="7bit")
 _BREAKS_A_HEADER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -64,7 +66,7 @@ def compose(outgoing: Outgoing, message_id: str, at: datetime) -> bytes:
         "In-Reply-To": "".join(kept[-1:]),
         "References": " ".join(kept),
     }
-    content = EmailMessage(policy=SMTP)
+    content = EmailMessage(policy=_SEVEN_BITS)
     content.set_content(outgoing.text)
     lines = [f"{name}: {_encoded(name, value)}\r\n" for name, value in headers.items() if value]
     raw = "".join(lines).encode("ascii") + content.as_bytes()

@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.email import drafts, reading
-from connectors.email.compose import Outgoing, compose, quoted, reply_subject
+from connectors.email.compose import Outgoing, compose
 from connectors.email.loading import load, message_row_id
 from connectors.email.mime import parse
 from connectors.email.outbox import Outbox
+from connectors.email.showing import answer, conversation, preview
 from connectors.email.tables import outbox
 from connectors.email.tools import (
     AttachmentContent,
@@ -115,14 +116,7 @@ class EmbeddedEmail:
 
     async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
         written = await self._database.read(call.tenant, lambda connection: _written(connection, call.tenant, args))
-        return OutgoingMail(
-            mailbox=written.mailbox,
-            to=list(written.to),
-            cc=list(written.cc),
-            subject=written.subject,
-            body=written.body,
-            quoted=written.quote,
-        )
+        return preview(written)
 
     def _send(self, connection: Connection, call: CallContext, outgoing: Outgoing) -> SentMessage:
         """Write the message, keep it in the mailbox's `sent` folder and in the outbox."""
@@ -173,24 +167,13 @@ def _written(connection: Connection, tenant: str, args: SendEmail | SendDraft | 
         return Outgoing(args.mailbox, args.to, args.subject, args.body, args.cc)
     if isinstance(args, SendDraft):
         draft = drafts.get_unsent(connection, tenant, args.mailbox, args.draft_id, args.version)
-        references = _conversation(connection, tenant, draft.mailbox, draft.in_reply_to)
+        references = _conversation(connection, tenant, draft.in_reply_to)
         return Outgoing(draft.mailbox, draft.to, draft.subject, draft.body, draft.cc, references)
     original = reading.get_message(connection, tenant, args.mailbox, args.message_id)
-    return Outgoing(
-        args.mailbox,
-        [reading.sender_to_answer(original, args.mailbox)],
-        reply_subject(original.subject),
-        args.body.rstrip(),
-        references=_conversation(connection, tenant, args.mailbox, args.message_id),
-        quote=quoted(parse(reading.get_raw(connection, tenant, args.message_id)), original.at),
-    )
+    parsed = parse(reading.get_raw(connection, tenant, original.id))
+    return answer(parsed, original.id, original.at, args.mailbox, args.body)
 
 
-def _conversation(connection: Connection, tenant: str, mailbox: str, message_id: str | None) -> list[str]:
+def _conversation(connection: Connection, tenant: str, message_id: str | None) -> list[str]:
     """The Message-IDs that an answer to the message refers to, oldest first."""
-    if message_id is None:
-        return []
-    parsed = parse(reading.get_raw(connection, tenant, message_id))
-    own = reading.rfc_message_id(connection, tenant, mailbox, message_id)
-    earlier = parsed.references or tuple(filter(None, [parsed.in_reply_to]))
-    return [*(found for found in earlier if found != own), own]
+    return conversation(parse(reading.get_raw(connection, tenant, message_id)), message_id) if message_id else []

@@ -1,15 +1,14 @@
 """Putting messages into the embedded mailbox: each once, and into the conversation it belongs to."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from connectors.email.charset import visible_line
 from connectors.email.mime import ParsedMessage, parse
+from connectors.email.showing import UNDATED, node, snippet
 from connectors.email.tables import attachments, mailboxes, messages, raw_messages
-from connectors.email.threads import Node, bare_subject, roots
+from connectors.email.threads import Node, roots
 from connectors.embedded.database import stable_id
 from connectors.embedded.loading import LoadReport
 from connectors.embedded.queries import folded
@@ -18,8 +17,6 @@ from connectors.records import MessageRecord
 
 Row = dict[str, Any]
 
-_SNIPPET = 160
-_UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 _NODE = (*(messages.c[name] for name in Node.__dataclass_fields__), messages.c.thread_id)
 
 
@@ -93,12 +90,9 @@ def _attached(tenant: str, id_: str, parsed: ParsedMessage) -> list[Row]:
 
 
 def _message(tenant: str, id_: str, record: MessageRecord, parsed: ParsedMessage) -> Row:
-    own_id = parsed.message_id or f"{id_}@no-message-id.invalid"
-    parent = next((found for found in (*parsed.references, parsed.in_reply_to) if found and found != own_id), "")
     people = " ".join((parsed.sender_name, parsed.sender_email, *parsed.to, *parsed.cc))
-    unquoted = "\n".join(line for line in parsed.text.splitlines() if not line.startswith(">"))
-    bare, is_reply = bare_subject(parsed.subject)
-    outside = parsed.sender_email if parsed.sender_email != record.mailbox else "".join(parsed.to[:1])
+    at = parsed.sent_at or UNDATED
+    of_thread = node(parsed, id_, record.mailbox, at)
     return {
         "tenant": tenant,
         "id": id_,
@@ -110,17 +104,17 @@ def _message(tenant: str, id_: str, record: MessageRecord, parsed: ParsedMessage
         "to": list(parsed.to),
         "cc": list(parsed.cc),
         "subject": parsed.subject,
-        "snippet": visible_line(unquoted[: 10 * _SNIPPET], _SNIPPET),
+        "snippet": snippet(parsed.text),
         "body": parsed.text,
         "truncated": parsed.truncated,
         "search": folded(people, parsed.subject, parsed.text),
         "attachment_count": len(parsed.attachments),
-        "at": parsed.sent_at or _UNDATED,
+        "at": at,
         "thread_id": "",
-        "message_id": own_id,
-        "parent": parent,
-        "subject_key": f"{bare}\n{outside}" if bare else "",
-        "by_subject": is_reply and bool(bare) and not parent,
+        "message_id": of_thread.message_id,
+        "parent": of_thread.parent,
+        "subject_key": of_thread.subject_key,
+        "by_subject": of_thread.by_subject,
     }
 
 

@@ -1,13 +1,12 @@
 """Finding and reading messages in the embedded mailbox. Reading changes nothing, not even what is unread."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, RowMapping, select
 
 from connectors.email.mime import parse
+from connectors.email.showing import MAX_BODY, MAX_THREAD_MESSAGES, MAX_THREAD_TEXT, part_of
 from connectors.email.tables import attachments, mailboxes, messages, raw_messages
 from connectors.email.tools import (
     Attachment,
@@ -22,14 +21,8 @@ from connectors.email.tools import (
 )
 from connectors.embedded.queries import holding, newest_first, within
 from connectors.embedded.sources import select_among
-from connectors.errors import InvalidInput, NotFound
-from connectors.fields import Address
+from connectors.errors import NotFound
 
-MAX_THREAD_MESSAGES = 100
-MAX_THREAD_TEXT = 100_000
-MAX_BODY = 20_000
-
-_ADDRESS = TypeAdapter[str](Address)
 _SUMMARY = [messages.c[name] for name in MessageSummary.model_fields]
 
 
@@ -99,28 +92,9 @@ def read_attachment(connection: Connection, tenant: str, args: ReadAttachment) -
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
-    if args.offset >= max(row["size"], 1):
-        raise InvalidInput(
-            f"offset {args.offset} is beyond the attachment's {row['size']} bytes; start at 0", field="offset"
-        )
     parsed = parse(get_raw(connection, tenant, row["message"]))
-    content = next(attached.content for attached in parsed.attachments if attached.index == row["part"])
-    is_text = row["media_type"].startswith("text/")
-    end = min(args.offset + args.max_bytes, len(content))
-    while is_text and end < len(content) and content[end] & 0xC0 == 0x80:
-        end += 1
-    part = content[args.offset : end]
-    return AttachmentContent(
-        id=row["id"],
-        sender_email=parsed.sender_email,
-        name=row["name"],
-        media_type=row["media_type"],
-        size=len(content),
-        offset=args.offset,
-        encoding="text" if is_text else "base64",
-        content=part.decode("utf-8", "replace") if is_text else b64encode(part).decode("ascii"),
-        next_offset=end if end < len(content) else None,
-    )
+    attached = next(each for each in parsed.attachments if each.index == row["part"])
+    return part_of(attached, parsed.sender_email, args)
 
 
 def get_message(
@@ -144,30 +118,3 @@ def get_raw(connection: Connection, tenant: str, id_: str) -> bytes:
     query = select(raw_messages.c.raw).where(raw_messages.c.tenant == tenant, raw_messages.c.id == id_)
     raw: bytes = connection.execute(query).scalar_one()
     return raw
-
-
-def rfc_message_id(connection: Connection, tenant: str, mailbox: str, id_: str) -> str:
-    """The RFC 5322 Message-ID of a message that is known to be there."""
-    query = select(messages.c.message_id).where(*within(messages, tenant, mailbox=mailbox, id=id_))
-    found: Any = connection.execute(query).scalar_one()
-    return str(found)
-
-
-def sender_to_answer(original: MessageSummary, mailbox: str) -> str:
-    """The address in `From`, if it can be answered.
-
-    Raises:
-        InvalidInput: If it is no address, or the mailbox's own.
-    """
-    if original.sender_email == mailbox:
-        raise InvalidInput(
-            f"message `{original.id}` was sent from this mailbox; write to its recipients with `email_send_message`",
-            field="message_id",
-        )
-    try:
-        return _ADDRESS.validate_python(original.sender_email)
-    except ValidationError:
-        raise InvalidInput(
-            f"message `{original.id}` has no sender that can be answered; a person should look at it",
-            field="message_id",
-        ) from None

@@ -14,7 +14,7 @@ from datetime import datetime
 _REPLY = re.compile(
     r"^(?:(?:re|aw|sv|vs|antw|ant|rif|r|réf|ref|res|odp|ynt|回复|答复)(?:\[\d+\]|\(\d+\))?\s*[:：]\s*)+", re.IGNORECASE
 )
-_NAMED_BY_SUBJECT = "subject:"
+NAMED_BY_SUBJECT = "subject:"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _targets(oldest_first: list[Node]) -> dict[str, str]:
 def _by_subject(node: Node, earlier: Mapping[str, list[Node]]) -> str:
     candidates = earlier.get(node.subject_key, [])
     index = bisect_left(candidates, (node.at, node.id), key=lambda candidate: (candidate.at, candidate.id))
-    return candidates[index - 1].message_id if index else f"{_NAMED_BY_SUBJECT}{node.subject_key}"
+    return candidates[index - 1].message_id if index else f"{NAMED_BY_SUBJECT}{node.subject_key}"
 
 
 def _follow(start: str, next_of: Mapping[str, str], found: dict[str, str]) -> str:

@@ -29,7 +29,7 @@ M = TypeVar("M", bound=BaseModel)
 _WRITING = 0x72656D69_00000002
 
 metadata = MetaData()
-_effects = Table(
+effects = Table(
     "effects",
     metadata,
     Column("tenant", String(100), primary_key=True),
@@ -38,7 +38,7 @@ _effects = Table(
     Column("result", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
 )
-_FENCE = ""
+FENCE = ""
 """Stands for the result of an effect that did not happen and never will."""
 
 
@@ -106,7 +106,7 @@ class Database:
             with self._changing(call.tenant) as connection:
                 earlier = _recorded(connection, call)
                 if earlier is None:
-                    _record(connection, call, tool.name, _FENCE)
+                    _record(connection, call, tool.name, FENCE)
                 return tool.output.model_validate_json(earlier) if earlier else None
 
         return await _off_loop(run)
@@ -139,17 +139,17 @@ class Database:
 
 
 def _recorded(connection: Connection, call: CallContext) -> str | None:
-    mine = (_effects.c.tenant == call.tenant) & (_effects.c.key == call.key)
-    return connection.execute(select(_effects.c.result).where(mine)).scalar()
+    mine = (effects.c.tenant == call.tenant) & (effects.c.key == call.key)
+    return connection.execute(select(effects.c.result).where(mine)).scalar()
 
 
 def _record(connection: Connection, call: CallContext, tool: str, result: str) -> None:
     row = {"tenant": call.tenant, "key": call.key, "tool": tool, "result": result, "at": call.now}
-    connection.execute(_effects.insert().values(row))
+    connection.execute(effects.insert().values(row))
 
 
 def _replayed(earlier: str, output: type[M]) -> M:
-    if earlier == _FENCE:
+    if earlier == FENCE:
         raise Conflict("this call was given up before it took effect; nothing was done, and its key is used up")
     return output.model_validate_json(earlier)
 

@@ -1,0 +1,145 @@
+"""Conversations over IMAP: which messages of all folders belong together, found by a few searches of headers.
+
+A conversation's id says where the message stands that it goes back to (`threads.py`), or the oldest one that points to
+it if the mailbox has no such message. Servers' own THREAD (RFC 5256) knows one folder; a conversation has two.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from connectors.email.imap_names import Place, place_of, shown
+from connectors.email.imap_session import Session, Text
+from connectors.email.mime import ParsedMessage, parse
+from connectors.email.showing import NO_MESSAGE_ID, UNDATED, node
+from connectors.email.threads import NAMED_BY_SUBJECT, Node, roots
+from connectors.email.tools import Folder
+
+_FOLDERS: tuple[Folder, ...] = ("inbox", "sent", "archive")
+_HEADERS = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID IN-REPLY-TO REFERENCES SUBJECT FROM TO DATE)]"
+_ROUNDS = 8
+_AT_ONCE = 40
+_MOST_FOUND = 300
+
+Criterion = tuple[str | Text, ...]
+
+
+class Conversations:
+    """What is known of a mailbox's conversations in the course of one call.
+
+    Args:
+        session: A connection to the mailbox.
+        mark: That of the mailbox's ids.
+        mailbox: Its address.
+    """
+
+    def __init__(self, session: Session, mark: str, mailbox: str) -> None:
+        self._session = session
+        self._mark = mark
+        self._mailbox = mailbox
+        self._nodes: dict[Place, Node] = {}
+        self._asked: set[Criterion] = set()
+
+    def ids_of(self, messages: Sequence[tuple[Place, ParsedMessage, datetime]]) -> dict[Place, str]:
+        """The id of each message's conversation.
+
+        Args:
+            messages: Where each is, what was read of it, and when it was sent.
+        """
+        for place, parsed, at in messages:
+            self._nodes[place] = node(parsed, shown("msg", self._mark, place), self._mailbox, at)
+        self._look_back()
+        root_of = self._roots()
+        here = {each.message_id for each in self._nodes.values()}
+        # A root that is not here is stood for by the oldest message that points to it.
+        lost = {root_of[place] for place, _, _ in messages} - here
+        self._look_for(criterion for name in lost for criterion in _pointing_to(name))
+        root_of = self._roots()
+        first: dict[str, Place] = {}
+        for place, each in sorted(self._nodes.items(), key=lambda item: (item[1].at, item[0])):
+            root = root_of[place]
+            if root not in first or (each.message_id == root != self._nodes[first[root]].message_id):
+                first[root] = place
+        return {place: shown("thr", self._mark, first[root_of[place]]) for place, _, _ in messages}
+
+    def places_of(self, place: Place) -> list[Place]:
+        """Where the messages of a conversation are, oldest first; none if it is gone.
+
+        Args:
+            place: What its id says.
+        """
+        if not self._session.go_to(place):
+            return []
+        self._learn(place.folder, place.validity, [place.uid])
+        if place not in self._nodes:
+            return []
+        for _ in range(_ROUNDS):
+            self._look_back()
+            root_of = self._roots()
+            mine = [each for where, each in self._nodes.items() if root_of[where] == root_of[place]]
+            names = {root_of[place], *(each.message_id for each in mine)}
+            subjects = {each.subject_key for each in mine if each.subject_key}
+            pointing = [criterion for name in names for criterion in _pointing_to(name)]
+            if not self._look_for([*pointing, *map(_about, subjects)]):
+                break
+        root_of = self._roots()
+        found = [where for where in self._nodes if root_of[where] == root_of[place]]
+        return sorted(found, key=lambda where: (self._nodes[where].at, where))
+
+    def _look_back(self) -> None:
+        """Find what the known messages point to, and what that points to."""
+        for _ in range(_ROUNDS):
+            here = {each.message_id for each in self._nodes.values()}
+            parents = {each.parent for each in self._nodes.values()} - here - {""}
+            subjects = {each.subject_key for each in self._nodes.values() if each.by_subject}
+            self._look_up(name for name in parents if name.endswith(NO_MESSAGE_ID))
+            named = [("HEADER", "MESSAGE-ID", Text(name)) for name in parents if not name.endswith(NO_MESSAGE_ID)]
+            if not self._look_for([*named, *map(_about, subjects)]):
+                break
+
+    def _look_up(self, names: Iterable[str]) -> None:
+        """Learn of messages whose Message-ID is made up from their place."""
+        for name in names:
+            place = place_of(name.removesuffix(NO_MESSAGE_ID), self._mark)
+            if place and place not in self._nodes and self._session.go_to(place):
+                self._learn(place.folder, place.validity, [place.uid])
+
+    def _look_for(self, criteria: Iterable[Criterion]) -> bool:
+        """Learn of what meets any of the criteria, and say whether that was new."""
+        wanted = [criterion for criterion in dict.fromkeys(criteria) if criterion not in self._asked]
+        self._asked.update(wanted)
+        before = len(self._nodes)
+        for start in range(0, len(wanted), _AT_ONCE):
+            for folder in _FOLDERS:
+                if folder in self._session.folders:
+                    validity = self._session.open(folder).validity
+                    uids = self._session.search(*_any_of(wanted[start : start + _AT_ONCE]))
+                    self._learn(folder, validity, uids[-_MOST_FOUND:])
+        return len(self._nodes) > before
+
+    def _learn(self, folder: Folder, validity: int, uids: Sequence[int]) -> None:
+        new = [uid for uid in uids if Place(folder, validity, uid) not in self._nodes]
+        for uid, parts in self._session.fetch(new, "INTERNALDATE", _HEADERS).items():
+            place = Place(folder, validity, uid)
+            head = next((value for name, value in parts.items() if name.startswith(b"BODY[HEADER")), None) or b""
+            parsed = parse(head)
+            at = parsed.sent_at or parts.get(b"INTERNALDATE") or UNDATED
+            self._nodes[place] = node(parsed, shown("msg", self._mark, place), self._mailbox, at)
+
+    def _roots(self) -> dict[Place, str]:
+        found = roots(self._nodes.values())
+        return {place: found[each.id] for place, each in self._nodes.items()}
+
+
+def _pointing_to(name: str) -> list[Criterion]:
+    if name.startswith(NAMED_BY_SUBJECT):
+        return [_about(name.removeprefix(NAMED_BY_SUBJECT))]
+    return [("HEADER", header, Text(name)) for header in ("REFERENCES", "IN-REPLY-TO")]
+
+
+def _about(subject_key: str) -> Criterion:
+    return "SUBJECT", Text(subject_key.partition("\n")[0])
+
+
+def _any_of(criteria: Sequence[Criterion]) -> list[str | Text]:
+    *others, last = criteria
+    return [*(part for criterion in others for part in ("OR", *criterion)), *last]

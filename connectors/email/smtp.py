@@ -1,0 +1,183 @@
+"""Handing a message over to an SMTP server, to all of its recipients or to none (RFC 5321, 6409).
+
+Until the server has taken every recipient and asked for the message nothing has happened, and whatever goes wrong says
+so. From then on only the server's answer counts: a refusal is one, and anything else but `250` leaves a doubt.
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+import anyio
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponse,
+    SMTPResponseException,
+    SMTPSenderRefused,
+)
+
+from connectors.email.mail_server import Login, LoginRefused, MailServer, words_of
+from connectors.errors import InDoubt, InvalidInput, Unavailable
+
+_SECONDS = 10
+_LAST_SECONDS = 25
+_DOT = re.compile(rb"^\.", re.MULTILINE)
+_GOOD, _GO_ON = 250, 354
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What goes to whom.
+
+    Args:
+        sender: The mailbox's address.
+        to: Its recipients.
+        cc: The recipients of a copy.
+        raw: The message, in ASCII, its lines ended by CRLF.
+    """
+
+    sender: str
+    to: Sequence[str]
+    cc: Sequence[str]
+    raw: bytes
+
+
+async def hand_over(server: MailServer, login: Login, envelope: Envelope, begin: Callable[[], Awaitable[None]]) -> None:
+    """Send a message.
+
+    Args:
+        server: Where to.
+        login: As whom.
+        envelope: The message.
+        begin: Awaited right before the message itself is sent; if it raises, nothing is.
+
+    Raises:
+        LoginRefused: If the server does not take the login; nothing was sent.
+        InvalidInput: If it refuses sender, a recipient or the message for good; nothing was sent to anybody.
+        Unavailable: If it is not reached or refuses for now; nothing was sent to anybody.
+        InDoubt: If it does not say whether it took the message.
+    """
+    async with _connected(server, login) as client:
+        await _address(client, login, envelope)
+        try:
+            asked = await client.execute_command(b"DATA")
+        except (SMTPException, OSError, ValueError) as error:
+            raise Unavailable(f"the SMTP server was lost before it was sent anything ({_short(error)})") from error
+        if asked.code != _GO_ON:
+            _refuse(login, asked, "")
+        await begin()
+        _check(login, await _answer_to(client, envelope.raw))
+
+
+async def look(server: MailServer, login: Login) -> str:
+    """Log in, and give the server's name for itself.
+
+    Raises:
+        LoginRefused: If the server does not take the login.
+        Unavailable: If it is not reached.
+    """
+    async with _connected(server, login) as client:
+        greeting = client.last_ehlo_response
+        return words_of(login, greeting.message.split("\n")[0]) if greeting else server.host
+
+
+@asynccontextmanager
+async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
+    client = SMTP(
+        hostname=server.host,
+        port=server.port,
+        use_tls=server.implicit,
+        start_tls=False,
+        tls_context=server.tls,
+        timeout=_SECONDS,
+        local_hostname="[127.0.0.1]",
+    )
+    try:
+        try:
+            await client.connect()
+            await _encrypt(client, server)
+            await _log_in(client, login)
+        except SMTPAuthenticationError as error:
+            if 400 <= error.code < 500:  # noqa: PLR2004 - RFC 5321, section 4.2.1
+                raise Unavailable("the SMTP server does not take logins now; nothing was sent") from None
+            raise LoginRefused(words_of(login, error.message)) from None
+        except (SMTPException, OSError, ValueError) as error:
+            why = words_of(login, _short(error))
+            raise Unavailable(f"SMTP server `{server.host}` is not reached: {why}; nothing was sent") from error
+        yield client
+        # It has said what became of the message; how it takes its leave no longer matters.
+        with suppress(SMTPException, OSError, TimeoutError), anyio.move_on_after(1):
+            await client.quit()
+    finally:
+        client.close()
+
+
+async def _encrypt(client: SMTP, server: MailServer) -> None:
+    if server.implicit:
+        return
+    await client.ehlo()
+    if client.supports_extension("starttls"):
+        await client.starttls(tls_context=server.tls)
+        await client.ehlo()
+    elif not server.may_be_plain:
+        raise Unavailable(f"SMTP server `{server.host}` offers no STARTTLS, and a password is not sent in the clear")
+
+
+async def _log_in(client: SMTP, login: Login) -> None:
+    if login.is_token:
+        await client.auth_xoauth2(login.user, login.secret)
+    else:
+        await client.login(login.user, login.secret)
+
+
+async def _address(client: SMTP, login: Login, envelope: Envelope) -> None:
+    """Name sender and recipients; the server takes all of them, or it is over."""
+    options = [f"SIZE={len(envelope.raw)}"] if client.supports_extension("size") else []
+    try:
+        await client.mail(envelope.sender, options=options)
+        for recipient in dict.fromkeys((*envelope.to, *envelope.cc)):
+            await client.rcpt(recipient)
+    except SMTPSenderRefused as error:
+        _refuse(login, SMTPResponse(error.code, error.message), "mailbox", f"from `{envelope.sender}` ")
+    except SMTPRecipientRefused as error:
+        field = "to" if error.recipient in envelope.to else "cc"
+        _refuse(login, SMTPResponse(error.code, error.message), field, f"to `{error.recipient}` ")
+    except (SMTPException, OSError, ValueError) as error:
+        raise Unavailable(f"the SMTP server was lost before it was sent anything ({_short(error)})") from error
+
+
+async def _answer_to(client: SMTP, raw: bytes) -> SMTPResponse:
+    """Send the message itself, and hear what the server says to it."""
+    if client.protocol is None:
+        raise InDoubt("the SMTP server was lost over the message")
+    try:
+        client.protocol.write(_DOT.sub(b"..", raw) + b".\r\n")
+        return await client.protocol.read_response(timeout=_LAST_SECONDS)
+    except (SMTPException, OSError, ValueError) as error:
+        raise InDoubt(f"the SMTP server does not say whether it took the message ({_short(error)})") from error
+
+
+def _check(login: Login, said: SMTPResponse) -> None:
+    if said.code == _GOOD:
+        return
+    if 400 <= said.code < 600:  # noqa: PLR2004 - RFC 5321, section 4.2.1
+        _refuse(login, said, "")
+    raise InDoubt("the SMTP server's answer to the message is not understood")
+
+
+def _refuse(login: Login, said: SMTPResponse, field: str, whom: str = "") -> NoReturn:
+    words = f"the SMTP server refuses mail {whom}({said.code} {words_of(login, said.message)}); nothing was sent"
+    if 500 <= said.code < 600:  # noqa: PLR2004 - as above
+        raise InvalidInput(words, field=field, is_untrusted=True)
+    raise Unavailable(words, is_untrusted=True)
+
+
+def _short(error: BaseException) -> str:
+    if isinstance(error, SMTPResponseException):
+        return f"{error.code} {error.message}"[:200]
+    return " ".join(str(error).split())[:200] or type(error).__name__
