@@ -7,12 +7,13 @@ UID of the message that it now is: whoever changes it, by whatever program, chan
 import re
 from email.message import Message
 from email.parser import BytesHeaderParser
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 
 from connectors.contract import CallContext
 from connectors.email.compose import Outgoing, compose
 from connectors.email.imap_session import Session, Text
-from connectors.email.mime import ParsedMessage, parse
+from connectors.email.mime import ParsedMessage, date_of, parse
+from connectors.email.showing import UNDATED
 from connectors.email.tools import CreateDraft, Draft, UpdateDraft
 from connectors.embedded.database import stable_id
 from connectors.errors import Conflict, InvalidInput, NotFound
@@ -22,23 +23,10 @@ _MESSAGE_ID = re.compile(r"msg_[a-z0-9]{4,40}")
 _LARGEST = 1_000_000
 
 
-def draft_id(call: CallContext) -> str:
-    """The id of the draft that a call makes."""
-    return stable_id("dra", call.tenant, call.key)
-
-
-def create(session: Session, call: CallContext, args: CreateDraft, references: list[str]) -> Draft:
-    """Put a new draft into the folder.
-
-    Args:
-        session: A connection to its mailbox.
-        call: The call that makes it.
-        args: What it is made of; the answered message is checked already.
-        references: The conversation that it goes on with.
-    """
-    draft = Draft(id=draft_id(call), **args.model_dump(), created_at=call.now, updated_at=call.now, version=1)
-    uid = session.append("drafts", _written(call, draft, references), r"\Draft", r"\Seen")
-    return _get(session, args.mailbox, draft.id, uid)[0]
+def new(call: CallContext, args: CreateDraft) -> Draft:
+    """The draft that a call makes, not put anywhere yet."""
+    id_ = stable_id("dra", call.tenant, call.key)
+    return Draft(id=id_, **args.model_dump(), created_at=call.now, updated_at=call.now, version=1)
 
 
 def changed(session: Session, call: CallContext, args: UpdateDraft) -> tuple[Draft, list[str]]:
@@ -57,11 +45,9 @@ def changed(session: Session, call: CallContext, args: UpdateDraft) -> tuple[Dra
     return draft.model_copy(update={**new, "updated_at": call.now}), references
 
 
-def replace(session: Session, call: CallContext, draft: Draft, references: list[str]) -> Draft:
-    """Put a draft into the folder in place of the version that it was made of."""
-    uid = session.append("drafts", _written(call, draft, references), r"\Draft", r"\Seen")
-    discard(session, draft.id, below=uid)
-    return _get(session, draft.mailbox, draft.id, uid)[0]
+def put(session: Session, call: CallContext, draft: Draft, references: list[str]) -> None:
+    """Put a draft into the folder, as another version if it is there already."""
+    session.append("drafts", _written(call, draft, references), r"\Draft", r"\Seen")
 
 
 def get(session: Session, mailbox: str, id_: str, version: int) -> tuple[Draft, list[str]]:
@@ -87,14 +73,13 @@ def made_by(session: Session, call: CallContext, mailbox: str) -> Draft | None:
     session.open("drafts")
     for uid in session.search("HEADER", _CALL.upper(), Text(_mark(call))):
         head = _head(session, uid)
-        if head and (id_ := str(head.get(_ID, ""))):
-            discard(session, id_, below=uid)
-            return _get(session, mailbox, id_, uid)[0]
+        if head and head.get(_CALL) == _mark(call):
+            return _get(session, mailbox, str(head.get(_ID, "")), uid)[0]
     return None
 
 
 def discard(session: Session, id_: str, below: int = 2**32) -> None:
-    """Delete the versions of a draft that are older than one, by default all."""
+    """Delete the versions of a draft that came before one, by default all."""
     session.open("drafts", to_write=True)
     session.delete([uid for uid in session.search("HEADER", _ID.upper(), Text(id_)) if uid < below])
 
@@ -116,7 +101,7 @@ def _get(session: Session, mailbox: str, id_: str, uid: int) -> tuple[Draft, lis
 
 def _draft(mailbox: str, id_: str, uid: int, head: Message, parsed: ParsedMessage) -> Draft:
     answers = str(head.get(_ANSWERS, ""))
-    at = parsed.sent_at or parsedate_to_datetime(str(head[_CREATED]))
+    updated_at = parsed.sent_at or UNDATED
     return Draft(
         id=id_,
         mailbox=mailbox,
@@ -125,8 +110,8 @@ def _draft(mailbox: str, id_: str, uid: int, head: Message, parsed: ParsedMessag
         subject=parsed.subject,
         body=parsed.text,
         in_reply_to=answers if _MESSAGE_ID.fullmatch(answers) else None,
-        created_at=parsedate_to_datetime(str(head[_CREATED])),
-        updated_at=at,
+        created_at=date_of(str(head.get(_CREATED, ""))) or updated_at,
+        updated_at=updated_at,
         version=uid,
     )
 

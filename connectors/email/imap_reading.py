@@ -65,7 +65,9 @@ def search(session: Session, tenant: str, args: SearchEmail) -> MessagePage:
     position = _position(args.cursor)
     columns = [_Column(session, folder, position[folder], args) for folder in folders]
     page: list[Found] = []
-    while len(page) < args.limit and (heads := [(column.head.at, n) for n, column in enumerate(columns) if column.head]):
+    while len(page) < args.limit and (
+        heads := [(column.head.at, n) for n, column in enumerate(columns) if column.head]
+    ):
         _, newest = max(heads)
         page.append(columns[newest].take())
     conversations = Conversations(session, mark, args.mailbox)

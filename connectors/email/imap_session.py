@@ -15,9 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, LoginError
-from imapclient.imap4 import IMAP4WithTimeout
 from imapclient.response_parser import parse_message_list
-from imapclient.tls import IMAP4_TLS
 
 from connectors.email.imap_names import Place
 from connectors.email.mail_server import Login, LoginRefused, MailServer, words_of
@@ -29,7 +27,6 @@ logging.getLogger("imapclient").setLevel(logging.WARNING)
 LARGEST_MESSAGE = 40_000_000
 _APPENDED = re.compile(rb"\[APPENDUID \d+ (\d+)\]", re.IGNORECASE)
 _ROOM = 64_000_000
-_CONNECT_SECONDS = 5
 _READ_SECONDS = 10
 
 Role = Literal["inbox", "sent", "archive", "drafts"]
@@ -39,6 +36,16 @@ _USUAL: dict[Role, str] = {"inbox": "INBOX", "sent": "Sent", "archive": "Archive
 
 class _Bounded(imaplib.IMAP4):
     room: int = _ROOM
+
+    def __init__(self, server: MailServer) -> None:
+        self._server = server
+        super().__init__(server.host, server.port)
+
+    def _create_socket(self, _timeout: float | None) -> socket.socket:
+        plain = self._server.dial()
+        if not self._server.implicit:
+            return plain
+        return self._server.tls.wrap_socket(plain, server_hostname=self.host)
 
     def read(self, size: int) -> bytes:
         self._take(size)
@@ -55,21 +62,21 @@ class _Bounded(imaplib.IMAP4):
             raise IMAPClientAbortError("the server sends more than there is room for")
 
 
-class _Plain(_Bounded, IMAP4WithTimeout):  # type: ignore[misc]
-    pass
-
-
-class _Tls(_Bounded, IMAP4_TLS):  # type: ignore[misc]
-    pass
-
-
 class _Client(IMAPClient):  # type: ignore[misc]
     """IMAPClient with a bound, and with every text of a search quoted or sent as a literal."""
 
+    def __init__(self, server: MailServer) -> None:
+        self._server = server
+        super().__init__(
+            server.host,
+            server.port,
+            ssl=server.implicit,
+            ssl_context=server.tls,
+            timeout=SocketTimeout(_READ_SECONDS, _READ_SECONDS),
+        )
+
     def _create_IMAP4(self) -> _Bounded:  # noqa: N802 - IMAPClient's name
-        if self.ssl:
-            return _Tls(self.host, self.port, self.ssl_context, _CONNECT_SECONDS)
-        return _Plain(self.host, self.port, _CONNECT_SECONDS)
+        return _Bounded(self._server)
 
     def start(self) -> None:
         """Make room for the answers to what follows."""
@@ -194,13 +201,7 @@ def connect(server: MailServer, login: Login, folders: Mapping[Role, str]) -> Se
         Unavailable: If it is not reached, or is not to be trusted with a password.
     """
     try:
-        client = _Client(
-            server.host,
-            server.port,
-            ssl=server.implicit,
-            ssl_context=server.tls,
-            timeout=SocketTimeout(_CONNECT_SECONDS, _READ_SECONDS),
-        )
+        client = _Client(server)
     except (OSError, IMAPClientError) as error:
         raise Unavailable(f"IMAP server `{server.host}` is not reached: {error}") from error
     session = Session(client, folders)
@@ -209,7 +210,9 @@ def connect(server: MailServer, login: Login, folders: Mapping[Role, str]) -> Se
         _log_in(client, login)
         missing = [each for each in Session.NEEDED if not client.has_capability(each)]
         if missing:
-            raise Unavailable(f"IMAP server `{server.host}` lacks {', '.join(missing)}, without which nothing is written")
+            raise Unavailable(
+                f"IMAP server `{server.host}` lacks {', '.join(missing)}, without which nothing is written"
+            )
         session.folders = _folders(client, folders)
     except (OSError, IMAPClientError) as error:
         session.close()
@@ -253,4 +256,3 @@ def _folders(client: _Client, named: Mapping[Role, str]) -> dict[Role, str]:
         if name in there or name.upper() == "INBOX":
             found[role] = name
     return found
-

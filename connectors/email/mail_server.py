@@ -1,5 +1,6 @@
 """Where a mail server is and how it is reached: encrypted from the start or by STARTTLS, and as whom."""
 
+import socket
 import ssl
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 
 from connectors.credentials import Access
 from connectors.errors import Unavailable
+from connectors.vendor.network import is_allowed
 
+_CONNECT_SECONDS = 5
 _PORTS = {"imaps": 993, "imap": 143, "smtps": 465, "smtp": 587}
 
 
@@ -22,12 +25,14 @@ class MailServer:
         port: Its port.
         implicit: Whether TLS comes first (RFC 8314), rather than after STARTTLS.
         ca: A file of certificates to trust in place of the system's.
+        inside: Whether it may be at a private address.
     """
 
     host: str
     port: int
     implicit: bool
     ca: Path | None = None
+    inside: bool = False
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -41,6 +46,18 @@ class MailServer:
         except (OSError, ssl.SSLError) as error:
             raise Unavailable(f"`{self.ca}` has no usable certificates; nothing was done") from error
 
+    def dial(self) -> socket.socket:
+        """Connect to it, where it may be; blocks.
+
+        Raises:
+            OSError: If it is not reached.
+        """
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        addresses = [str(address[0]) for *_, address in found]
+        if not addresses or not all(is_allowed(address, inside=self.inside) for address in addresses):
+            raise PermissionError(f"`{self.host}` is at an address that is not allowed; say `inside` if it should be")
+        return socket.create_connection((addresses[0], self.port), timeout=_CONNECT_SECONDS)
+
     @property
     def may_be_plain(self) -> bool:
         """Whether a password may go to it without encryption: only on this machine."""
@@ -50,23 +67,26 @@ class MailServer:
             return self.host == "localhost"
 
 
-def mail_server(url: str, ca: Path | None = None) -> MailServer:
+def mail_server(url: str, ca: Path | None = None, *, inside: bool = False) -> MailServer:
     """Read where a server is.
 
     Args:
         url: `imaps://HOST` or `smtps://HOST` for TLS from the start, `imap://HOST` or `smtp://HOST` for STARTTLS; each
             with an optional port.
         ca: A file of certificates to trust in place of the system's.
+        inside: Whether it may be at a private address.
 
     Raises:
         ValueError: If it is something else; says what is wrong.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"`{url}` is no mail server; write such as `imaps://mail.example` or `smtp://mail.example:587`")
+        raise ValueError(
+            f"`{url}` is no mail server; write such as `imaps://mail.example` or `smtp://mail.example:587`"
+        )
     if parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"`{url.rpartition('@')[2]}` must have a host and a port only; a login goes by `credential`")
-    return MailServer(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme.endswith("s"), ca)
+    return MailServer(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme.endswith("s"), ca, inside)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def parse(raw: bytes) -> ParsedMessage:
         to=_addresses(message, "to"),
         cc=_addresses(message, "cc"),
         subject=visible_line(_words(_header(message, "subject")), MAX_LINE),
-        sent_at=_date(_header(message, "date")) or _date(_header(message, "received").rpartition(";")[2]),
+        sent_at=date_of(_header(message, "date")) or date_of(_header(message, "received").rpartition(";")[2]),
         text=text[:MAX_TEXT],
         truncated=len(text) > MAX_TEXT,
         attachments=tuple(attachments),
@@ -197,7 +197,8 @@ def _bare_id(message: Message) -> str:
     return found if found and not re.search(r"[<>\s]", found) else ""
 
 
-def _date(value: str) -> datetime | None:
+def date_of(value: str) -> datetime | None:
+    """The moment that a header names, in UTC; None if it names none."""
     try:
         found = parsedate_to_datetime(value.strip()[:200])
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,7 +1,6 @@
 """Finding and reading messages in the embedded mailbox. Reading changes nothing, not even what is unread."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 

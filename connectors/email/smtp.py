@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio
+import anyio.to_thread
 from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
@@ -88,9 +89,14 @@ async def look(server: MailServer, login: Login) -> str:
 
 @asynccontextmanager
 async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
+    try:
+        sock = await anyio.to_thread.run_sync(server.dial)
+    except OSError as error:
+        raise Unavailable(f"SMTP server `{server.host}` is not reached: {_short(error)}; nothing was sent") from error
+    sock.setblocking(False)
     client = SMTP(
         hostname=server.host,
-        port=server.port,
+        sock=sock,
         use_tls=server.implicit,
         start_tls=False,
         tls_context=server.tls,
@@ -103,7 +109,7 @@ async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
             await _encrypt(client, server)
             await _log_in(client, login)
         except SMTPAuthenticationError as error:
-            if 400 <= error.code < 500:  # noqa: PLR2004 - RFC 5321, section 4.2.1
+            if 400 <= error.code < 500:
                 raise Unavailable("the SMTP server does not take logins now; nothing was sent") from None
             raise LoginRefused(words_of(login, error.message)) from None
         except (SMTPException, OSError, ValueError) as error:
@@ -156,7 +162,7 @@ async def _answer_to(client: SMTP, raw: bytes) -> SMTPResponse:
     if client.protocol is None:
         raise InDoubt("the SMTP server was lost over the message")
     try:
-        client.protocol.write(_DOT.sub(b"..", raw) + b".\r\n")
+        client.protocol.write(_DOT.sub(b"..", raw) + (b".\r\n" if raw.endswith(b"\r\n") else b"\r\n.\r\n"))
         return await client.protocol.read_response(timeout=_LAST_SECONDS)
     except (SMTPException, OSError, ValueError) as error:
         raise InDoubt(f"the SMTP server does not say whether it took the message ({_short(error)})") from error
@@ -165,14 +171,14 @@ async def _answer_to(client: SMTP, raw: bytes) -> SMTPResponse:
 def _check(login: Login, said: SMTPResponse) -> None:
     if said.code == _GOOD:
         return
-    if 400 <= said.code < 600:  # noqa: PLR2004 - RFC 5321, section 4.2.1
+    if 400 <= said.code < 600:
         _refuse(login, said, "")
     raise InDoubt("the SMTP server's answer to the message is not understood")
 
 
 def _refuse(login: Login, said: SMTPResponse, field: str, whom: str = "") -> NoReturn:
     words = f"the SMTP server refuses mail {whom}({said.code} {words_of(login, said.message)}); nothing was sent"
-    if 500 <= said.code < 600:  # noqa: PLR2004 - as above
+    if 500 <= said.code < 600:
         raise InvalidInput(words, field=field, is_untrusted=True)
     raise Unavailable(words, is_untrusted=True)
 

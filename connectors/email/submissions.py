@@ -23,6 +23,7 @@ class Handed(BaseModel):
     Args:
         mailbox: Where to look for it.
         name: What finds it there: a Message-ID, or the id that the system gave it.
+        draft: The draft that it sends, or "".
         claims: What no other call may have then, such as `draft/…`.
         answer: The tool's output as JSON, once it is known.
         unfiled: A message that was accepted for delivery and could not be put into the mailbox yet.
@@ -32,6 +33,7 @@ class Handed(BaseModel):
 
     mailbox: str
     name: str
+    draft: str = ""
     claims: tuple[str, ...] = ()
     answer: str = ""
     unfiled: str = ""

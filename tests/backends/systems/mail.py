@@ -244,7 +244,7 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr
 
 
@@ -261,7 +261,7 @@ def _wait_for(*ports: int, log: Path) -> None:
 
 
 def make_certificates(folder: Path) -> None:
-    """An authority of our own (`ca.pem`) and the certificate of a server on this machine (`server.pem`, `server.key`)."""
+    """An authority of our own (`ca.pem`), and a certificate of this machine (`server.pem`, `server.key`)."""
     now = datetime.now(UTC)
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
