@@ -54,6 +54,11 @@ class DeclaredMail(Declared):
     folders: Annotated[dict[Role, str], Field(default_factory=dict)]
     keeps_sent: bool = False
 
+    @property
+    def all_shown(self) -> tuple[str, ...]:
+        """The names of the mailboxes' credentials."""
+        return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
+
 
 class Boxes:
     """The mailboxes, each with its own login and connections.

@@ -9,6 +9,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
+from pydantic import ValidationError
 
 from connectors.email.imap_session import Session
 from connectors.errors import ConnectorError, InDoubt, Unavailable
@@ -87,6 +88,9 @@ class Pool:
             is_good = True
         except ConnectorError:
             is_good = True
+            raise
+        except ValidationError:
+            # A fault of our own.
             raise
         except _UNUSABLE as error:
             raise _Lost(f"the connection to the IMAP server was lost ({_short(error)})") from error

@@ -74,6 +74,7 @@ class _Client(IMAPClient):  # type: ignore[misc]
             ssl_context=server.tls,
             timeout=SocketTimeout(_READ_SECONDS, _READ_SECONDS),
         )
+        self.normalise_times = False
 
     def _create_IMAP4(self) -> _Bounded:  # noqa: N802 - IMAPClient's name
         return _Bounded(self._server)

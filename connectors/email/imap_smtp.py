@@ -245,4 +245,6 @@ def _draft(id_: str, version: int | None = None) -> str:
     return f"draft/{id_}" if version is None else f"draft/{id_}/{version}"
 
 
-KIND = Kind("imap_smtp", "email", DeclaredMail, ImapSmtpEmail)
+KIND = Kind(
+    "imap_smtp", "email", DeclaredMail, ImapSmtpEmail, shows=("password", "token", "refresh", "client", "assertion")
+)

@@ -45,6 +45,11 @@ class Declared(BaseModel):
         """The name of its credential: the kind's, unless another is given."""
         return self.credential or self.kind
 
+    @property
+    def all_shown(self) -> tuple[str, ...]:
+        """The names of all credentials that it shows, where parts of it have their own."""
+        return (self.shown,)
+
 
 @dataclass(frozen=True)
 class Surroundings:

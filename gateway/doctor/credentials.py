@@ -90,10 +90,10 @@ def _wanted_by_declared(declared: Sequence[Declared]) -> Mapping[str, Wanted]:
     found: dict[str, Wanted] = {}
     for each in declared:
         kind = kinds[each.kind]
-        if kind.shows:
-            before = found.get(each.shown, Wanted())
+        for name in each.all_shown if kind.shows else ():
+            before = found.get(name, Wanted())
             scopes = {**before.scopes, **dict.fromkeys(kind.scopes, (f"{kind.area}_*",))}
-            found[each.shown] = Wanted(scopes, bool(scopes), personal=True, tenants=(*before.tenants, each.tenant))
+            found[name] = Wanted(scopes, bool(scopes), personal=True, tenants=(*before.tenants, each.tenant))
     return found
 
 

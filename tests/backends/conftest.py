@@ -1,21 +1,7 @@
 """What the tests of all back ends share."""
 
-import os
-
 import pytest
 
+# Failures in a contract tell what was compared, as in any test.
 for _contract in ("crm", "email", "knowledge", "ticketing"):
     pytest.register_assert_rewrite(f"tests.backends.{_contract}")
-
-
-def required(is_there: bool, what: str) -> None:
-    """Skip where a real system is not installed, unless the tests have to be made with it.
-
-    Args:
-        is_there: Whether it is.
-        what: What `tests/backends/install` installs.
-    """
-    if not is_there and os.environ.get("REMIT_BACKENDS") == "required":
-        pytest.fail(f"{what} is not installed: run tests/backends/install")
-    if not is_there:
-        pytest.skip(f"{what} is not installed: run tests/backends/install")

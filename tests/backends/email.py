@@ -29,7 +29,7 @@ from connectors.email.tools import (
     Thread,
     UpdateDraft,
 )
-from connectors.errors import Conflict, InDoubt, InvalidInput, NotFound
+from connectors.errors import Conflict, InvalidInput, NotFound
 from connectors.registry import TOOLS
 
 TOOL: dict[str, Tool] = {tool.name: tool for tool in TOOLS}
@@ -37,6 +37,19 @@ NOW = datetime(2026, 6, 3, 10, 0, tzinfo=UTC)
 TENANT = "larkspur"
 CUSTOMER = "jo@customer.example"
 
+_NO_SYNTAX = (
+    ')"',
+    'no"such',
+    "no\\such",
+    "{10}",
+    "{10+}",
+    "ALL) (SEEN",
+    '" UNSEEN "',
+    "* % (",
+    "'; --",
+    "NOT",
+    "Grüße {3}",
+)
 _numbers = itertools.count(1)
 
 
@@ -77,7 +90,9 @@ def key() -> str:
     return f"key-{next(_numbers)}"
 
 
-def raw(name: str, subject: str = "Broken lamp", body: str = "It is broken.", *, minutes: int = 0, **more: str) -> bytes:
+def raw(
+    name: str, subject: str = "Broken lamp", body: str = "It is broken.", *, minutes: int = 0, **more: str
+) -> bytes:
     """A message that somebody sent the day before."""
     at = NOW - timedelta(days=1) + timedelta(minutes=minutes)
     lines = {"From": f"Jo Doe <{CUSTOMER}>", "To": "support@larkspur.example", "Subject": subject}
@@ -122,7 +137,20 @@ class EmailContract:
             assert [message.subject for message in await found(world, query=query)] == subjects, query
 
     @pytest.mark.parametrize(
-        "query", [')"', 'no"such', "no\\such", "{10}", "{10+}", "ALL) (SEEN", '" UNSEEN "', "* % (", "'; --", "NOT", "Grüße {3}"]
+        "query",
+        [
+            ')"',
+            'no"such',
+            "no\\such",
+            "{10}",
+            "{10+}",
+            "ALL) (SEEN",
+            '" UNSEEN "',
+            "* % (",
+            "'; --",
+            "NOT",
+            "Grüße {3}",
+        ],
     )
     async def test_whatever_is_searched_for_is_only_text(self, world: MailWorld, query: str) -> None:
         await world.put([Put(raw("1@x"))])
@@ -265,8 +293,8 @@ class EmailContract:
         assert await world.delivered() == []
 
     async def test_a_reply_goes_to_the_sender_alone_in_its_conversation(self, world: MailWorld) -> None:
-        more = {"Reply_To": "mallory@evil.example", "Cc": "boss@x.example", "References": "<0@x>"}
-        await world.put([Put(raw("1@x", "Lamp", "One\r\nTwo", **more))])
+        more: dict[str, Any] = {"Reply_To": "mallory@evil.example", "Cc": "boss@x.example", "References": "<0@x>"}
+        await world.put([Put(raw("1@x", "Lamp", "One\r\nTwo", minutes=0, **more))])
         (message,) = await found(world)
         args = ReplyEmail(mailbox=world.mailbox, message_id=message.id, body="Thanks.")
         sent = await world.email.email_reply_message(call(key()), args)
@@ -281,8 +309,8 @@ class EmailContract:
     async def test_a_message_of_ones_own_is_not_answered(self, world: MailWorld) -> None:
         await world.put([Put(raw("1@x", From=world.mailbox))])
         (message,) = await found(world)
+        args = ReplyEmail(mailbox=world.mailbox, message_id=message.id, body="Hi")
         with pytest.raises(InvalidInput):
-            args = ReplyEmail(mailbox=world.mailbox, message_id=message.id, body="Hi")
             await world.email.email_reply_message(call(key()), args)
         assert await world.delivered() == []
 
@@ -315,8 +343,8 @@ class EmailContract:
             ["li@customer.example"],
         )
         assert changed.version != made.version
-        args = SendDraft(mailbox=world.mailbox, draft_id=made.id, version=changed.version)
-        sent = await world.email.email_send_draft(call(key()), args)
+        as_it_is = SendDraft(mailbox=world.mailbox, draft_id=made.id, version=changed.version)
+        sent = await world.email.email_send_draft(call(key()), as_it_is)
         assert (sent.to, sent.cc, sent.thread_id) == ([CUSTOMER], ["li@customer.example"], original.thread_id)
         assert {each.text for each in await sent_out(world)} == {"Better"}
 
@@ -327,8 +355,8 @@ class EmailContract:
         await world.email.email_update_draft(call(key()), args)
         with pytest.raises(Conflict):
             await world.email.email_update_draft(call(key()), args.model_copy(update={"body": "Best"}))
+        old = SendDraft(mailbox=world.mailbox, draft_id=made.id, version=made.version)
         with pytest.raises(Conflict):
-            old = SendDraft(mailbox=world.mailbox, draft_id=made.id, version=made.version)
             await world.email.email_send_draft(call(key()), old)
         assert await world.delivered() == []
 
@@ -339,16 +367,16 @@ class EmailContract:
         await world.email.email_send_draft(call(key()), args)
         with pytest.raises((Conflict, NotFound)):
             await world.email.email_send_draft(call(key()), args)
+        again = UpdateDraft(mailbox=world.mailbox, draft_id=made.id, version=made.version, body="x")
         with pytest.raises((Conflict, NotFound)):
-            again = UpdateDraft(mailbox=world.mailbox, draft_id=made.id, version=made.version, body="x")
             await world.email.email_update_draft(call(key()), again)
         assert len({each.message_id for each in await sent_out(world)}) == 1
 
     async def test_an_update_that_changes_nothing_is_refused(self, world: MailWorld) -> None:
         await world.put([Put(raw("1@x"))])
         made = await world.email.email_create_draft(call(key()), draft(world))
+        args = UpdateDraft(mailbox=world.mailbox, draft_id=made.id, version=made.version, body="Text")
         with pytest.raises(InvalidInput, match="nothing to change"):
-            args = UpdateDraft(mailbox=world.mailbox, draft_id=made.id, version=made.version, body="Text")
             await world.email.email_update_draft(call(key()), args)
 
     async def test_a_draft_is_found_by_the_key_that_made_it(self, world: MailWorld) -> None:
@@ -372,9 +400,7 @@ class EmailContract:
                 email.email_get_thread(asked, GetThread(**there, thread_id=message.thread_id)),
                 email.email_read_attachment(asked, ReadAttachment(**there, attachment_id=attachment)),
                 email.email_create_draft(asked, draft(world, **there, in_reply_to=message.id)),
-                email.email_update_draft(
-                    asked, UpdateDraft(**there, draft_id=kept.id, version=kept.version, body="x")
-                ),
+                email.email_update_draft(asked, UpdateDraft(**there, draft_id=kept.id, version=kept.version, body="x")),
                 email.email_send_draft(asked, SendDraft(**there, draft_id=kept.id, version=kept.version)),
                 email.email_reply_message(asked, ReplyEmail(**there, message_id=message.id, body="x")),
             ):
@@ -383,7 +409,7 @@ class EmailContract:
         assert await world.delivered() == []
 
     async def test_an_unknown_mailbox_can_neither_be_searched_nor_written_from(self, world: MailWorld) -> None:
-        there = {"mailbox": "no@larkspur.example"}
+        there: dict[str, Any] = {"mailbox": "no@larkspur.example"}
         for attempt in (
             world.email.email_search_messages(call(), SearchEmail(**there)),
             world.email.email_send_message(call(key()), send(world, **there)),
@@ -391,22 +417,6 @@ class EmailContract:
         ):
             with pytest.raises(NotFound, match=r"no@larkspur\.example"):
                 await attempt
-
-
-class DoubtsContract:
-    """What holds where a system's answer can be lost. Each test gets a `world`, and a `lost` answer to a sending."""
-
-    async def never_twice(self, world: MailWorld, made: CallContext, args: SendEmail) -> SentMessage | None:
-        """Send with the answer lost; then whatever can be found out is, and a message went out at most once."""
-        with pytest.raises(InDoubt):
-            await world.email.email_send_message(made, args)
-        try:
-            found_out = await world.email.find_effect(made, TOOL["email_send_message"])
-        except InDoubt:
-            found_out = None
-        names = [each.message_id for each in await sent_out(world)]
-        assert len(set(names)) <= 1
-        return found_out
 
 
 async def found(world: MailWorld, **args: object) -> list[MessageSummary]:

@@ -20,6 +20,8 @@ class Action(Enum):
     """It is not passed on, and nothing after it; the connection stays."""
     GARBLE = auto()
     """Something else is passed on in its place."""
+    TELL = auto()
+    """It is passed on; only `happened` is set."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class TcpFaults:
                 if fault.action is Action.STALL:
                     await reader.read(-1)
                     return
-                data = b"\xff\xfe nothing of the kind\r\n"
+                if fault.action is Action.GARBLE:
+                    data = b"\xff\xfe nothing of the kind\r\n"
             writer.write(data)
             await writer.drain()
 

@@ -116,6 +116,7 @@ ssl = required
 ssl_cert = <{folder}/server.pem
 ssl_key = <{folder}/server.key
 auth_mechanisms = plain login
+auth_failure_delay = 0
 first_valid_uid = 1
 mail_location = maildir:{folder}/mail/%d/%n
 mail_max_userip_connections = 100
@@ -156,6 +157,11 @@ service lmtp {{
   inet_listener lmtp {{
     address = 127.0.0.1
     port = {ports.lmtp}
+  }}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
   }}
 }}
 service auth {{
@@ -208,9 +214,12 @@ smtpd_sender_login_maps = regexp:{config}/senders
 smtpd_sender_restrictions = reject_sender_login_mismatch
 smtpd_recipient_restrictions = reject_unlisted_recipient, permit_sasl_authenticated, reject
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
+header_checks = regexp:{config}/headers
 message_size_limit = 1000000
+smtpd_error_sleep_time = 0
 """)
     (config / "mailboxes").write_text("if !/^nobody/\n/./ there\nendif\n")
+    (config / "headers").write_text("/^Subject: refuse me/ REJECT not this one\n")
     (config / "senders").write_text("/^(.*)$/ $1\n")
     tls = "-o smtpd_tls_wrappermode=yes"
     (config / "master.cf").write_text(f"""
