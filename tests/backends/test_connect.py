@@ -47,4 +47,5 @@ def test_a_mail_system_is_connected_when_its_login_is_good(tmp_path: Path) -> No
         assert "imap_smtp of larkspur" in looked
         assert SUPPORT in looked
     gone = remit("doctor", "--home", home, check=False).stdout.splitlines()
-    assert [line.split()[0] for line in gone if "imap_smtp of larkspur" in line] == ["wrong"]
+    # Its credential is well, and the system is not.
+    assert [line.split()[0] for line in gone if "imap_smtp of larkspur" in line] == ["ok", "wrong"]

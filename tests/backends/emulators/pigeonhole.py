@@ -67,7 +67,7 @@ class Pigeonhole:
                 Route("/v1/cards/{number:int}", self._card_changed, methods=["PATCH"]),
                 Route("/v1/cards/{number:int}/messages", self._message_added, methods=["POST"]),
             ],
-            exception_handlers={ValidationError: _unfit},  # type: ignore[dict-item] - starlette's own type is too narrow
+            exception_handlers={ValidationError: _unfit},
         )
 
     def make(self, tenant: str, title: str, email: str, name: str = "Bo") -> dict[str, Any]:
