@@ -9,10 +9,11 @@ from typing import Annotated, Any, Union
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from connectors.ticketing.request_tracker.back_end import KIND as REQUEST_TRACKER
 from connectors.toml_files import BadFile, read_toml
 from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
 
-KINDS: tuple[Kind, ...] = ()
+KINDS: tuple[Kind, ...] = (REQUEST_TRACKER,)
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 
 _CLOSING_SECONDS = 2.0
