@@ -50,6 +50,7 @@ class Faults:
         url: The proxy's own.
         fault: What goes wrong with the next request; None for nothing.
         when: Which requests count, by method and path; those before pass.
+        after: Which request must have passed before.
         seen: Method and path of every request.
     """
 
@@ -57,14 +58,16 @@ class Faults:
     url: str = ""
     fault: Fault | None = None
     when: str = ""
+    after: str = ""
     seen: list[str] = field(default_factory=list)
 
-    def fail(self, fault: Fault, when: str = "") -> None:
-        """Have the next request fail whose line (`POST /path`) contains the text."""
-        self.fault, self.when = fault, when
+    def fail(self, fault: Fault, when: str = "", after: str = "") -> None:
+        """Have the next request fail whose line (`POST /path`) contains a text, once one has passed with another."""
+        self.fault, self.when, self.after = fault, when, after
 
     def _taken(self, line: str) -> Fault | None:
-        if self.fault is None or self.when not in line:
+        if self.fault is None or self.after or self.when not in line:
+            self.after = "" if self.after in line else self.after
             return None
         fault, self.fault = self.fault, None
         return fault
