@@ -9,12 +9,12 @@ from typing import Annotated, Any, Union
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from connectors.crm import tryton
+from connectors.crm import hubspot, tryton
 from connectors.email import imap_smtp
 from connectors.toml_files import BadFile, read_toml
 from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
 
-KINDS: tuple[Kind, ...] = (imap_smtp.KIND, tryton.KIND)
+KINDS: tuple[Kind, ...] = (hubspot.KIND, imap_smtp.KIND, tryton.KIND)
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 
 _CLOSING_SECONDS = 2.0

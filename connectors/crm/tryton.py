@@ -341,22 +341,22 @@ class TrytonCrm:
         return {fields[ours]: value for ours, value in given.items() if value}
 
     async def _language(self, call: CallContext, code: str) -> int:
-        try:
-            return await self._named(call, "ir.lang", "code", code, "language")
-        except Unavailable:
-            raise InvalidInput(f"Tryton has no language `{code}`", field="language") from None
+        found = await self._rpc.search(call, "ir.lang", Readable, [["code", "=", code]])
+        if not found:
+            raise InvalidInput(f"Tryton has no language `{code}`", field="language")
+        return found[0].id
 
     async def _relation(self, call: CallContext) -> int:
-        return await self._named(call, "party.relation.type", "name", self._declared.relation, "type of relation")
+        return await self._named(call, "party.relation.type", self._declared.relation, "type of relation")
 
     async def _category(self, call: CallContext, name: str) -> int:
-        return await self._named(call, "party.category", "name", name, "party category")
+        return await self._named(call, "party.category", name, "party category")
 
-    async def _named(self, call: CallContext, model: str, field: str, name: str, what: str) -> int:
+    async def _named(self, call: CallContext, model: str, name: str, what: str) -> int:
         """The id of what has a name; it is asked for once."""
         where = call.tenant, model, name
         if where not in self._known:
-            found = await self._rpc.search(call, model, Readable, [[field, "=", name]])
+            found = await self._rpc.search(call, model, Readable, [["name", "=", name]])
             if not found:
                 raise Unavailable(f"Tryton has no {what} `{name}`; make it there, or declare another one")
             self._known[where] = min(each.id for each in found)

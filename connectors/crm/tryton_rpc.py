@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
@@ -100,7 +101,8 @@ class Rpc:
 
     def __init__(self, site: Site, database: str, credentials: Credentials) -> None:
         self._door = Api(site, credentials)
-        self.api = Api(Site(**{**vars(site), "before": "Session "}), Sessions(self._door, database, credentials))
+        self._sessions = Sessions(self._door, database, credentials)
+        self._api = Api(replace(site, before="Session "), self._sessions)
         self._path = f"/{segment(database)}/rpc/"
 
     async def search(
@@ -135,7 +137,7 @@ class Rpc:
 
     async def read(self, call: CallContext, method: str, *params: object) -> Any:  # noqa: ANN401 - JSON data
         """What a method gives that changes nothing."""
-        reply = await self.api.read(call, "POST", *self._request(method), json=_call(method, params, {}))
+        reply = await self._api.read(call, "POST", *self._request(method), json=_call(method, params, {}))
         return _result(reply, Unavailable("Tryton failed to answer"))
 
     async def act(
@@ -155,7 +157,7 @@ class Rpc:
             InDoubt: If nobody knows whether it was done.
         """
         context = {"_timestamp": dict(unchanged)} if unchanged else {}
-        reply = await self.api.act(call, "POST", *self._request(method), json=_call(method, params, context))
+        reply = await self._api.act(call, "POST", *self._request(method), json=_call(method, params, context))
         return _result(reply, InDoubt("Tryton failed; whether it acted is not known"))
 
     async def version(self, call: CallContext) -> str:
@@ -166,7 +168,7 @@ class Rpc:
     async def close(self) -> None:
         """Close the connections."""
         await self._door.close()
-        await self.api.close()
+        await self._api.close()
 
     def _request(self, method: str) -> tuple[str]:
         # The method is repeated in the query, where Tryton does not look: so the logs on the way say what was asked.

@@ -130,6 +130,8 @@ async def world(tryton: Tryton, tmp_path: Path) -> AsyncIterator[TrytonWorld]:
     company = Database(f"sqlite:///{tmp_path}/company.db")
     async with faulty(tryton.url) as faults:
         crm = a_tryton(faults.url, company)
+        # A session is begun once for all tests: Tryton takes long to check a password.
+        crm._rpc._sessions._begun = tryton.sessions
         world = TrytonWorld(tryton, faults, crm)
         await world.seed()
         yield world
@@ -162,9 +164,10 @@ class TestTryton(RemoteCrmContract):
 
     async def test_a_session_that_has_ended_is_begun_anew(self, world: TrytonWorld) -> None:
         await the_contact(world)
+        world.faults.seen.clear()
         world.tryton.end_sessions()
         assert (await the_contact(world)).id == world.seeded.contact
-        assert len([line for line in world.faults.seen if "common.db.login" in line]) == 2
+        assert len([line for line in world.faults.seen if "common.db.login" in line]) == 1
 
     async def test_a_session_that_ended_before_a_change_leaves_it_made_once(self, world: TrytonWorld) -> None:
         await the_contact(world)

@@ -39,10 +39,12 @@ class Tryton:
     Args:
         url: Where it is.
         postgres: Where its database is.
+        sessions: Those of back ends, from one test to the next.
     """
 
     url: str
     postgres: PostgresServer
+    sessions: dict[Any, Any] = field(default_factory=dict)
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False))
     _session: str = ""
     _known: dict[str, list[int]] = field(default_factory=dict)
