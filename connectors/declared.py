@@ -9,12 +9,13 @@ from typing import Annotated, Any, Union
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from connectors.crm import hubspot, tryton
 from connectors.email import imap_smtp
-from connectors.ticketing.request_tracker.back_end import KIND as REQUEST_TRACKER
+from connectors.ticketing.request_tracker import back_end as request_tracker
 from connectors.toml_files import BadFile, read_toml
 from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
 
-KINDS: tuple[Kind, ...] = (REQUEST_TRACKER, imap_smtp.KIND)
+KINDS: tuple[Kind, ...] = (hubspot.KIND, tryton.KIND, request_tracker.KIND, imap_smtp.KIND)
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 
 _CLOSING_SECONDS = 2.0

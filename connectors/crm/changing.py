@@ -1,0 +1,43 @@
+"""What back ends need that change records in systems which cannot compare them first."""
+
+from collections.abc import Awaitable
+from hashlib import sha256
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import anyio
+
+from connectors.contract import CallContext
+from connectors.errors import ConnectorError, InDoubt
+
+T = TypeVar("T")
+
+
+class OneAtATime:
+    """Locks by name: this process looks at a record and changes it before it looks at it for another call."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+
+    def of(self, name: str) -> anyio.Lock:
+        """The lock of this name, to be held as long as it is needed."""
+        lock = self._locks.get(name) or anyio.Lock()
+        self._locks[name] = lock
+        return lock
+
+
+def mark_of(call: CallContext) -> str:
+    """What a call's key leaves at what it changes: 32 hexadecimal digits."""
+    return sha256(call.key.encode()).hexdigest()[:32]
+
+
+async def done(reading: Awaitable[T]) -> T:
+    """What a change gave: it was made, whatever becomes of reading it.
+
+    Raises:
+        InDoubt: If it cannot be read.
+    """
+    try:
+        return await reading
+    except ConnectorError as error:
+        raise InDoubt(f"it was changed, and then could not be read: {error.message}") from None
