@@ -15,7 +15,12 @@ from connectors.ticketing.request_tracker import back_end as request_tracker
 from connectors.toml_files import BadFile, read_toml
 from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
 
-KINDS: tuple[Kind, ...] = (hubspot.KIND, tryton.KIND, request_tracker.KIND, imap_smtp.KIND)
+KINDS: tuple[Kind, ...] = (
+    hubspot.KIND,
+    tryton.KIND,
+    request_tracker.KIND,
+    imap_smtp.KIND,
+)
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 
 _CLOSING_SECONDS = 2.0
