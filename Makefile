@@ -1,5 +1,5 @@
 # Two commands: `make demo` shows what Remit does, `make test` proves it. Both set up everything they need in .venv.
-.PHONY: demo test check format lock clean
+.PHONY: demo test backends check format lock clean
 
 UV = UV_PYTHON_DOWNLOADS=never .bootstrap/bin/uv
 RUN = .venv/bin
@@ -11,6 +11,11 @@ demo: .venv/.ready
 test: check tests/node/node_modules/.ready
 	$(RUN)/python -m compileall -q benchmarks connectors gateway orchestrator tests -x node_modules
 	$(RUN)/pytest -n 3
+
+# Real systems behind the tools, on a Debian machine as root: installed, started on loopback, and asked for all they owe.
+backends: .venv/.ready
+	tests/backends/install
+	REMIT_BACKENDS=required $(RUN)/pytest tests/backends -n 2
 
 check: .venv/.ready
 	$(RUN)/ruff format --check .
