@@ -8,11 +8,12 @@ there is something to migrate. There is no way back to an earlier form but a bac
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_mock_engine, func, inspect, select, text
+from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.embedded.engine import BUSY_SECONDS, is_postgresql, reason
@@ -175,14 +176,28 @@ def change_tables(connection: Connection, schema: Schema) -> None:
 
 def create(connection: Connection, schema: Schema) -> None:
     """Make all tables in their newest form, in a database that has none of them."""
+    as_written = connection.execution_options(no_parameters=True)
+    for statement in _making(schema, connection.dialect.name):
+        as_written.exec_driver_sql(statement)
+
+
+@cache
+def _making(schema: Schema, dialect: str) -> tuple[str, ...]:
+    """The statements that make all tables: written once in a process, however many databases it makes."""
+    made: list[str] = []
+
+    def write(statement: Any, *_: object, **_options: object) -> None:  # noqa: ANN401 - of SQLAlchemy
+        made.append(str(statement.compile(dialect=engine.dialect)))
+
+    engine: MockConnection = create_mock_engine(f"{dialect}://", write)
     for metadata in schema.now():
-        metadata.create_all(connection)
-    if is_postgresql(connection):
-        for statement in protecting(table.name for table in schema.tables() if bears_tenant(table)):
-            connection.exec_driver_sql(statement)
+        metadata.create_all(engine, checkfirst=False)
+    if dialect == "postgresql":
+        made += protecting(table.name for table in schema.tables() if bears_tenant(table))
     # As Alembic makes it.
-    connection.exec_driver_sql(
+    made.append(
         f"CREATE TABLE {schema.version_table} (version_num VARCHAR(32) NOT NULL, "
         f"CONSTRAINT {schema.version_table}_pkc PRIMARY KEY (version_num))"
     )
-    connection.exec_driver_sql(f"INSERT INTO {schema.version_table} VALUES ('{schema.newest}')")  # noqa: S608
+    made.append(f"INSERT INTO {schema.version_table} VALUES ('{schema.newest}')")  # noqa: S608
+    return (";\n".join(made),) if dialect == "postgresql" else tuple(made)

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, MetaData, Select, column, delete, event, insert, table, text
+from sqlalchemy import DDL, Connection, MetaData, Select, column, delete, event, insert, table, text
 
 from connectors.embedded.engine import is_postgresql
 from connectors.embedded.tenancy import protecting
@@ -136,23 +136,24 @@ def _numbers(stored: bytes) -> list[int]:
 
 def listen(metadata: MetaData) -> None:
     """Have the index made together with the tables."""
-    event.listen(metadata, "after_create", _create)
+    for dialect, statements in _MAKING.items():
+        for statement in statements:
+            made = DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+            event.listen(metadata, "after_create", made)
 
 
-def _create(_target: MetaData, connection: Connection, **_: object) -> None:
-    if not is_postgresql(connection):
-        connection.exec_driver_sql(
-            "CREATE VIRTUAL TABLE knowledge_index"
-            " USING fts5(title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2')"
-        )
-        return
-    connection.exec_driver_sql(
+_MAKING = {
+    "sqlite": (
+        "CREATE VIRTUAL TABLE knowledge_index"
+        " USING fts5(title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2')",
+    ),
+    "postgresql": (
         "CREATE TABLE knowledge_index (rowid integer PRIMARY KEY, tenant varchar(100) NOT NULL, title text NOT NULL,"
-        " heading text NOT NULL, text text NOT NULL, words tsvector NOT NULL)"
-    )
-    connection.exec_driver_sql("CREATE INDEX knowledge_index_words ON knowledge_index USING gin (words)")
-    for statement in protecting(["knowledge_index"]):
-        connection.exec_driver_sql(statement)
+        " heading text NOT NULL, text text NOT NULL, words tsvector NOT NULL)",
+        "CREATE INDEX knowledge_index_words ON knowledge_index USING gin (words)",
+        *protecting(["knowledge_index"]),
+    ),
+}
 
 
 def _words(said: str) -> Iterator[str]:
