@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from gateway.cli.starting import importing_much
+
 _RUN, _POLICY, _RECORD = "Run it", "Write and prove policy", "Answer and audit"
 
 
@@ -141,7 +143,8 @@ class _Commands(TyperGroup):
 
 
 def _command(name: str, place: _Place) -> Any:  # noqa: ANN401 - as typer has it
-    found = getattr(import_module(f"gateway.cli.{place.module}"), place.name)
+    with importing_much():
+        found = getattr(import_module(f"gateway.cli.{place.module}"), place.name)
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(add_completion=False, rich_markup_mode="markdown")
         alone.command(name)(found)

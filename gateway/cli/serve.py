@@ -8,6 +8,7 @@ import typer
 from gateway.app import open_gateway
 from gateway.cli.options import As, Home, Policies, Tenant, host_and_port, principal_named
 from gateway.cli.serving import Serving, announce, serve_alone, serve_with_workers
+from gateway.cli.starting import importing_much
 from gateway.home import utc_now
 from gateway.logs import log_to_stderr
 from gateway.policy.files.identity import FILE as IDENTITY
@@ -75,11 +76,12 @@ def _lets_call(token: Token) -> bool:
 
 
 async def _serve_stdio(settings: Settings, grant: str) -> None:
-    from mcp.server.stdio import stdio_server
+    with importing_much():
+        from mcp.server.stdio import stdio_server
 
-    from gateway.background import background
-    from gateway.leaving import leaving_when_told
-    from gateway.server import build_server
+        from gateway.background import background
+        from gateway.leaving import leaving_when_told
+        from gateway.server import build_server
 
     named = principal_named(settings, "--stdio")
     async with (

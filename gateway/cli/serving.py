@@ -22,6 +22,7 @@ from structlog import get_logger
 
 from gateway.app import open_gateway
 from gateway.cli.options import principal_named
+from gateway.cli.starting import importing_much
 from gateway.gateway import Gateway
 from gateway.home import utc_now
 from gateway.logs import log_to_stderr
@@ -76,10 +77,11 @@ class Serving:
             BadUpstream: If an upstream server's files cannot be used.
             JournalUnavailable: If the journal cannot be written.
         """
-        from gateway.http import build_http_app
-        from gateway.identity import StaticTokenVerifier
-        from gateway.server import build_server
-        from gateway.tokens import Tokens
+        with importing_much():
+            from gateway.http import build_http_app
+            from gateway.identity import StaticTokenVerifier
+            from gateway.server import build_server
+            from gateway.tokens import Tokens
 
         named = principal_named(self.settings, "--no-auth") if self.no_auth else None
         with self.settings.open_database() as database:
