@@ -11,11 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from typer.testing import CliRunner
 
+from gateway.cli import app
 from gateway.settings import SHIPPED_POLICIES
 
 REMIT = str(Path(sys.executable).parent / "remit")
 PATIENCE_SECONDS = 60
+AS_GIVEN = dict(os.environ)
+"""The environment of the whole run, for the one test that reaches out of this machine."""
+
+
+def trust_nobody() -> None:
+    """Have this process and those that it starts find no authority's certificates.
+
+    Tests call this machine only. To read all certificates takes longer than a call, and each client does it anew.
+    """
+    os.environ |= {"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(Path(__file__).parent)}
 
 
 def remit(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
@@ -93,5 +105,12 @@ def copy_shipped_policies(folder: Path) -> Path:
 
 
 def make_token(home: Path, *arguments: str) -> str:
-    """Make a bearer token, such as `--agent triage`."""
-    return remit("token", "create", "--home", str(home), *arguments).stdout.strip()
+    """Make a bearer token, such as `--agent triage`: by the command, but without waiting for a process to start."""
+    without_settings = {name: None for name in os.environ if name.startswith("REMIT_")}
+    before = os.umask(0o077)  # as `main` sets it
+    try:
+        made = CliRunner(env=without_settings).invoke(app, ["token", "create", "--home", str(home), *arguments])
+    finally:
+        os.umask(before)
+    assert made.exit_code == 0, made.output
+    return made.stdout.strip()

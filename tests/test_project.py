@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings
+from tests.processes import AS_GIVEN
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -70,7 +71,8 @@ def test_every_attack_of_the_security_page_has_a_test_and_a_twin() -> None:
 def test_the_wheel_holds_the_three_packages_and_the_policy_files_and_nothing_else(tmp_path: Path) -> None:
     uv = ROOT / ".bootstrap/bin/uv"
     build = [str(uv), "build"] if uv.exists() else [sys.executable, "-m", "build"]
-    subprocess.run([*build, "--wheel", "--out-dir", str(tmp_path), str(ROOT)], check=True, capture_output=True)
+    command = [*build, "--wheel", "--out-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, env=AS_GIVEN)
     [wheel] = tmp_path.glob("*.whl")
     names = [Path(name) for name in zipfile.ZipFile(wheel).namelist()]
     assert {name.parts[0] for name in names if ".dist-info" not in name.parts[0]} == {

@@ -51,7 +51,8 @@ def test_a_principal_without_any_role_sees_nothing() -> None:
 
 
 def test_a_token_is_printed_alone_on_standard_output_and_can_be_revoked(tmp_path: Path) -> None:
-    token = make_token(tmp_path, "--person", "ana.ruiz@larkspur.example", "--agent", "assistant")
+    who = ("--person", "ana.ruiz@larkspur.example", "--agent", "assistant")
+    token = remit("token", "create", *who, "--home", str(tmp_path)).stdout.strip()
     assert token.startswith("remit_")
     line = remit("token", "list", "--home", str(tmp_path)).stdout
     assert token not in line

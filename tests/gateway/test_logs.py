@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from structlog import get_logger, reset_defaults
+from structlog import configure, get_config, get_logger
 
 from gateway.call import call_tool
 from gateway.gateway import ToolCall
@@ -35,12 +35,13 @@ class Written:
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
+    configured = get_config()
     handlers, levels = logging.getLogger().handlers, {name: logging.getLogger(name).level for name in ("", "remit")}
     yield Written(capsys)
     logging.getLogger().handlers = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
-    reset_defaults()
+    configure(**configured)
 
 
 def failing(secret: str) -> None:

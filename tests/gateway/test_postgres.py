@@ -48,12 +48,12 @@ def home_on(url: str, home: Path, **settings: object) -> Path:
     return home
 
 
-def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(postgres_url: str) -> None:
+def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(empty_postgres_url: str) -> None:
     def start(_number: int) -> int:
-        company = CompanyDatabase(postgres_url)
+        company = CompanyDatabase(empty_postgres_url)
         embedded(company)
         company.close()
-        with Database(postgres_url) as database:
+        with Database(empty_postgres_url) as database:
             Tokens(database), SettledAnswers(database), GrantTable(database)
             journal = Journal(database, timeout=5)
             asyncio.run(journal.append(ENTRY))

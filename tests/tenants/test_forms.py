@@ -28,6 +28,11 @@ SCHEMAS = pytest.mark.parametrize("schema", [GATEWAY, COMPANY], ids=lambda schem
 
 
 @pytest.fixture
+def postgres_url(empty_postgres_url: str) -> str:
+    return empty_postgres_url
+
+
+@pytest.fixture
 def engine(company_url: str) -> Iterator[Engine]:
     with closing_engine(company_url) as engine:
         yield engine
