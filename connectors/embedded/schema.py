@@ -176,9 +176,8 @@ def change_tables(connection: Connection, schema: Schema) -> None:
 
 def create(connection: Connection, schema: Schema) -> None:
     """Make all tables in their newest form, in a database that has none of them."""
-    as_written = connection.execution_options(no_parameters=True)
     for statement in _making(schema, connection.dialect.name):
-        as_written.exec_driver_sql(statement)
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 @cache
