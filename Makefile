@@ -20,7 +20,7 @@ backends: .venv/.ready
 check: .venv/.ready
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
-	$(RUN)/mypy
+	$(RUN)/mypy -n 2
 	$(RUN)/lint-imports
 	$(RUN)/deptry .
 

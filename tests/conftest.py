@@ -49,6 +49,7 @@ def company_url(database_url: str, tmp_path: Path) -> str:
 
 
 def pytest_configure() -> None:
+    gc.disable()  # until everything is imported
     trust_nobody()
     # Rich would draw an exception with all variables around it, which takes seconds and is read by nobody.
     *first, _rich = structlog.get_config()["processors"]
@@ -66,6 +67,7 @@ def pytest_collection_finish() -> None:
     # Whatever is imported by now stays: to look through it again and again for garbage costs a tenth of a run.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
