@@ -32,9 +32,6 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.backends.systems.request_tracker import RequestTrackerServer, serving_request_tracker
-from tests.backends.systems.tryton import Tryton, serving_tryton
-
 from gateway.app import open_gateway
 from gateway.call import call_tool
 from gateway.declared import Declared
@@ -42,6 +39,8 @@ from gateway.gateway import Gateway, ToolCall
 from gateway.principal import Principal
 from gateway.settings import load_settings
 from tests.backends.systems.mail import PASSWORD, MailSystem, mail_system
+from tests.backends.systems.request_tracker import RequestTrackerServer, serving_request_tracker
+from tests.backends.systems.tryton import Tryton, serving_tryton
 from tests.backends.test_triage import KIM, SUPPORT, customer, declared, set_credentials, ticket
 from tests.policies import policy_folder
 from tests.postgres import postgres_server
@@ -50,7 +49,7 @@ WHO = Principal("larkspur", agent="bench")
 ROLES = "g, agent:bench, role:worker, larkspur\n"
 RULES = "p, A1, role:worker, *, , allow, a worker does everything\n"
 AT_ONCE = (1, 8)
-_numbers, _TICKETS = count(1), 40
+_numbers, _RECORDS = count(1), 40
 
 Work = Callable[[], Awaitable[object]]
 
@@ -96,7 +95,7 @@ def calling(gateway: Gateway, tool: str, arguments: Callable[[], dict[str, Any]]
 @asynccontextmanager
 async def on_request_tracker(desk: RequestTrackerServer, gateway: Gateway) -> AsyncIterator[list[Measured]]:
     """Reading a ticket, and noting something on it."""
-    ids = cycle([ticket(desk) for _ in range(_TICKETS)])
+    ids = cycle([ticket(desk) for _ in range(_RECORDS)])
     noted = {"Content": "Seen.", "ContentType": "text/plain"}
     async with desk.as_user("remit") as http:
         yield [
@@ -116,26 +115,29 @@ async def on_request_tracker(desk: RequestTrackerServer, gateway: Gateway) -> As
 @asynccontextmanager
 async def on_tryton(crm: Tryton, gateway: Gateway) -> AsyncIterator[list[Measured]]:
     """Reading a contact, and logging an activity."""
-    id_ = customer(crm)
-    party = int(id_[4:])
+    ids = cycle([customer(crm) for _ in range(_RECORDS)])
 
     def read() -> object:
-        return crm.call("party.party.read", [party], ["name", "contact_mechanisms"])
+        return crm.call("party.party.read", [int(next(ids)[4:])], ["name", "contact_mechanisms"])
 
     def note() -> object:
-        return crm.call("ir.note.create", [{"resource": f"party.party,{party}", "message": "Seen."}])
+        about = f"party.party,{int(next(ids)[4:])}"
+        return crm.call("ir.note.create", [{"resource": about, "message": "Seen."}])
 
-    logged = {"kind": "note", "subject": "Seen.", "contact_id": id_}
     yield [
         Measured(
             "Tryton: read a contact",
             lambda: asyncio.to_thread(read),
-            calling(gateway, "crm_get_contact", lambda: {"contact_id": id_}),
+            calling(gateway, "crm_get_contact", lambda: {"contact_id": next(ids)}),
         ),
         Measured(
             "Tryton: log an activity",
             lambda: asyncio.to_thread(note),
-            calling(gateway, "crm_log_activity", lambda: logged),
+            calling(
+                gateway,
+                "crm_log_activity",
+                lambda: {"kind": "note", "subject": "Seen.", "contact_id": next(ids)},
+            ),
         ),
     ]
 
@@ -252,7 +254,7 @@ def main() -> None:
         (Path(home) / "back_ends.toml").write_text(declared(crm, desk, mail))
         set_credentials(Path(home), desk)
         subjects = asyncio.run(run(Path(home), Systems(desk, crm, mail), given.rounds, given.seconds))
-    Console().print(shown(subjects))
+    Console(width=120).print(shown(subjects))
 
 
 if __name__ == "__main__":
