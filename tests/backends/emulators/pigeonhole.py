@@ -130,7 +130,7 @@ class Pigeonhole:
         card = self.make(tenant, wanted.title, wanted.person.email, wanted.person.name)
         card |= {"urgency": wanted.urgency, "labels": wanted.labels, "marks": [wanted.mark]}
         self.say(card, wanted.text, "remit", public=True, staff=True)
-        return JSONResponse(_shown(card), 201)
+        return JSONResponse({"number": card["number"]}, 201)
 
     async def _card_changed(self, request: Request) -> Response:
         card = self.found(_tenant(request), request.path_params["number"])
@@ -138,14 +138,14 @@ class Pigeonhole:
         if request.headers.get("if-match") != str(card["revision"]):
             return JSONResponse({"why": "it has changed"}, 412)
         self.change(card, **wanted.model_dump(exclude_none=True))
-        return JSONResponse(_shown(card))
+        return JSONResponse({"number": card["number"]})
 
     async def _message_added(self, request: Request) -> Response:
         card = self.found(_tenant(request), request.path_params["number"])
         wanted = _NewMessage.model_validate_json(await request.body())
         self.say(card, wanted.text, "remit", public=wanted.public, staff=True)
         self.change(card, wanted.mark, **({"state": wanted.state} if wanted.state else {}))
-        return JSONResponse(_shown(card), 201)
+        return JSONResponse({"number": card["number"]}, 201)
 
 
 async def _unfit(_request: Request, error: Exception) -> Response:
