@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from connectors.crm import hubspot, tryton
+from connectors.crm import hubspot, salesforce, tryton
 from connectors.email import imap_smtp
 from connectors.ticketing.request_tracker import back_end as request_tracker
 from connectors.toml_files import BadFile, read_toml
@@ -17,6 +17,7 @@ from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
 
 KINDS: tuple[Kind, ...] = (
     hubspot.KIND,
+    salesforce.KIND,
     tryton.KIND,
     request_tracker.KIND,
     imap_smtp.KIND,

@@ -219,7 +219,7 @@ class HubSpotCrm:
         properties = {"hs_timestamp": moment_of(call.now), "hs_note_body": html_of(text)}
         new = {"properties": properties, "associations": links}
         made = (await self._api.act(call, "POST", "/crm/v3/objects/notes", json=new)).as_(HubSpotRecord)
-        activity = activity_of(made.id, text, made.created, mark)
+        activity = activity_of(shown("act", made.id), text, made.created, mark)
         assert activity  # noqa: S101 - it is spelled here
         return activity
 
@@ -266,7 +266,7 @@ class HubSpotCrm:
         reply = await self._api.read(call, "POST", "/crm/v3/objects/notes/search", json=asked)
         for row in reply.as_(HubSpotPage).results:
             text = text_of_html(row.text("hs_note_body"))
-            if activity := activity_of(row.id, text, row.created, mark):
+            if activity := activity_of(shown("act", row.id), text, row.created, mark):
                 return activity
         return None
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import get_args
 
 from connectors.crm.tools import Activity, ActivityKind, LogActivity
-from connectors.vendor.ids import shown
 
 _HEAD = re.compile(rf"({'|'.join(kind.capitalize() for kind in get_args(ActivityKind))}): (.*)")
 _LAST = re.compile(r"\[(?P<actor>.*) via Remit, (?P<mark>[0-9a-f]+), (?P<ids>[a-z0-9_ ]+)\]")
@@ -29,11 +28,11 @@ def marked(mark: str) -> str:
     return f"% via Remit, {mark}, %]"
 
 
-def activity_of(id_: int | str, text: str, at: datetime, mark: str) -> Activity | None:
+def activity_of(id_: str, text: str, at: datetime, mark: str) -> Activity | None:
     """The activity of a note; None if the note was not made under this mark.
 
     Args:
-        id_: The note's number.
+        id_: The activity's id.
         text: Its text.
         at: When it was made.
         mark: What the key left.
@@ -46,7 +45,7 @@ def activity_of(id_: int | str, text: str, at: datetime, mark: str) -> Activity 
     about = {id_[:3]: id_ for id_ in by["ids"].split()}
     kind: ActivityKind = told[1].lower()  # type: ignore[assignment]
     return Activity(
-        id=shown("act", id_),
+        id=id_,
         kind=kind,
         subject=told[2],
         body=body,

@@ -11,6 +11,7 @@ from connectors.crm.notes import activity_of, marked
 from connectors.crm.tools import Activity
 from connectors.crm.tryton_rows import Party
 from connectors.crm.tryton_rpc import Domain, Readable, Rpc
+from connectors.vendor.ids import shown
 
 _CHANGED, _LOGGED = "remit:", "remit-log:"
 
@@ -80,7 +81,7 @@ async def logged_under(rpc: Rpc, call: CallContext, mark: str) -> Activity | Non
     """The activity that was logged under a mark; None if there is none."""
     for found in await rpc.search(call, "party.identifier", Identifier, [["code", "=", _LOGGED + mark]]):
         for note in await notes_of(rpc, call, found.party, ["message", "like", marked(mark)]):
-            if activity := activity_of(note.id, note.message, note.created, mark):
+            if activity := activity_of(shown("act", note.id), note.message, note.created, mark):
                 return activity
     return None
 

@@ -1,0 +1,342 @@
+"""Salesforce as a CRM.
+
+`docs/back-ends/salesforce.md` says what is what, and how it is made sure that a change happens once.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any, Literal
+
+from connectors.contract import CallContext, Output, Tool
+from connectors.crm.changing import OneAtATime, done, mark_of
+from connectors.crm.notes import activity_of, text_of
+from connectors.crm.salesforce_declared import DeclaredSalesforce
+from connectors.crm.salesforce_rows import (
+    ACCOUNT,
+    CONTACT,
+    DEAL,
+    TASK,
+    TIMES,
+    Made,
+    MergedRows,
+    SalesforceFields,
+    SalesforceRow,
+    SalesforceRows,
+    account_of,
+    contact_of,
+    deal_of,
+    name_parts,
+)
+from connectors.crm.salesforce_soql import containing, id_of, moment, quoted, shown
+from connectors.crm.tools import (
+    Account,
+    AccountPage,
+    Activity,
+    Contact,
+    ContactPage,
+    CreateContact,
+    Deal,
+    DealPage,
+    GetAccount,
+    GetContact,
+    GetDeal,
+    ListDeals,
+    LogActivity,
+    SearchAccounts,
+    SearchContacts,
+    UpdateContact,
+    UpdateDeal,
+)
+from connectors.embedded.pages import decode_cursor, encode_cursor
+from connectors.embedded.queries import changes, folded
+from connectors.errors import Conflict, InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.vendor.api import Api, segment
+from connectors.vendor.kinds import Kind, Surroundings
+from connectors.vendor.site import Site
+
+Kinds = Literal["Contact", "Account", "Opportunity", "Task"]
+_NOT_A_CURSOR = "not a cursor of this tool; leave `cursor` out to start from the first page"
+
+
+class SalesforceCrm:
+    """Implements `connectors.crm.tools.Crm` on Salesforce, but for orders and refunds.
+
+    Args:
+        declared: Which, and how the company uses it.
+        surroundings: Where its credential is.
+    """
+
+    def __init__(self, declared: DeclaredSalesforce, surroundings: Surroundings) -> None:
+        self._declared = declared
+        site = Site(
+            "Salesforce",
+            declared.url,
+            declared.shown,
+            inside=declared.inside,
+            explain=lambda body: str(body[0]["message"]),
+        )
+        self._api = Api(site, surroundings.credentials)
+        self._path = f"/services/data/v{declared.version}"
+        self._changing = OneAtATime()
+
+    async def look(self, call: CallContext) -> str:
+        """See `Declarable`."""
+        key = self._declared.key
+        for kind in ("Contact", "Opportunity", "Task"):
+            described = await self._api.read(call, "GET", f"{self._path}/sobjects/{kind}/describe")
+            fields = {field.name: field for field in described.as_(SalesforceFields).fields}
+            if not (key in fields and fields[key].is_external_id and fields[key].is_unique):
+                raise Unavailable(f"Salesforce has no field `{key}` of {kind} that is a unique external id; make it")
+        return f"Salesforce {self._declared.version}, with field `{key}` of contacts, opportunities and tasks"
+
+    async def close(self) -> None:
+        """See `Declarable`."""
+        await self._api.close()
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        """See `RemembersEffects`. What is not found may still be on its way: Salesforce cannot be told to refuse it."""
+        where = f"{self._declared.key} = {quoted(mark_of(call))}"
+        found: Output | None = None
+        if tool.output is Contact:
+            found = next(iter(await self._contacts(call, [where])), None)
+        elif tool.output is Deal:
+            found = next(iter(await self._deals(call, [where])), None)
+        elif tool.output is Activity:
+            found = await self._activity(call, where)
+        if found is None:
+            raise InDoubt("Salesforce has nothing under this key, but it may still be on its way there")
+        return found
+
+    # Contacts and accounts
+
+    async def crm_search_contacts(self, call: CallContext, args: SearchContacts) -> ContactPage:
+        where = _words(args.query, "Name", "Email", "Title", "Account.Name")
+        if args.email:
+            where.append(f"Email = {quoted(args.email)}")
+        if args.account_id:
+            where.append(f"AccountId = {quoted(id_of(args.account_id, 'account', 'account_id'))}")
+        rows, cursor = await self._page(call, "Contact", self._contact_fields, where, args.cursor, args.limit)
+        found = [contact_of(row, self._declared.contact_fields) for row in rows]
+        held = [each for each in found if _holds(args.query, each.name, each.email, each.title, each.account_name)]
+        return ContactPage(contacts=held, next_cursor=cursor)
+
+    async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
+        id_ = id_of(args.contact_id, "contact", "contact_id")
+        for contact in await self._contacts(call, [f"Id = {quoted(id_)}"]):
+            return contact
+        raise await self._gone(call, "Contact", "contact", args.contact_id, id_)
+
+    async def crm_create_contact(self, call: CallContext, args: CreateContact) -> Contact:
+        values = self._contact_values(args.model_dump(exclude={"account_id"}, exclude_defaults=True))
+        if args.account_id:
+            await self.crm_get_account(call, GetAccount(account_id=args.account_id))
+            values["AccountId"] = id_of(args.account_id, "account", "account_id")
+        await self._refuse_known(call, args.email)
+        made = await self._make(call, "Contact", values)
+        return await done(self.crm_get_contact(call, GetContact(contact_id=shown("con", made))))
+
+    async def crm_update_contact(self, call: CallContext, args: UpdateContact) -> Contact:
+        async with self._changing.of(args.contact_id):
+            current = await self.crm_get_contact(call, GetContact(contact_id=args.contact_id))
+            changed = changes("contact", current, args)
+            if "email" in changed:
+                await self._refuse_known(call, changed["email"])
+            id_ = id_of(current.id, "contact", "contact_id")
+            await self._change(call, "Contact", id_, current.updated_at, self._contact_values(changed))
+            return await done(self.crm_get_contact(call, GetContact(contact_id=current.id)))
+
+    async def crm_search_accounts(self, call: CallContext, args: SearchAccounts) -> AccountPage:
+        own = self._declared.account_fields
+        where = _words(args.query, "Name", "Website", "Industry", "BillingCountry")
+        asked = ((own.get("tier"), args.tier, "standard"), (own.get("status"), args.status, "active"))
+        # An account without a value has what goes without saying, so that is not asked for.
+        where += [f"{name} = {quoted(wanted)}" for name, wanted, usual in asked if name and wanted and wanted != usual]
+        rows, cursor = await self._page(call, "Account", (*ACCOUNT, *own.values()), where, args.cursor, args.limit)
+        held = [
+            each
+            for each in (account_of(row, own) for row in rows)
+            if args.tier in (None, each.tier) and args.status in (None, each.status)
+            if _holds(args.query, each.name, each.domain, each.industry, each.country)
+        ]
+        return AccountPage(accounts=held, next_cursor=cursor)
+
+    async def crm_get_account(self, call: CallContext, args: GetAccount) -> Account:
+        id_, own = id_of(args.account_id, "account", "account_id"), self._declared.account_fields
+        for row in await self._rows(call, "Account", (*ACCOUNT, *own.values()), [f"Id = {quoted(id_)}"]):
+            return account_of(row, own)
+        raise await self._gone(call, "Account", "account", args.account_id, id_)
+
+    # Deals
+
+    async def crm_list_deals(self, call: CallContext, args: ListDeals) -> DealPage:
+        stages = self._declared.stages
+        known = [theirs for theirs, ours in stages.items() if args.stage in (None, ours)] or ["-"]
+        where = [f"StageName IN ({', '.join(map(quoted, known))})", "AccountId != null"]
+        if args.account_id:
+            where.append(f"AccountId = {quoted(id_of(args.account_id, 'account', 'account_id'))}")
+        if args.owner:
+            where.append(f"Owner.Email = {quoted(args.owner)}")
+        rows, cursor = await self._page(call, "Opportunity", self._deal_fields, where, args.cursor, args.limit)
+        found = (deal_of(row, stages, self._declared.currency) for row in rows)
+        return DealPage(deals=[each for each in found if each], next_cursor=cursor)
+
+    async def crm_get_deal(self, call: CallContext, args: GetDeal) -> Deal:
+        id_ = id_of(args.deal_id, "deal", "deal_id")
+        for deal in await self._deals(call, [f"Id = {quoted(id_)}"]):
+            return deal
+        raise NotFound(f"there is no deal `{args.deal_id}` of an account in a known stage", field="deal_id")
+
+    async def crm_update_deal(self, call: CallContext, args: UpdateDeal) -> Deal:
+        async with self._changing.of(args.deal_id):
+            current = await self.crm_get_deal(call, GetDeal(deal_id=args.deal_id))
+            if current.stage in ("won", "lost"):
+                raise Conflict(f"deal `{current.id}` is already {current.stage} and cannot be changed", field="deal_id")
+            values = self._deal_values(changes("deal", current, args))
+            await self._change(call, "Opportunity", id_of(current.id, "deal", "deal_id"), current.updated_at, values)
+            return await done(self.crm_get_deal(call, GetDeal(deal_id=current.id)))
+
+    # Activities
+
+    async def crm_log_activity(self, call: CallContext, args: LogActivity) -> Activity:
+        if not (args.contact_id or args.account_id):
+            raise InvalidInput("give the `contact_id` or the `account_id` that it concerns", field="contact_id")
+        text = text_of(args, call.actor, mark_of(call))
+        day = call.now.astimezone(UTC).date().isoformat()
+        values = {"Subject": args.subject, "Description": text, "Status": "Completed", "ActivityDate": day}
+        if args.contact_id:
+            await self.crm_get_contact(call, GetContact(contact_id=args.contact_id))
+            values["WhoId"] = id_of(args.contact_id, "contact", "contact_id")
+        if args.account_id:
+            await self.crm_get_account(call, GetAccount(account_id=args.account_id))
+            values["WhatId"] = id_of(args.account_id, "account", "account_id")
+        made = await self._make(call, "Task", values)
+        activity = await done(self._activity(call, f"Id = {quoted(made)}"))
+        if activity is None:
+            raise InDoubt("it was logged, and then could not be read")
+        return activity
+
+    # What the tools are made of
+
+    @property
+    def _contact_fields(self) -> tuple[str, ...]:
+        return (*CONTACT, *self._declared.contact_fields.values())
+
+    @property
+    def _deal_fields(self) -> tuple[str, ...]:
+        return (*DEAL, *(["CurrencyIsoCode"] if self._declared.many_currencies else []))
+
+    async def _rows(
+        self, call: CallContext, kind: Kinds, fields: Sequence[str], where: Sequence[str], more: str = ""
+    ) -> list[SalesforceRow]:
+        """The rows that all conditions hold for."""
+        conditions = " AND ".join(where) or "Id != null"
+        query = f"SELECT {', '.join((*fields, *TIMES))} FROM {kind} WHERE {conditions}{more}"  # noqa: S608 - literals are quoted
+        reply = await self._api.read(call, "GET", f"{self._path}/query", params={"q": query})
+        return reply.as_(SalesforceRows).records
+
+    async def _page(
+        self, call: CallContext, kind: Kinds, fields: Sequence[str], where: list[str], cursor: str, limit: int
+    ) -> tuple[list[SalesforceRow], str]:
+        """A page of rows, the last changed first, and the cursor of the next page."""
+        more = f" ORDER BY LastModifiedDate DESC, Id DESC LIMIT {limit + 1}"
+        rows = await self._rows(call, kind, fields, [*where, *_after(cursor)], more)
+        if len(rows) <= limit:
+            return rows, ""
+        last = rows[limit - 1]
+        return rows[:limit], encode_cursor([last.modified.isoformat(), last.id])
+
+    async def _contacts(self, call: CallContext, where: Sequence[str]) -> list[Contact]:
+        rows = await self._rows(call, "Contact", self._contact_fields, where)
+        return [contact_of(row, self._declared.contact_fields) for row in rows]
+
+    async def _deals(self, call: CallContext, where: Sequence[str]) -> list[Deal]:
+        rows = await self._rows(call, "Opportunity", self._deal_fields, where)
+        found = (deal_of(row, self._declared.stages, self._declared.currency) for row in rows)
+        return [each for each in found if each]
+
+    async def _activity(self, call: CallContext, where: str) -> Activity | None:
+        for row in await self._rows(call, "Task", TASK, [where]):
+            return activity_of(shown("act", row.id), row.text("Description"), row.created, mark_of(call))
+        return None
+
+    async def _gone(self, call: CallContext, kind: Kinds, what: str, spelled: str, id_: str) -> NotFound:
+        """Why a record is not there."""
+        query = f"SELECT MasterRecordId FROM {kind} WHERE Id = {quoted(id_)} AND IsDeleted = true"  # noqa: S608 - quoted
+        reply = await self._api.read(call, "GET", f"{self._path}/queryAll", params={"q": query})
+        for row in reply.as_(MergedRows).records:
+            if row.master:
+                survivor = shown(spelled[:3], row.master)
+                return NotFound(f"{what} `{spelled}` was merged into `{survivor}`; use that one", field=f"{what}_id")
+        return NotFound(f"there is no {what} `{spelled}`; find the right id first", field=f"{what}_id")
+
+    async def _refuse_known(self, call: CallContext, email: str) -> None:
+        for known in await self._contacts(call, [f"Email = {quoted(email)}"]):
+            message = f"`{email}` already belongs to contact `{known.id}`; update that contact instead"
+            raise Conflict(message, field="email")
+
+    async def _make(self, call: CallContext, kind: Kinds, values: Mapping[str, Any]) -> str:
+        """Make a record under the call's key: were it asked for twice, Salesforce would make one."""
+        path = f"{self._path}/sobjects/{kind}/{self._declared.key}/{segment(mark_of(call))}"
+        return (await self._api.act(call, "PATCH", path, json=dict(values))).as_(Made).id
+
+    async def _change(
+        self, call: CallContext, kind: Kinds, id_: str, unchanged: datetime, values: Mapping[str, Any]
+    ) -> None:
+        """Change a record, if nobody has changed it since: Salesforce looks at whole seconds."""
+        changed = {**values, self._declared.key: mark_of(call)}
+        since = {"If-Unmodified-Since": format_datetime(unchanged.astimezone(UTC), usegmt=True)}
+        await self._api.act(call, "PATCH", f"{self._path}/sobjects/{kind}/{segment(id_)}", json=changed, headers=since)
+
+    def _contact_values(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        names = {"email": "Email", "phone": "Phone", "title": "Title", "notes": "Description"}
+        names |= self._declared.contact_fields
+        if "language" in changed and "language" not in names:
+            raise InvalidInput("Salesforce keeps no language of a contact; leave it out", field="language")
+        values = {theirs: changed[ours] for ours, theirs in names.items() if ours in changed}
+        return values | (name_parts(changed["name"]) if "name" in changed else {})
+
+    def _deal_values(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        if "stage" in changed:
+            values["StageName"] = self._stage(changed["stage"])
+        if "amount" in changed:
+            values["Amount"] = float(changed["amount"])
+        if "close_date" in changed:
+            values["CloseDate"] = changed["close_date"].isoformat()
+        if "next_step" in changed:
+            values["NextStep"] = changed["next_step"]
+        return values
+
+    def _stage(self, stage: str) -> str:
+        for theirs, ours in self._declared.stages.items():
+            if ours == stage:
+                return theirs
+        raise InvalidInput(f"Salesforce has no stage for `{stage}`", field="stage")
+
+
+def _after(cursor: str) -> list[str]:
+    """The condition for what comes after a page."""
+    if not cursor:
+        return []
+    at, last = decode_cursor(cursor, (str, str))
+    try:
+        time, id_ = moment(datetime.fromisoformat(str(at))), quoted(id_of(shown("xxx", str(last)), "record", "cursor"))
+    except (ValueError, OverflowError, NotFound):
+        raise InvalidInput(_NOT_A_CURSOR, field="cursor") from None
+    return [f"(LastModifiedDate < {time} OR (LastModifiedDate = {time} AND Id < {id_}))"]
+
+
+def _words(query: str, *fields: str) -> list[str]:
+    """Every word of a query is in one of the fields."""
+    words = map(containing, dict.fromkeys(query.split()))
+    return ["(" + " OR ".join(f"{field} LIKE {word}" for field in fields) + ")" for word in words]
+
+
+def _holds(query: str, *texts: str) -> bool:
+    """Whether every word is in one of the texts."""
+    text = folded(*texts)
+    return all(word in text for word in folded(query).split())
+
+
+KIND = Kind("salesforce", "crm", DeclaredSalesforce, SalesforceCrm)
