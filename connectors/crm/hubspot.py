@@ -263,6 +263,7 @@ class HubSpotCrm:
     async def _activity(self, call: CallContext, mark: str) -> Activity | None:
         filters = [{"propertyName": "hs_note_body", "operator": "CONTAINS_TOKEN", "value": mark}]
         asked = {"filterGroups": [{"filters": filters}], "properties": ["hs_note_body"], "limit": 10}
+        asked |= {"sorts": [], "after": "0"}
         reply = await self._api.read(call, "POST", "/crm/v3/objects/notes/search", json=asked)
         for row in reply.as_(HubSpotPage).results:
             text = text_of_html(row.text("hs_note_body"))
@@ -288,6 +289,7 @@ class HubSpotCrm:
             "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}],
             "properties": list(properties),
             "limit": args.limit + 1,
+            "after": "0",
         }
         if words := getattr(args, "query", "").split():
             # Of several it finds what holds any; the answer is sifted.
@@ -310,7 +312,7 @@ class HubSpotCrm:
         wanted = [{"id": id_} for id_ in dict.fromkeys(ids)][:_AT_ONCE]
         if not wanted:
             return {}
-        asked = {"properties": ["name"], "inputs": wanted}
+        asked = {"properties": ["name"], "propertiesWithHistory": [], "inputs": wanted}
         reply = await self._api.read(call, "POST", "/crm/v3/objects/companies/batch/read", json=asked)
         return {row.id: row.text("name") for row in reply.as_(HubSpotPage).results}
 

@@ -185,7 +185,7 @@ class HubSpot:
             raise Refused(400, "Too many filters")
         found = [id_ for id_ in self.objects[kind] if all(self._fits(kind, id_, each) for each in group["filters"])]
         found = [id_ for id_ in found if self._holds(kind, id_, body.get("query", ""))]
-        found.sort(key=int, reverse=body.get("sorts", [{}])[0].get("direction") == "DESCENDING")
+        found.sort(key=int, reverse=(body.get("sorts") or [{}])[0].get("direction") == "DESCENDING")
         shown = [self._shown(kind, id_, body.get("properties", [])) for id_ in found[:limit]]
         return 200, {"total": len(found), "results": shown}
 
@@ -219,7 +219,7 @@ class HubSpot:
             raise Refused(400, "Duplicate or too many IDs")
         there = [id_ for id_ in ids if id_ in self.objects[kind]]
         found = [self._shown(kind, id_, body["properties"]) for id_ in there]
-        return 200 if len(there) == len(ids) else 207, {"status": "COMPLETE", "results": found}
+        return 200 if len(there) == len(ids) else 207, {**self._batch_done(), "results": found}
 
     def _linked(self, request: Request, body: Any) -> tuple[int, Any]:
         kind, to = request.path_params["kind"], request.path_params["to"]
@@ -229,16 +229,21 @@ class HubSpot:
             ids = self.links[kind, each["id"], to]
             linked = [{"toObjectId": int(id_), "associationTypes": types} for id_ in ids]
             found += [{"from": {"id": each["id"]}, "to": linked}] if linked else []
-        return 200 if len(found) == len(body["inputs"]) else 207, {"status": "COMPLETE", "results": found}
+        return 200 if len(found) == len(body["inputs"]) else 207, {**self._batch_done(), "results": found}
+
+    def _batch_done(self) -> dict[str, str]:
+        return {"status": "COMPLETE", "startedAt": self._now(), "completedAt": self._now()}
 
     def _property(self, request: Request, _body: Any) -> tuple[int, Any]:
         kind, name = request.path_params["kind"], request.path_params["name"]
         if name not in KNOWN[kind]:
             raise Refused(404, f"Property {name} does not exist", "OBJECT_NOT_FOUND")
-        return 200, {"name": name, "label": name, "hasUniqueValue": name in UNIQUE[kind]}
+        form = {"type": "string", "fieldType": "text", "groupName": "information", "description": "", "options": []}
+        return 200, {"name": name, "label": name, "hasUniqueValue": name in UNIQUE[kind], **form}
 
     def _owners(self, _request: Request, _body: Any) -> tuple[int, Any]:
-        return 200, {"results": [{"id": "7", "email": "ben@larkspur.example", "userId": 70}]}
+        times = {"createdAt": self._now(), "updatedAt": self._now(), "archived": False}
+        return 200, {"results": [{"id": "7", "email": "ben@larkspur.example", "type": "PERSON", "userId": 70, **times}]}
 
 
 def _tokens(text: str) -> list[str]:
