@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from connectors.contract import CallContext
-from connectors.errors import ConnectorError, InDoubt
+from connectors.contract import CallContext, Output
+from connectors.errors import ConnectorError, InDoubt, Unavailable
 
 T = TypeVar("T")
 
@@ -29,6 +29,28 @@ class OneAtATime:
 def mark_of(call: CallContext) -> str:
     """What a call's key leaves at what it changes: 32 hexadecimal digits."""
     return sha256(call.key.encode()).hexdigest()[:32]
+
+
+async def found(system: str, finding: Awaitable[Output | None]) -> Output:
+    """What was found under a key, in a system that cannot be told to refuse what is still on its way.
+
+    Args:
+        system: Its name.
+        finding: Gives it; None if there is nothing.
+
+    Raises:
+        Unavailable: If it cannot be asked.
+        InDoubt: If there is nothing, or nothing that can be shown.
+    """
+    try:
+        output = await finding
+    except Unavailable:
+        raise
+    except ConnectorError as error:
+        raise InDoubt(f"{system} cannot show what there is under this key: {error.message}") from None
+    if output is None:
+        raise InDoubt(f"{system} has nothing under this key, but it may still be on its way there")
+    return output
 
 
 async def done(reading: Awaitable[T]) -> T:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from connectors.contract import CallContext, Output, Tool
-from connectors.crm.changing import OneAtATime, done, mark_of
+from connectors.crm.changing import OneAtATime, done, found, mark_of
 from connectors.crm.hubspot_declared import DeclaredHubSpot
 from connectors.crm.hubspot_rows import (
     COMPANY,
@@ -49,7 +49,7 @@ from connectors.crm.tools import (
 )
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.embedded.queries import changes, folded
-from connectors.errors import Conflict, InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.errors import Conflict, InvalidInput, NotFound, Unavailable
 from connectors.vendor.api import Api, segment
 from connectors.vendor.ids import number_of, shown
 from connectors.vendor.kinds import Kind, Surroundings
@@ -100,21 +100,15 @@ class HubSpotCrm:
         await self._api.close()
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
-        """See `RemembersEffects`. What is not found may still be on its way: HubSpot cannot be told to refuse it."""
-        mark = mark_of(call)
-        found: Output | None = None
-        try:
-            if tool.output is Contact:
-                found = await self._contact(call, mark, self._declared.key)
-            elif tool.output is Deal:
-                found = await self._deal(call, mark, self._declared.key)
-            elif tool.output is Activity:
-                found = await self._activity(call, mark)
-        except NotFound:
-            found = None
-        if found is None:
-            raise InDoubt("HubSpot has nothing under this key, but it may still be on its way there")
-        return found
+        """See `RemembersEffects`."""
+        return await found("HubSpot", self._under_key(call, tool))
+
+    async def _under_key(self, call: CallContext, tool: Tool) -> Output | None:
+        if tool.output is Contact:
+            return await self._contact(call, mark_of(call), self._declared.key)
+        if tool.output is Deal:
+            return await self._deal(call, mark_of(call), self._declared.key)
+        return await self._activity(call, mark_of(call)) if tool.output is Activity else None
 
     # Contacts and accounts
 
@@ -126,8 +120,8 @@ class HubSpotCrm:
         at = await self._companies_of(call, "contacts", rows)
         names = await self._company_names(call, at.values())
         fields = self._declared.contact_fields
-        found = [contact_of(row, at.get(row.id), names.get(at.get(row.id, ""), ""), fields) for row in rows]
-        held = [each for each in found if _holds(args.query, each.name, each.email, each.title, each.account_name)]
+        there = [contact_of(row, at.get(row.id), names.get(at.get(row.id, ""), ""), fields) for row in rows]
+        held = [each for each in there if _holds(args.query, each.name, each.email, each.title, each.account_name)]
         return ContactPage(contacts=held, next_cursor=cursor)
 
     async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
@@ -159,10 +153,10 @@ class HubSpotCrm:
         # A company without the property has what goes without saying, so that is not asked for.
         filters = [_is(name, wanted) for name, wanted, usual in asked if name and wanted and wanted != usual]
         rows, cursor = await self._search(call, "companies", (*COMPANY, *own.values()), filters, args)
-        found = [account_of(row, owners.get(row.text("hubspot_owner_id"), ""), own) for row in rows]
+        there = [account_of(row, owners.get(row.text("hubspot_owner_id"), ""), own) for row in rows]
         held = [
             each
-            for each in found
+            for each in there
             if args.tier in (None, each.tier) and args.status in (None, each.status)
             if _holds(args.query, each.name, each.domain, each.industry, each.country)
         ]
@@ -188,8 +182,8 @@ class HubSpotCrm:
             filters.append(_is("hubspot_owner_id", owner))
         rows, cursor = await self._search(call, "deals", DEAL, filters, args)
         at = await self._companies_of(call, "deals", rows)
-        found = (self._deal_of(row, at.get(row.id), owners) for row in rows)
-        return DealPage(deals=[each for each in found if each], next_cursor=cursor)
+        there = (self._deal_of(row, at.get(row.id), owners) for row in rows)
+        return DealPage(deals=[each for each in there if each], next_cursor=cursor)
 
     async def crm_get_deal(self, call: CallContext, args: GetDeal) -> Deal:
         return await self._deal(call, str(number_of(args.deal_id, "deal", "deal_id")))

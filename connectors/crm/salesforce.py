@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from typing import Any, Literal
 
 from connectors.contract import CallContext, Output, Tool
-from connectors.crm.changing import OneAtATime, done, mark_of
+from connectors.crm.changing import OneAtATime, done, found, mark_of
 from connectors.crm.notes import activity_of, text_of
 from connectors.crm.salesforce_declared import DeclaredSalesforce
 from connectors.crm.salesforce_rows import (
@@ -95,18 +95,16 @@ class SalesforceCrm:
         await self._api.close()
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
-        """See `RemembersEffects`. What is not found may still be on its way: Salesforce cannot be told to refuse it."""
+        """See `RemembersEffects`."""
+        return await found("Salesforce", self._under_key(call, tool))
+
+    async def _under_key(self, call: CallContext, tool: Tool) -> Output | None:
         where = f"{self._declared.key} = {quoted(mark_of(call))}"
-        found: Output | None = None
         if tool.output is Contact:
-            found = next(iter(await self._contacts(call, [where])), None)
-        elif tool.output is Deal:
-            found = next(iter(await self._deals(call, [where])), None)
-        elif tool.output is Activity:
-            found = await self._activity(call, where)
-        if found is None:
-            raise InDoubt("Salesforce has nothing under this key, but it may still be on its way there")
-        return found
+            return next(iter(await self._contacts(call, [where])), None)
+        if tool.output is Deal:
+            return next(iter(await self._deals(call, [where])), None)
+        return await self._activity(call, where) if tool.output is Activity else None
 
     # Contacts and accounts
 
@@ -117,8 +115,8 @@ class SalesforceCrm:
         if args.account_id:
             where.append(f"AccountId = {quoted(id_of(args.account_id, 'account', 'account_id'))}")
         rows, cursor = await self._page(call, "Contact", self._contact_fields, where, args.cursor, args.limit)
-        found = [contact_of(row, self._declared.contact_fields) for row in rows]
-        held = [each for each in found if _holds(args.query, each.name, each.email, each.title, each.account_name)]
+        there = [contact_of(row, self._declared.contact_fields) for row in rows]
+        held = [each for each in there if _holds(args.query, each.name, each.email, each.title, each.account_name)]
         return ContactPage(contacts=held, next_cursor=cursor)
 
     async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
@@ -178,8 +176,8 @@ class SalesforceCrm:
         if args.owner:
             where.append(f"Owner.Email = {quoted(args.owner)}")
         rows, cursor = await self._page(call, "Opportunity", self._deal_fields, where, args.cursor, args.limit)
-        found = (deal_of(row, stages, self._declared.currency) for row in rows)
-        return DealPage(deals=[each for each in found if each], next_cursor=cursor)
+        there = (deal_of(row, stages, self._declared.currency) for row in rows)
+        return DealPage(deals=[each for each in there if each], next_cursor=cursor)
 
     async def crm_get_deal(self, call: CallContext, args: GetDeal) -> Deal:
         id_ = id_of(args.deal_id, "deal", "deal_id")
@@ -252,8 +250,8 @@ class SalesforceCrm:
 
     async def _deals(self, call: CallContext, where: Sequence[str]) -> list[Deal]:
         rows = await self._rows(call, "Opportunity", self._deal_fields, where)
-        found = (deal_of(row, self._declared.stages, self._declared.currency) for row in rows)
-        return [each for each in found if each]
+        there = (deal_of(row, self._declared.stages, self._declared.currency) for row in rows)
+        return [each for each in there if each]
 
     async def _activity(self, call: CallContext, where: str) -> Activity | None:
         for row in await self._rows(call, "Task", TASK, [where]):

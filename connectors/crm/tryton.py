@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.crm import tryton_deals
-from connectors.crm.changing import done, mark_of
+from connectors.crm.changing import done, found, mark_of
 from connectors.crm.notes import text_of
 from connectors.crm.tools import (
     Account,
@@ -111,19 +111,18 @@ class TrytonCrm:
         await self._rpc.close()
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
-        """See `RemembersEffects`. What is not found may still be on its way: Tryton cannot be told to refuse it."""
-        mark = mark_of(call)
-        found: Output | None = None
+        """See `RemembersEffects`."""
+        if tool.output is Deal and await tryton_deals.was_fenced(self._rpc, call, mark_of(call)):
+            return None
+        return await found("Tryton", self._under_key(call, tool))
+
+    async def _under_key(self, call: CallContext, tool: Tool) -> Output | None:
         if tool.output is Contact:
-            found = await self._contact_by(call, mark)
-        elif tool.output is Deal:
-            row = await tryton_deals.changed_under(self._rpc, call, mark)
+            return await self._contact_by(call, mark_of(call))
+        if tool.output is Deal:
+            row = await tryton_deals.changed_under(self._rpc, call, mark_of(call))
             return await self._get_deal(call, row.id) if row else None
-        elif tool.output is Activity:
-            found = await logged_under(self._rpc, call, mark)
-        if found is None:
-            raise InDoubt("Tryton has nothing under this key, but it may still be on its way there")
-        return found
+        return await logged_under(self._rpc, call, mark_of(call)) if tool.output is Activity else None
 
     # Contacts and accounts
 
@@ -317,8 +316,8 @@ class TrytonCrm:
         return total
 
     async def _contact_by(self, call: CallContext, mark: str) -> Contact | None:
-        for found in await self._rpc.search(call, "party.identifier", Identifier, [["code", "=", code_of(mark)]]):
-            return await self._contact(call, shown("con", found.party))
+        for left in await self._rpc.search(call, "party.identifier", Identifier, [["code", "=", code_of(mark)]]):
+            return await self._contact(call, shown("con", left.party))
         return None
 
     async def _refuse_known(self, call: CallContext, email: str) -> None:
@@ -341,10 +340,10 @@ class TrytonCrm:
         return {fields[ours]: value for ours, value in given.items() if value}
 
     async def _language(self, call: CallContext, code: str) -> int:
-        found = await self._rpc.search(call, "ir.lang", Readable, [["code", "=", code]])
-        if not found:
+        there = await self._rpc.search(call, "ir.lang", Readable, [["code", "=", code]])
+        if not there:
             raise InvalidInput(f"Tryton has no language `{code}`", field="language")
-        return found[0].id
+        return there[0].id
 
     async def _relation(self, call: CallContext) -> int:
         return await self._named(call, "party.relation.type", self._declared.relation, "type of relation")
@@ -356,10 +355,10 @@ class TrytonCrm:
         """The id of what has a name; it is asked for once."""
         where = call.tenant, model, name
         if where not in self._known:
-            found = await self._rpc.search(call, model, Readable, [["name", "=", name]])
-            if not found:
+            there = await self._rpc.search(call, model, Readable, [["name", "=", name]])
+            if not there:
                 raise Unavailable(f"Tryton has no {what} `{name}`; make it there, or declare another one")
-            self._known[where] = min(each.id for each in found)
+            self._known[where] = min(each.id for each in there)
         return self._known[where]
 
 

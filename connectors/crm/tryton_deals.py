@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from connectors.contract import CallContext
 from connectors.crm.tools import DealStage
 from connectors.crm.tryton_rows import STAGES, Opportunity
-from connectors.crm.tryton_rpc import Domain, Rpc
+from connectors.crm.tryton_rpc import Rpc
 from connectors.errors import Conflict, InDoubt, InvalidInput
 
 MODEL = "sale.opportunity"
@@ -47,22 +47,31 @@ async def move(rpc: Rpc, call: CallContext, row: Opportunity, stage: DealStage, 
 
 
 async def changed_under(rpc: Rpc, call: CallContext, mark: str) -> Opportunity | None:
-    """The opportunity that was changed under this mark; None if it was not, and will not be.
-
-    Raises:
-        InDoubt: If there is nothing under this mark, which may yet come.
-    """
-    where: Domain = [["comment", "like", f"%[changed via Remit, {mark}%"]]
-    for row in await rpc.search(call, MODEL, Opportunity, where):
+    """The opportunity that was changed under this mark, as it is now; None if there is none."""
+    for row in await rpc.search(call, MODEL, Opportunity, [["comment", "like", f"%[changed via Remit, {mark}%"]]):
         found = _MARK.search(row.comment)
         if found and found["mark"] == mark:
-            if found["state"] in (None, row.state):
-                return row
-            # The step that should follow shows the time stamp that this takes away.
-            values = {"comment": _MARK.sub("", row.comment)}
-            await rpc.act(call, f"{MODEL}.write", [row.id], values, unchanged=row.stamps)
-            return None
-    raise InDoubt("Tryton has nothing under this key, but it may still be on its way there")
+            return row
+    return None
+
+
+async def was_fenced(rpc: Rpc, call: CallContext, mark: str) -> bool:
+    """Whether a step that was meant to follow its mark has not been taken, and will not be.
+
+    Raises:
+        InDoubt: If nobody can say.
+    """
+    row = await changed_under(rpc, call, mark)
+    found = _MARK.search(row.comment) if row else None
+    if row is None or found is None or found["state"] in (None, row.state):
+        return False
+    try:
+        # The step shows the time stamp that this takes away.
+        values = {"comment": _MARK.sub("", row.comment)}
+        await rpc.act(call, f"{MODEL}.write", [row.id], values, unchanged=row.stamps)
+    except (Conflict, InvalidInput):
+        raise InDoubt("Tryton changes the deal at this moment") from None
+    return True
 
 
 def _commented(comment: str, mark: str) -> str:

@@ -138,7 +138,7 @@ class Rpc:
     async def read(self, call: CallContext, method: str, *params: object) -> Any:  # noqa: ANN401 - JSON data
         """What a method gives that changes nothing."""
         reply = await self._api.read(call, "POST", *self._request(method), json=_call(method, params, {}))
-        return _result(reply, Unavailable("Tryton failed to answer"))
+        return _result(reply, Unavailable)
 
     async def act(
         self, call: CallContext, method: str, *params: object, unchanged: Mapping[str, str] | None = None
@@ -158,7 +158,7 @@ class Rpc:
         """
         context = {"_timestamp": dict(unchanged)} if unchanged else {}
         reply = await self._api.act(call, "POST", *self._request(method), json=_call(method, params, context))
-        return _result(reply, InDoubt("Tryton failed; whether it acted is not known"))
+        return _result(reply, InDoubt)
 
     async def version(self, call: CallContext) -> str:
         """Which Tryton it is."""
@@ -226,7 +226,7 @@ def _call(method: str, params: Sequence[object], context: Mapping[str, object]) 
     return {"id": 1, "method": f"model.{method}", "params": [*spelled(list(params)), context]}
 
 
-def _result(reply: Reply, failed: ConnectorError) -> Any:  # noqa: ANN401 - JSON data
+def _result(reply: Reply, failed: type[ConnectorError]) -> Any:  # noqa: ANN401 - JSON data
     answer = reply.as_(_Answer)
     match answer.error:
         case None:
@@ -237,6 +237,10 @@ def _result(reply: Reply, failed: ConnectorError) -> Any:  # noqa: ANN401 - JSON
         case ["ConcurrencyException", *_]:
             raise Conflict("it was changed by somebody else; read it again, then decide", field="version")
         case ["UserError" | "UserWarning", [*words]]:
-            told = " ".join(" ".join(word for word in words if isinstance(word, str)).split())[:_LONGEST_WORDS]
-            raise InvalidInput(f"Tryton refuses it: {told}", is_untrusted=True)
-    raise failed
+            raise InvalidInput(f"Tryton refuses it: {_words(words)}", is_untrusted=True)
+    # The trace that comes with it says too much.
+    raise failed(f"Tryton failed at it: {_words(answer.error[:1])}", is_untrusted=True)
+
+
+def _words(told: Sequence[object]) -> str:
+    return " ".join(" ".join(word for word in told if isinstance(word, str)).split())[:_LONGEST_WORDS]
