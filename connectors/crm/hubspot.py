@@ -60,7 +60,7 @@ Kinds = Literal["contacts", "companies", "deals"]
 _LINK = {"con": 202, "acc": 190}
 """HubSpot's numbers of the links from a note to a contact and to a company."""
 _CONTACT_TO_COMPANY = 279
-_AT_ONCE = 100
+_AT_ONCE, _OWNERS_AT_ONCE = 100, 500
 
 
 class HubSpotCrm:
@@ -312,8 +312,14 @@ class HubSpotCrm:
 
     async def _owners(self, call: CallContext) -> dict[str, str]:
         """The addresses of the colleagues to whom records belong, by their ids."""
-        reply = await self._api.read(call, "GET", "/crm/v3/owners", params={"limit": 500})
-        return {owner.id: owner.email or "" for owner in reply.as_(Owners).results}
+        there: dict[str, str] = {}
+        asked: dict[str, Any] | None = {"limit": _OWNERS_AT_ONCE}
+        while asked:
+            page = (await self._api.read(call, "GET", "/crm/v3/owners", params=asked)).as_(Owners)
+            there |= {owner.id: owner.email or "" for owner in page.results}
+            # A page with nothing new would be asked for again and again.
+            asked = {**asked, "after": page.after} if page.after and page.results else None
+        return there
 
     async def _refuse_known(self, call: CallContext, email: str) -> None:
         try:

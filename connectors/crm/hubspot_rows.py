@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from html import escape, unescape
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -93,11 +93,24 @@ class Owner(BaseModel):
     email: str | None = None
 
 
+class _Next(BaseModel):
+    after: str
+
+
+class _Paging(BaseModel):
+    next: _Next | None = None
+
+
 class Owners(BaseModel):
     """A page of colleagues."""
 
     results: list[Owner]
-    paging: dict[str, Any] | None = None
+    paging: _Paging | None = None
+
+    @property
+    def after(self) -> str:
+        """Where the next page begins; "" after the last."""
+        return self.paging.next.after if self.paging and self.paging.next else ""
 
 
 class Property(BaseModel):

@@ -71,9 +71,8 @@ from connectors.vendor.kinds import Kind, Surroundings
 from connectors.vendor.site import Site
 
 R = TypeVar("R", bound=Changing)
-
-
-RETURNED = ("confirmed", "processing", "done")
+_OWN = ("title", "notes")
+_RETURNED = ("confirmed", "processing", "done")
 
 
 class _Merged(Readable):
@@ -143,7 +142,7 @@ class TrytonCrm:
             "categories": [["add", [await self._category(call, self._declared.contacts)]]],
             "contact_mechanisms": [["create", mechanisms(args.email, args.phone)]],
             "identifiers": [["create", [{"type": None, "code": code_of(mark_of(call))}]]],
-            **self._own_fields({"title": args.title, "notes": args.notes}),
+            **self._own_fields({name: value for name in _OWN if (value := getattr(args, name))}),
         }
         if args.account_id:
             account = await self._party(call, "account", args.account_id)
@@ -159,7 +158,7 @@ class TrytonCrm:
         if "email" in changed:
             await self._refuse_known(call, changed["email"])
         values = {name: changed[name] for name in ("name",) if name in changed}
-        values |= self._own_fields({name: changed.get(name, "") for name in ("title", "notes")})
+        values |= self._own_fields({name: changed[name] for name in _OWN if name in changed})
         if "language" in changed:
             values["lang"] = await self._language(call, changed["language"])
         values["contact_mechanisms"] = reached_otherwise(row, changed)
@@ -310,7 +309,7 @@ class TrytonCrm:
     async def _given_back(self, call: CallContext, sales: list[int]) -> Mapping[int, Decimal]:
         """What sales that return others give back, by the one that they return."""
         total: dict[int, Decimal] = defaultdict(Decimal)
-        wanted = [["origin", "in", [f"sale.sale,{sale}" for sale in sales]], ["state", "in", list(RETURNED)]]
+        wanted = [["origin", "in", [f"sale.sale,{sale}" for sale in sales]], ["state", "in", list(_RETURNED)]]
         for row in await self._rpc.search(call, "sale.sale", Return, wanted) if sales else []:
             total[int(row.origin.partition(",")[2])] -= row.total_amount
         return total
@@ -335,9 +334,9 @@ class TrytonCrm:
             InvalidInput: If there is none for something that is given.
         """
         fields = self._declared.contact_fields
-        if missing := [ours for ours, value in given.items() if value and ours not in fields]:
+        if missing := [ours for ours in given if ours not in fields]:
             raise InvalidInput(f"Tryton keeps no {missing[0]} of a contact; leave it out", field=missing[0])
-        return {fields[ours]: value for ours, value in given.items() if value}
+        return {fields[ours]: value for ours, value in given.items()}
 
     async def _language(self, call: CallContext, code: str) -> int:
         there = await self._rpc.search(call, "ir.lang", Readable, [["code", "=", code]])

@@ -11,6 +11,7 @@ from connectors.crm.notes import activity_of, marked
 from connectors.crm.tools import Activity
 from connectors.crm.tryton_rows import Party
 from connectors.crm.tryton_rpc import Domain, Readable, Rpc
+from connectors.errors import InDoubt, Unavailable
 from connectors.vendor.ids import shown
 
 _CHANGED, _LOGGED = "remit:", "remit-log:"
@@ -68,13 +69,20 @@ def marked_anew(row: Party, mark: str) -> list[Any]:
 
 
 async def announce(rpc: Rpc, call: CallContext, row: Party, mark: str) -> None:
-    """Leave word at a party that a note with this mark follows: notes can be searched for at their party alone."""
+    """Leave word at a party that a note with this mark follows: notes can be searched for at their party alone.
+
+    Raises:
+        Unavailable: If nobody knows whether it is there: then no note follows.
+    """
     code = _LOGGED + mark
     known = next((each.id for each in row.identifiers if each.code.startswith(_LOGGED)), None)
-    if known:
-        await rpc.act(call, "party.identifier.write", [known], {"code": code})
-    else:
-        await rpc.act(call, "party.identifier.create", [{"party": row.id, "type": None, "code": code}])
+    try:
+        if known:
+            await rpc.act(call, "party.identifier.write", [known], {"code": code})
+        else:
+            await rpc.act(call, "party.identifier.create", [{"party": row.id, "type": None, "code": code}])
+    except InDoubt as error:
+        raise Unavailable(f"{error.message}; nothing was logged") from None
 
 
 async def logged_under(rpc: Rpc, call: CallContext, mark: str) -> Activity | None:

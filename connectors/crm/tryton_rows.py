@@ -87,8 +87,8 @@ class Party(Changing):
     addresses: Annotated[list[_Address], Parts] = Field(alias="addresses.", default=[])
 
     def mechanism(self, *types: str) -> Mechanism | None:
-        """The first way of these types to reach it."""
-        return next((each for each in self.mechanisms if each.type in types), None)
+        """The first way of the first of these types to reach it."""
+        return next((each for type_ in types for each in self.mechanisms if each.type == type_), None)
 
     @property
     def stamps(self) -> dict[str, str]:

@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.crm.tools import CreateContact, GetAccount, GetDeal, GetOrders, SearchAccounts, UpdateDeal
+from connectors.crm.tools import (
+    CreateContact,
+    GetAccount,
+    GetDeal,
+    GetOrders,
+    LogActivity,
+    SearchAccounts,
+    SearchContacts,
+    UpdateDeal,
+)
 from connectors.crm.tryton import TrytonCrm
 from connectors.crm.tryton_declared import DeclaredTryton
 from connectors.embedded.database import Database
@@ -126,8 +135,14 @@ def _number(id_: str) -> int:
 
 
 @pytest.fixture
-async def world(tryton: Tryton, tmp_path: Path) -> AsyncIterator[TrytonWorld]:
-    company = Database(f"sqlite:///{tmp_path}/company.db")
+def company(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/company.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+async def world(tryton: Tryton, company: Database) -> AsyncIterator[TrytonWorld]:
     async with faulty(tryton.url) as faults:
         crm = a_tryton(faults.url, company)
         # A session is begun once for all tests: Tryton takes long to check a password.
@@ -136,7 +151,6 @@ async def world(tryton: Tryton, tmp_path: Path) -> AsyncIterator[TrytonWorld]:
         await world.seed()
         yield world
         await crm.close()
-    company.close()
 
 
 class TestTryton(RemoteCrmContract):
@@ -194,7 +208,34 @@ class TestTryton(RemoteCrmContract):
     async def test_a_field_of_the_companys_own_holds_the_next_step(self, world: TrytonWorld) -> None:
         before = await world.crm.crm_get_deal(a_call(), GetDeal(deal_id=world.seeded.deal))
         change = UpdateDeal(deal_id=before.id, version=before.version, next_step="Call on Monday")
-        assert (await world.crm.crm_update_deal(a_call(), change)).next_step == "Call on Monday"
+        after = await world.crm.crm_update_deal(a_call(), change)
+        assert after.next_step == "Call on Monday"
+        change = UpdateDeal(deal_id=before.id, version=after.version, next_step="")
+        assert (await world.crm.crm_update_deal(a_call(), change)).next_step == ""
+
+    async def test_a_field_of_the_companys_own_holds_the_title(self, world: TrytonWorld, company: Database) -> None:
+        crm = a_tryton(world.faults.url, company, contact_fields={"title": "code"})
+        title = f"Head {world.seeded.word}"
+        new = CreateContact(name="Bo", email=f"t{world.seeded.email}", title=title)
+        made = await crm.crm_create_contact(a_call(), new)
+        assert made.title == title
+        page = await crm.crm_search_contacts(a_call(), SearchContacts(query=f"head {world.seeded.word} bo"))
+        assert page.contacts == [made]
+        await crm.close()
+
+    async def test_an_activity_that_could_not_be_announced_was_not_logged(self, world: TrytonWorld) -> None:
+        call = a_call()
+        world.faults.fail(Fault.LOST_ANSWER, "party.identifier.create")
+        log = LogActivity(kind="note", subject="x", contact_id=world.seeded.contact)
+        with pytest.raises(Unavailable, match="nothing was logged"):
+            await world.crm.crm_log_activity(call, log)
+        assert await world.activities_of(world.seeded.contact) == []
+
+    async def test_a_phone_goes_before_a_mobile(self, world: TrytonWorld) -> None:
+        party = _number(world.seeded.contact)
+        mobile = {"party": party, "type": "mobile", "value": "+46 70 9", "sequence": 0}
+        world.tryton.call("party.contact_mechanism.create", [mobile])
+        assert (await the_contact(world)).phone.replace(" ", "") == "+4681"
 
     async def test_what_tryton_keeps_nowhere_is_refused(self, world: TrytonWorld) -> None:
         new = CreateContact(name="Bo", email=f"t{world.seeded.email}", title="Head of Sales")
@@ -239,10 +280,8 @@ class TestTryton(RemoteCrmContract):
         assert row["comment"].startswith("Mind the gap\n[changed via Remit, ")
         assert row["comment"].count("\n") == 1
 
-    async def test_a_look_says_what_is_missing(self, world: TrytonWorld, tmp_path: Path) -> None:
-        company = Database(f"sqlite:///{tmp_path}/other.db")
+    async def test_a_look_says_what_is_missing(self, world: TrytonWorld, company: Database) -> None:
         crm = a_tryton(world.faults.url, company, contacts="People")
         with pytest.raises(Unavailable, match="no party category `People`"):
             await crm.look(a_call())
         await crm.close()
-        company.close()

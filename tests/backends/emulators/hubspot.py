@@ -241,9 +241,12 @@ class HubSpot:
         form = {"type": "string", "fieldType": "text", "groupName": "information", "description": "", "options": []}
         return 200, {"name": name, "label": name, "hasUniqueValue": name in UNIQUE[kind], **form}
 
-    def _owners(self, _request: Request, _body: Any) -> tuple[int, Any]:
-        times = {"createdAt": self._now(), "updatedAt": self._now(), "archived": False}
-        return 200, {"results": [{"id": "7", "email": "ben@larkspur.example", "type": "PERSON", "userId": 70, **times}]}
+    def _owners(self, request: Request, _body: Any) -> tuple[int, Any]:
+        times = {"createdAt": self._now(), "updatedAt": self._now(), "archived": False, "type": "PERSON"}
+        first = [{"id": "6", "email": "eva@larkspur.example", **times}]
+        if "after" not in request.query_params:
+            return 200, {"results": first, "paging": {"next": {"after": "6"}}}
+        return 200, {"results": [{"id": "7", "email": "ben@larkspur.example", **times}]}
 
 
 def _tokens(text: str) -> list[str]:
