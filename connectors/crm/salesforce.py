@@ -337,4 +337,4 @@ def _holds(query: str, *texts: str) -> bool:
     return all(word in text for word in folded(query).split())
 
 
-KIND = Kind("salesforce", "crm", DeclaredSalesforce, SalesforceCrm)
+KIND = Kind("salesforce", "crm", DeclaredSalesforce, SalesforceCrm, shows=("client", "assertion", "token"))

@@ -93,7 +93,7 @@ class TrytonCrm:
         self._declared = declared
         site = Site("Tryton", declared.url, declared.shown, inside=declared.inside)
         self._rpc = Rpc(site, declared.database, surroundings.credentials)
-        self._known: dict[tuple[str, str, str], int] = {}
+        self._known: dict[tuple[str, str, str], tuple[int, ...]] = {}
 
     async def look(self, call: CallContext) -> str:
         """See `Declarable`."""
@@ -339,10 +339,9 @@ class TrytonCrm:
         return {fields[ours]: value for ours, value in given.items()}
 
     async def _language(self, call: CallContext, code: str) -> int:
-        there = await self._rpc.search(call, "ir.lang", Readable, [["code", "=", code]])
-        if not there:
+        if not (there := await self._ids(call, "ir.lang", "code", code)):
             raise InvalidInput(f"Tryton has no language `{code}`", field="language")
-        return there[0].id
+        return there[0]
 
     async def _relation(self, call: CallContext) -> int:
         return await self._named(call, "party.relation.type", self._declared.relation, "type of relation")
@@ -351,14 +350,17 @@ class TrytonCrm:
         return await self._named(call, "party.category", name, "party category")
 
     async def _named(self, call: CallContext, model: str, name: str, what: str) -> int:
-        """The id of what has a name; it is asked for once."""
-        where = call.tenant, model, name
-        if where not in self._known:
-            there = await self._rpc.search(call, model, Readable, [["name", "=", name]])
-            if not there:
-                raise Unavailable(f"Tryton has no {what} `{name}`; make it there, or declare another one")
-            self._known[where] = min(each.id for each in there)
+        if not (there := await self._ids(call, model, "name", name)):
+            raise Unavailable(f"Tryton has no {what} `{name}`; make it there, or declare another one")
+        return there[0]
+
+    async def _ids(self, call: CallContext, model: str, field: str, value: str) -> tuple[int, ...]:
+        """The ids of what has this name or code, the oldest first; once there are some they are asked for no more."""
+        where = call.tenant, model, value
+        if not self._known.get(where):
+            there = await self._rpc.search(call, model, Readable, [[field, "=", value]])
+            self._known[where] = tuple(sorted(each.id for each in there))
         return self._known[where]
 
 
-KIND = Kind("tryton", "crm", DeclaredTryton, TrytonCrm)
+KIND = Kind("tryton", "crm", DeclaredTryton, TrytonCrm, shows=("password",))
