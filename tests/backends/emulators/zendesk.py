@@ -335,10 +335,11 @@ def _is_so(account: Account, ticket: Mapping[str, Any], name: str | None, sign: 
         return bool(ticket["updated_at"] <= value)
     people = {"requester": ticket["requester_id"], "assignee": ticket["assignee_id"]}
     if name in people:
-        return people[name] is not None and bool(account.users[people[name]]["email"] == value.casefold())
-    return {
+        return bool(people[name]) and bool(account.users[people[name]]["email"] == value.casefold())
+    facts: dict[str, bool] = {
         "type": value == "ticket",
         "status": ticket["status"] == value,
         "priority": ticket["priority"] == value,
         "tags": value in ticket["tags"],
-    }[name]
+    }
+    return facts[name]
