@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors.contract import CallContext
 from connectors.errors import InvalidInput, Unavailable
 from connectors.ticketing.request_tracker import lists
+from connectors.ticketing.request_tracker.records import Numbered
 from connectors.ticketing.zendesk import searching
 from connectors.vendor.api import Reply
 from connectors.vendor.site import Site
@@ -87,6 +88,36 @@ async def test_what_does_not_change_is_met_once_whatever_else_changes_or_goes(
                     listing.change(number)
     unchanged = [number for number in range(many, 0, -1) if number not in touched]
     assert [number for number in met if number not in touched] == unchanged
+
+
+@dataclass
+class Hiding:
+    """A list of Request Tracker's of which the reader may not see all, so that pages lack some."""
+
+    seen: list[bool]
+    site = Site("Request Tracker", "https://rt.example", "request_tracker")
+
+    async def read(self, _call: CallContext, _method: str, _path: str, *, params: Mapping[str, Any]) -> Reply:
+        start = (params["page"] - 1) * params["per_page"]
+        numbers = range(start, min(start + params["per_page"], len(self.seen)))
+        items = [{"id": number} for number in numbers if self.seen[number]]
+        return Reply(200, httpx.Headers(), {"items": items, "pages": None}, Unavailable("no sense"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seen=st.lists(st.booleans(), max_size=350).filter(
+        lambda seen: all(any(seen[n:][:100]) for n in range(0, len(seen), 100))
+    )
+)
+async def test_a_list_is_read_whole_even_where_its_pages_lack_what_may_not_be_seen(seen: list[bool]) -> None:
+    found = await lists.every(Hiding(seen), CALL, "/transactions", {}, Numbered)  # type: ignore[arg-type]
+    assert [each.id for each in found] == [number for number, is_seen in enumerate(seen) if is_seen]
+
+
+async def test_a_list_that_does_not_end_is_not_read_for_ever() -> None:
+    with pytest.raises(Unavailable, match="more of it than can be read at once"):
+        await lists.every(Hiding([True] * 20_000), CALL, "/transactions", {}, Numbered)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("system", [lists.places, searching.places])
