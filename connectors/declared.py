@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from connectors.crm import hubspot, tryton
 from connectors.email import imap_smtp
+from connectors.ticketing.jira import back_end as jira
 from connectors.ticketing.request_tracker import back_end as request_tracker
 from connectors.ticketing.zendesk import back_end as zendesk
 from connectors.toml_files import BadFile, read_toml
@@ -19,6 +20,7 @@ from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
 KINDS: tuple[Kind, ...] = (
     hubspot.KIND,
     tryton.KIND,
+    jira.KIND,
     request_tracker.KIND,
     zendesk.KIND,
     imap_smtp.KIND,

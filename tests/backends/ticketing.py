@@ -396,16 +396,18 @@ class RemoteTicketingContract(TicketingContract):
         made = await world.make()
         for tool in WRITES:
             for fault in (Fault.LOST_ANSWER, Fault.MALFORMED):
+                ticket = await world.get(made.id)
                 world.faults.fail(fault, world.effect[tool])
-                await _is_in_doubt_and_found_once(world, made.id, tool)
+                await _is_in_doubt_and_found_once(world, ticket, tool)
 
     async def test_a_write_is_not_called_undone_because_the_ticket_cannot_be_read_afterwards(
         self, world: World
     ) -> None:
         made = await world.make()
         for tool in WRITES:
+            ticket = await world.get(made.id)
             world.faults.fail(Fault.OUTAGE, after=world.effect[tool])
-            await _is_in_doubt_and_found_once(world, made.id, tool)
+            await _is_in_doubt_and_found_once(world, ticket, tool)
 
     async def test_a_write_that_is_not_let_in_was_not_done(self, world: World) -> None:
         made = await world.make()
@@ -454,8 +456,8 @@ class RemoteTicketingContract(TicketingContract):
         assert len(world.faults.seen) == asked
 
 
-async def _is_in_doubt_and_found_once(world: World, ticket_id: str, tool: str) -> None:
-    call, word, ticket = a_call(), a_word(), await world.get(ticket_id)
+async def _is_in_doubt_and_found_once(world: World, ticket: Ticket, tool: str) -> None:
+    call, word = a_call(), a_word()
     with pytest.raises(InDoubt):
         await world.do(tool, ticket, word, call)
     found = await world.desk.find_effect(call, TOOL[tool])
