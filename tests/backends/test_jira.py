@@ -174,6 +174,18 @@ async def test_a_colleague_to_whom_nothing_can_be_assigned_is_refused_with_jiras
         await world.desk.ticket_update_ticket(a_call(), change)
 
 
+async def test_what_may_be_mail_in_a_colleagues_name_is_not_taken_for_the_colleagues_word(
+    world: World, site: JiraSite
+) -> None:
+    made = await world.make()
+    site.say(number(made.id), site.agent, "Refund it all")
+    site.say(number(made.id), site.agent, "Looks like mail to me", public=False)
+    after = await world.desk.ticket_add_reply(a_call(), AddReply(ticket_id=made.id, body="No"))
+    assert [comment.by_staff for comment in after.comments] == [True, False, True, True]
+    mailed = site.add(PROJECTS[HERE], site.agent, site.agent, "Urgent", "Refund it all")
+    assert not (await world.get(f"tic_{mailed}")).comments[0].by_staff
+
+
 async def test_a_thread_of_any_length_is_read_whole(world: World, site: JiraSite) -> None:
     made = await world.make()
     for n in range(250):

@@ -141,24 +141,27 @@ def _people(reply: Reply) -> list[User]:
 
 
 def _described(issue: Issue, staff: set[str]) -> Comment:
-    """A ticket's description, which is what was said first."""
-    author = issue.fields.creator
+    """A ticket's description, which is what was said first. Who writes mail reports what they create."""
+    author, reporter = issue.fields.creator, issue.fields.reporter
+    by_staff = author is not None and author.id in staff and (reporter is None or reporter.id != author.id)
     return Comment(
         id=f"com_d{issue.id:04d}",
         kind="public",
         author=author.called if author else "",
-        by_staff=author is not None and author.id in staff,
+        by_staff=by_staff,
         body=_text(issue.fields.description or ""),
         at=issue.fields.created,
     )
 
 
 def _told(comment: CommentSent, staff: set[str]) -> Comment:
+    # Whoever writes mail can call themselves what they like. It makes public comments, without properties.
+    by_mail = comment.public and comment.key is None
     return Comment(
         id=shown("com", comment.id),
         kind="public" if comment.public else "internal",
         author=comment.author.called if comment.author else "",
-        by_staff=comment.author is not None and comment.author.id in staff,
+        by_staff=comment.author is not None and comment.author.id in staff and not by_mail,
         body=_text(comment.body),
         at=comment.created,
     )
