@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from connectors.crm import hubspot, salesforce, tryton
 from connectors.email import imap_smtp
+from connectors.ticketing.jira import back_end as jira
 from connectors.ticketing.request_tracker import back_end as request_tracker
+from connectors.ticketing.zendesk import back_end as zendesk
 from connectors.toml_files import BadFile, read_toml
 from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
 
@@ -19,7 +21,9 @@ KINDS: tuple[Kind, ...] = (
     hubspot.KIND,
     salesforce.KIND,
     tryton.KIND,
+    jira.KIND,
     request_tracker.KIND,
+    zendesk.KIND,
     imap_smtp.KIND,
 )
 """Every kind of back end that can be declared. Whoever adds one adds it here."""

@@ -9,6 +9,7 @@ import pytest
 from connectors.declared import read_declared
 from tests.backends.required import required
 from tests.backends.systems.mail import PASSWORD, is_installed, mail_system
+from tests.backends.systems.request_tracker import serving_request_tracker
 from tests.processes import REMIT, clean, remit
 
 pytestmark = pytest.mark.process
@@ -49,3 +50,21 @@ def test_a_mail_system_is_connected_when_its_login_is_good(tmp_path: Path) -> No
     gone = remit("doctor", "--home", home, check=False).stdout.splitlines()
     # Its credential is well, and the system is not.
     assert [line.split()[0] for line in gone if "imap_smtp of larkspur" in line] == ["ok", "wrong"]
+
+
+def test_a_queue_of_request_tracker_is_connected_when_its_custom_fields_are_there(tmp_path: Path) -> None:
+    home = str(tmp_path)
+    with serving_request_tracker() as server:
+        set_it = [REMIT, "credentials", "set", "request_tracker", "--as", "person:rosa", "--home", home]
+        token = server.tokens["remit"]
+        subprocess.run(set_it, input=token, text=True, check=True, capture_output=True, env=clean())
+        connect = ["connect", "request_tracker", "--home", home, "--set", f"url={server.url}", "--set", "inside=true"]
+        connect += ["--set", "queue=Support"]
+        refused = remit(*connect, "--set", 'fields={tags = "Labels"}', check=False)
+        assert "have no custom field `Labels`" in " ".join(refused.stderr.replace("│", " ").split())
+        assert not (tmp_path / "back_ends.toml").exists()
+
+        told = remit(*connect, "--set", 'fields={tags = "Tags"}').stdout
+        assert "the queue `Support` and its custom fields are there" in " ".join(told.split())
+        [declared] = read_declared(tmp_path / "back_ends.toml")
+        assert (declared.tenant, declared.kind) == ("larkspur", "request_tracker")

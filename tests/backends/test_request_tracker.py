@@ -10,7 +10,7 @@ import pytest
 from connectors.errors import Conflict, ConnectorError, InDoubt, InvalidInput, NotFound
 from connectors.ticketing.request_tracker.back_end import KIND
 from connectors.ticketing.request_tracker.declared import RISING, DeclaredRequestTracker, Priorities, Statuses
-from connectors.ticketing.tools import AddNote, AddReply, SearchTickets, Ticketing, UpdateTicket
+from connectors.ticketing.tools import AddNote, AddReply, SearchTickets, Ticket, Ticketing, UpdateTicket
 from connectors.vendor.ids import number_of
 from connectors.vendor.kinds import Declarable, Surroundings
 from tests.backends.credentials import Tokens
@@ -27,6 +27,7 @@ from tests.backends.ticketing import (
     a_call,
     a_wish,
     a_word,
+    traces,
 )
 
 
@@ -120,6 +121,18 @@ async def test_very_long_mail_is_told_of_and_not_shown(server: RequestTrackerSer
     made = await world.make()
     await server.receive(number(made.id), BO, "long line\n" * 20_000)
     assert re.fullmatch(r"\[\d+ bytes of text, which are too long.*\]", (await world.get(made.id)).comments[-1].body)
+
+
+# Exactly once
+
+
+async def test_what_a_write_did_is_found_by_its_key_after_later_writes_too(world: World) -> None:
+    made, word, call = await world.make(), a_word(), a_call()
+    await world.do("ticket_add_reply", made, word, call)
+    await world.do("ticket_add_note", made, a_word(), a_call())
+    found = await world.desk.find_effect(call, TOOL["ticket_add_reply"])
+    assert isinstance(found, Ticket)
+    assert traces("ticket_add_reply", word, found) == 1
 
 
 # Merged and deleted

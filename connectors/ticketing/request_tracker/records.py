@@ -12,6 +12,7 @@ _MESSAGES = frozenset({"Create", "Correspond", "Comment"})
 
 _NothingIsEmpty = BeforeValidator(lambda value: value or [])
 _Text = Annotated[str, BeforeValidator(lambda value: value or "")]
+_Number = Annotated[int, BeforeValidator(lambda value: value or 0)]
 
 
 class _Sent(BaseModel):
@@ -42,7 +43,7 @@ class Row(_Sent):
     survivor: int = Field(alias="EffectiveId")
     subject: _Text = Field(alias="Subject")
     status: str = Field(alias="Status")
-    priority: int = Field(alias="Priority")
+    priority: _Number = Field(alias="Priority")
     requestors: Annotated[list[User], _NothingIsEmpty] = Field(alias="Requestor")
     owner: User = Field(alias="Owner")
     fields: Annotated[list[FieldValues], _NothingIsEmpty] = Field(alias="CustomFields")
@@ -105,7 +106,7 @@ class Part(_Sent):
     id: int
     transaction: int = Field(alias="TransactionId")
     type: _Text = Field(alias="ContentType")
-    length: int = Field(alias="ContentLength")
+    length: _Number = Field(alias="ContentLength")
     filename: _Text = Field(alias="Filename")
     headers: _Text = Field(alias="Headers")
 

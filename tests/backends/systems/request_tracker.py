@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-import pytest
 
+from tests.backends.required import required
 from tests.processes import free_port
 
 PREPARED = Path(__file__).parents[3] / ".backends" / "request_tracker"
@@ -96,11 +96,7 @@ class RequestTrackerServer:
 @contextmanager
 def serving_request_tracker() -> Iterator[RequestTrackerServer]:
     """A server on a copy of the prepared database, until the block ends."""
-    if not (PREPARED / "tokens.json").exists():
-        missing = "Request Tracker is not installed: run tests/backends/install"
-        if os.environ.get("REMIT_BACKENDS") == "required":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    required(SERVER.exists() and (PREPARED / "tokens.json").exists(), "Request Tracker")
     with TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(PREPARED / "rt.db", folder / "rt.db")

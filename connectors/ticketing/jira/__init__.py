@@ -1,0 +1,1 @@
+"""Jira Service Management Cloud as a help desk: one service project for one tenant."""

@@ -1,0 +1,1 @@
+"""Zendesk Support as a help desk: one account for one tenant."""
