@@ -1,0 +1,72 @@
+"""Where documents lie that are answered from an index: what such a source can say, and how it is waited for."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from connectors.errors import Unavailable
+from connectors.records import DocumentRecord
+
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """Where documents lie. `IndexedKnowledge` asks it one thing at a time."""
+
+    name: str
+    """What it is to people, such as "the folder `handbook`"."""
+
+    async def listing(self) -> Mapping[str, str]:
+        """Every document that there is now: by name what changes whenever anything of it does, its readers included.
+
+        Raises:
+            Unavailable: If the source cannot be read, or not all of it.
+        """
+        ...
+
+    async def read(self, names: list[str]) -> Mapping[str, DocumentRecord | str]:
+        """Documents of the last listing, each with its name as `source_id`, or the reason why it is not served.
+
+        Raises:
+            Unavailable: If the source cannot be read.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of whatever is held."""
+        ...
+
+
+class OwnThreads:
+    """Threads of one source's own: one that hangs, as a network's file system can, holds nobody else up.
+
+    Args:
+        name: What the source is to people.
+        seconds: How long it may take for one thing.
+    """
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._limiter = anyio.CapacityLimiter(2)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something that blocks.
+
+        Raises:
+            Unavailable: If it takes too long or the system refuses it.
+        """
+        try:
+            with anyio.fail_after(self._seconds):
+                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+        except TimeoutError:
+            raise Unavailable(
+                f"{self._name} does not answer within {self._seconds:g} s; repeat the call later"
+            ) from None
+        except OSError as error:
+            reason = (error.strerror or "input error").lower()
+            raise Unavailable(
+                f"{self._name} cannot be read: {reason}; nothing is answered from it until then"
+            ) from error
