@@ -43,8 +43,8 @@ class GitRepository(Declared):
         seconds: How long one command of git may take.
     """
 
-    kind: Literal["git"]
-    path: Annotated[Path, Field(strict=False)]
+    kind: Literal["git"] = "git"
+    path: Path
     branch: Annotated[str, Field(max_length=200)] = ""
     folder: Annotated[str, Field(max_length=200, pattern=r"^([^/.:][^/:]*(/[^/.:][^/:]*)*)?$")] = ""
     link: str = "{path}@{commit}"
@@ -227,4 +227,4 @@ def _make(declared: GitRepository, _surroundings: Surroundings) -> IndexedKnowle
     return IndexedKnowledge(declared.tenant, GitSource(declared))
 
 
-KIND = Kind("git", "knowledge", GitRepository, _make)
+KIND = Kind("git", "knowledge", GitRepository, _make, shows=())

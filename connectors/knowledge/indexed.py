@@ -30,6 +30,11 @@ T = TypeVar("T")
 _BATCH = 50
 _PATIENCE_SECONDS = 10.0
 _EXAMPLES = 3
+_ROUNDS = 4
+
+
+class StillReading(Unavailable):
+    """There was more to read than one call waits for; the next ones go on with it."""
 
 
 class IndexedKnowledge:
@@ -71,7 +76,10 @@ class IndexedKnowledge:
         Raises:
             Unavailable: If the source cannot be read.
         """
-        found = await self._answer(lambda connection: _readiness(connection, call))
+        try:
+            found = await self._answer(lambda connection: _readiness(connection, call))
+        except StillReading as error:
+            return error.message
         left_out = [f"`{printable(name)}`: {printable(why)}" for name, why in sorted(self._left_out.items())]
         more = ["…"] if len(left_out) > _EXAMPLES else []
         told = [f"{len(left_out)} left out ({'; '.join(left_out[:_EXAMPLES] + more)})"] if left_out else []
@@ -93,22 +101,31 @@ class IndexedKnowledge:
             return await self._index.run(ask)
 
     async def _follow(self) -> None:
-        listing = await self._source.listing()
-        gone = self._revisions.keys() - listing.keys()
-        changed = [name for name, revision in listing.items() if self._revisions.get(name) != revision]
-        if gone:
-            await self._keep({}, gone)
+        """Read what changed, and look once more: somebody may have closed a document first and written into it then."""
         ends = self._clock() + self._patience
+        for _ in range(_ROUNDS):
+            listing = await self._source.listing()
+            if not await self._take(listing, ends):
+                return
+        raise StillReading(f"{self._source.name} changes while it is read; repeat the call in some seconds")
+
+    async def _take(self, listing: Mapping[str, str], ends: float) -> bool:
+        """Have in the index what is listed. Returns whether anything had to be read."""
+        if gone := self._revisions.keys() - listing.keys():
+            await self._keep({}, gone)
+        changed = [name for name, revision in listing.items() if self._revisions.get(name) != revision]
         for start in range(0, len(changed), _BATCH):
             if self._clock() > ends:
-                raise Unavailable(
+                raise StillReading(
                     f"{self._source.name} is still being read, {start:,} of {len(changed):,} documents so far; "
                     "repeat the call in some seconds"
                 )
             names = changed[start : start + _BATCH]
             read = await self._source.read(names)
             await self._keep(read, names)
-            self._revisions |= {name: listing[name] for name in names}
+            # What was not told of is asked for again next time.
+            self._revisions |= {name: listing[name] for name in read}
+        return bool(changed)
 
     async def _keep(self, read: Mapping[str, DocumentRecord | str], names: Iterable[str]) -> None:
         """Have of these documents in the index what was read, and nothing else."""

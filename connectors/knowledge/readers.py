@@ -89,6 +89,8 @@ def read_rules(raw: bytes, where: str) -> Rules:
         Unavailable: If it cannot be understood: then nobody reads anything there.
     """
     try:
+        if len(raw) > MAX_READERS_FILE:
+            raise ValueError(f"larger than {MAX_READERS_FILE // 1_000_000} MB")
         return Rules(_File.model_validate(tomllib.loads(raw.decode())).rules)
     except ValidationError as error:
         reason = sentence(error)

@@ -29,6 +29,8 @@ class Source(Protocol):
     async def read(self, names: list[str]) -> Mapping[str, DocumentRecord | str]:
         """Documents of the last listing, each with its name as `source_id`, or the reason why it is not served.
 
+        What is left out was gone or changed at this moment, and is asked for again next time.
+
         Raises:
             Unavailable: If the source cannot be read.
         """

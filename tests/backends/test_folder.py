@@ -39,7 +39,7 @@ class TestFolder(LosableContract):
     async def world(self, tmp_path: Path) -> AsyncIterator[FolderWorld]:
         folder = tmp_path / "handbook"
         folder.mkdir()
-        declared = Folder.model_validate({"tenant": TENANT, "kind": "folder", "path": str(folder)})
+        declared = Folder.model_validate({"tenant": TENANT, "kind": "folder", "path": folder})
         knowledge = IndexedKnowledge(TENANT, FolderSource(declared))
         yield FolderWorld(folder, knowledge)
         await knowledge.close()

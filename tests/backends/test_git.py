@@ -62,7 +62,7 @@ class TestGit(LosableContract):
         repository = tmp_path / "handbook.git"
         repository.mkdir()
         git(repository, "init", "--quiet", "--bare", "--initial-branch=main")
-        declared = GitRepository.model_validate({"tenant": TENANT, "kind": "git", "path": str(repository)})
+        declared = GitRepository.model_validate({"tenant": TENANT, "kind": "git", "path": repository})
         knowledge = IndexedKnowledge(TENANT, GitSource(declared))
         yield GitWorld(repository, knowledge)
         await knowledge.close()
