@@ -47,12 +47,13 @@ class OwnThreads:
     Args:
         name: What the source is to people.
         seconds: How long it may take for one thing.
+        at_once: How many things at once.
     """
 
-    def __init__(self, name: str, seconds: float) -> None:
+    def __init__(self, name: str, seconds: float, at_once: int = 2) -> None:
         self._name = name
         self._seconds = seconds
-        self._limiter = anyio.CapacityLimiter(2)
+        self._limiter = anyio.CapacityLimiter(at_once)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that blocks.

@@ -54,10 +54,12 @@ class LookedAt(Knowledge, Protocol):
 class World(Protocol):
     """A real system with documents in it, and the back end over it.
 
-    `keeps_origin` says whether its documents have an origin of their own.
+    `keeps_origin` says whether its documents have an origin of their own, `tells_readers` whether it tells who may
+    read them.
     """
 
     keeps_origin: bool
+    tells_readers: bool
 
     @property
     def knowledge(self) -> Knowledge: ...
@@ -107,7 +109,7 @@ class KnowledgeContract:
         best, *_ = await found(world, "who decides on late returns?")
         assert "After that, a lead decides." in best.text
         assert (best.title, best.updated_at) == ("rules", NOW)
-        assert set(best.readers) == {"everyone", "leads"}
+        assert set(best.readers) == ({"everyone", "leads"} if world.tells_readers else set())
         assert best.source
         document = await whole(world, best.document_id)
         assert (document.id, document.title, document.source) == (best.document_id, "rules", best.source)
@@ -135,14 +137,14 @@ class KnowledgeContract:
         old = NOW - timedelta(days=900)
         await world.hold(
             [
-                Written("a", "refund rules", origin="external"),
-                Written("b", "refund rules", updated_at=old),
-                Written("c", "refund rules"),
-                Written("d", "refund rules", origin="official", updated_at=old),
+                Written("w", "refund rules", origin="external"),
+                Written("x", "refund rules", updated_at=old),
+                Written("y", "refund rules"),
+                Written("z", "refund rules", origin="official", updated_at=old),
             ]
         )
-        assert await titles(world, "refund rules") == ["d", "c", "b", "a"]
-        assert await titles(world, "refund rules", origin="external") == ["a"]
+        assert await titles(world, "refund rules") == ["z", "y", "x", "w"]
+        assert await titles(world, "refund rules", origin="external") == ["w"]
 
     @pytest.mark.parametrize("query", ["REFUNDS", "refund", "GRÖßE"])
     async def test_words_are_found_in_any_case_and_with_other_endings(self, world: World, query: str) -> None:

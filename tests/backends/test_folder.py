@@ -18,6 +18,7 @@ class FolderWorld:
     folder: Path
     knowledge: IndexedKnowledge
     keeps_origin: bool = True
+    tells_readers: bool = True
 
     async def hold(self, documents: Sequence[Written]) -> None:
         for old in self.folder.glob("*.md"):

@@ -44,6 +44,7 @@ class GitWorld:
     repository: Path
     knowledge: IndexedKnowledge
     keeps_origin: bool = True
+    tells_readers: bool = True
 
     async def hold(self, documents: Sequence[Written]) -> None:
         pages = {f"{each.name}.md": markdown(each) for each in documents}

@@ -16,6 +16,7 @@ from tests.backends.knowledge import TENANT, KnowledgeContract, Written
 class EmbeddedWorld:
     database: Database
     keeps_origin: bool = True
+    tells_readers: bool = True
     held: set[str] = field(default_factory=set)
 
     @property
