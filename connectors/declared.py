@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from connectors.crm import hubspot, tryton
 from connectors.email import imap_smtp
+from connectors.knowledge import archive, folder, git, postgres_text
 from connectors.ticketing.request_tracker import back_end as request_tracker
 from connectors.toml_files import BadFile, read_toml
 from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
@@ -20,6 +21,10 @@ KINDS: tuple[Kind, ...] = (
     tryton.KIND,
     request_tracker.KIND,
     imap_smtp.KIND,
+    folder.KIND,
+    git.KIND,
+    archive.KIND,
+    postgres_text.KIND,
 )
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 
