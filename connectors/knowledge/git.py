@@ -148,6 +148,8 @@ class GitSource:
             what, _, path = line.partition(b"\t")
             mode, _kind, blob, size = what.split()
             if mode in {b"100644", b"100755"}:
+                if not size.isdigit():
+                    raise GitFailed(f"object `{blob.decode()}` is not there")
                 found[path.decode("utf-8", "surrogateescape")] = _Blob(blob.decode(), int(size))
         return found
 

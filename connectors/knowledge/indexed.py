@@ -144,12 +144,12 @@ class IndexedKnowledge:
 
 
 def _readiness(connection: Connection, call: CallContext) -> list[str]:
-    """How many documents there are, how many say the same as another, and how many did not change for long."""
+    """How many documents there are, how many are the same as another, and how many did not change for long."""
     mine = select(documents).where(documents.c.tenant == call.tenant).subquery()
     count, different = connection.execute(select(func.count(), func.count(mine.c.text.distinct()))).one()
     old = select(func.count()).select_from(mine).where(mine.c.updated_at < call.now - STALE_AFTER)
     years = STALE_AFTER // timedelta(days=365)
-    found = {"say the same as another": count - different, f"unchanged for {years} years": connection.scalar(old)}
+    found = {"the same as another": count - different, f"unchanged for {years} years": connection.scalar(old)}
     return [f"{count:,} documents", *(f"{number:,} {what}" for what, number in found.items() if number)]
 
 
