@@ -207,11 +207,17 @@ class PostgresTextKnowledge:
         if self._engine is None or self._engine[0].version != access.version:
             if self._engine:
                 self._engine[1].dispose()
-            self._engine = access, make_engine(_url(self._declared.url, access), patience=self._declared.seconds)
+            self._engine = access, make_engine(url_for(self._declared.url, access), patience=self._declared.seconds)
         return self._engine[1]
 
 
-def _url(declared: str, access: Access) -> URL:
+def url_for(declared: str, access: Access) -> URL:
+    """How to connect: by TLS, and only to whom the host's name belongs, unless it is this machine or said otherwise.
+
+    Args:
+        declared: The URL without a user.
+        access: The user and the password.
+    """
     url = database_url(declared).set(username=access.user, password=access.secret.get_secret_value())
     query = dict(url.query)
     query["options"] = f"{_OPTIONS} {query.get('options', '')}".strip()

@@ -2,17 +2,32 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from connectors.credentials import Access
-from connectors.knowledge.postgres_text import PostgresText, PostgresTextKnowledge
-from tests.backends.knowledge import TENANT, KnowledgeContract, LosableContract, Written
-from tests.postgres import PostgresServer
+from connectors.errors import Unavailable
+from connectors.knowledge.postgres_text import PostgresText, PostgresTextKnowledge, url_for
+from connectors.knowledge.tools import SearchKnowledge
+from tests.backends.knowledge import (
+    LEADS,
+    NOW,
+    REFUNDS,
+    TENANT,
+    KnowledgeContract,
+    LosableContract,
+    Written,
+    call,
+    found,
+    titles,
+    whole,
+)
+from tests.postgres import OWNER, PostgresServer
 
 READER = "reader"
 TABLE = """
@@ -114,3 +129,151 @@ class TestRowLevelSecurity(KnowledgeContract):
         async with opened(postgres, url, setting="remit.readers", columns=columns) as world:
             world.tells_readers = False
             yield world
+
+
+# Tables as companies have them
+
+
+async def test_a_view_serves_groups_that_are_kept_in_another_table(postgres: PostgresServer, postgres_url: str) -> None:
+    view = """
+    CREATE TABLE shared (document text, with_group text);
+    CREATE VIEW "Shared Documents" AS SELECT handbook.id, name AS title, "the text" AS text, updated::timestamp,
+        array(SELECT with_group FROM shared WHERE document = name) AS readers FROM handbook;
+    INSERT INTO shared VALUES ('a', 'everyone'), ('b', 'leads'), ('b', 'sales');
+    GRANT SELECT ON "Shared Documents" TO reader
+    """
+    url = prepare(postgres, postgres_url, view)
+    async with opened(postgres, url, name="Shared Documents", columns={"readers": "readers"}) as world:
+        await world.hold([Written(name, "lamp", readers=()) for name in ("a", "b", "c")])
+        assert await titles(world, "lamp") == ["a"]
+        assert set(await titles(world, "lamp", call(LEADS))) == {"a", "b"}
+        [passage] = await found(world, "lamp")
+        assert (passage.updated_at, passage.origin) == (NOW, "internal")
+
+
+async def test_empty_columns_are_no_obstacle_and_an_unknown_origin_is_an_outsiders(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    async with opened(postgres, prepare(postgres, postgres_url), columns={**COLUMNS, "source": None}) as world:
+        rows = (
+            "INSERT INTO handbook (name, groups, origin) VALUES ('lamp', '{everyone}', 'their own'), (NULL, NULL, NULL)"
+        )
+        postgres.run(rows, postgres_url)
+        [passage] = await found(world, "lamp")
+        assert (passage.text, passage.origin, passage.updated_at) == ("", "external", datetime(1970, 1, 1, tzinfo=UTC))
+        assert (await whole(world, passage.document_id)).text == ""
+
+
+async def test_a_column_of_words_answers_as_what_is_made_at_each_question(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    made = """setweight(to_tsvector('english', coalesce(name, '')), 'A')
+        || to_tsvector('english', coalesce("the text", ''))"""
+    kept = f"""ALTER TABLE handbook ADD COLUMN words tsvector GENERATED ALWAYS AS ({made}) STORED;
+        CREATE INDEX ON handbook USING gin (words)"""
+    url = prepare(postgres, postgres_url, kept)
+    async with opened(postgres, url) as one, opened(postgres, url, columns={**COLUMNS, "words": "words"}) as other:
+        await one.hold([Written("lamps", REFUNDS), Written("x", "desk lamp"), Written("y", "lamp lamp")])
+        for query in ("lamp", "late refund lamp", "desk", "nothing"):
+            assert await found(one, query) == await found(other, query)
+
+
+# Who is let in
+
+
+async def test_a_credential_that_is_refused_is_told_without_its_secret(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    shown = Shown("stranger")
+    knowledge = PostgresTextKnowledge(declared(prepare(postgres, postgres_url)), shown)
+    with pytest.raises(Unavailable, match="refused the credential") as refused:
+        await knowledge.look(call())
+    assert shown.refusals == 1
+    assert "s3cret" not in refused.value.message
+    await knowledge.close()
+
+
+async def test_another_credential_is_shown_once_if_there_is_one(postgres: PostgresServer, postgres_url: str) -> None:
+    class Renewed(Shown):
+        async def refused(self, access: Access) -> Access | None:
+            return replace(access, version=2, user=READER)
+
+    knowledge = PostgresTextKnowledge(declared(prepare(postgres, postgres_url)), Renewed("stranger"))
+    assert "as `reader`; `handbook` is there, with 0 documents" in await knowledge.look(call())
+    await knowledge.close()
+
+
+async def test_row_level_security_that_does_not_hold_for_the_user_is_not_relied_on(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    url = prepare(postgres, postgres_url, SECURED)
+    for user in (OWNER, "postgres"):
+        knowledge = PostgresTextKnowledge(declared(url, setting="remit.readers"), Shown(user))
+        with pytest.raises(Unavailable, match="does not hold"):
+            await knowledge.knowledge_search_documents(call(), SearchKnowledge(query="lamp"))
+        await knowledge.close()
+
+
+async def test_a_server_that_stands_still_is_given_up(postgres: PostgresServer, postgres_url: str) -> None:
+    given = declared(prepare(postgres, postgres_url)).model_copy(update={"seconds": 0.3})
+    knowledge = PostgresTextKnowledge(given, Shown())
+    await knowledge.look(call())
+    with postgres.frozen(), pytest.raises(Unavailable):
+        await knowledge.look(call())
+    assert "0 documents" in await knowledge.look(call())
+    await knowledge.close()
+
+
+async def test_nothing_can_be_changed_over_the_connection(postgres: PostgresServer, postgres_url: str) -> None:
+    """Not even by what a view or a policy of the company's calls."""
+    meddling = """
+    CREATE TABLE seen (who text);
+    CREATE FUNCTION meddle() RETURNS text[] LANGUAGE sql VOLATILE SECURITY DEFINER
+        AS $$ INSERT INTO public.seen VALUES ('x') RETURNING ARRAY['everyone'] $$;
+    CREATE VIEW meddled AS SELECT id, name AS title, "the text" AS text, updated, meddle() AS readers FROM handbook;
+    GRANT SELECT ON meddled TO reader
+    """
+    url = prepare(postgres, postgres_url, meddling)
+    async with opened(postgres, url, name="meddled", columns={"readers": "readers"}) as world:
+        await world.hold([Written("a", "lamp")])
+        with pytest.raises(Unavailable, match="read-only transaction"):
+            await found(world, "lamp")
+
+
+# What an operator may say
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "postgresql://ana:secret@db.example/handbook"},
+        {"url": "sqlite:////etc/passwd"},
+        {"table": {"name": "handbook"}},
+        {"table": {"name": 'a"; DROP TABLE handbook; --', "setting": "remit.readers"}},
+        {"table": {"name": "handbook", "columns": {"readers": 'x" OR true'}}},
+        {"table": {"name": "handbook", "setting": "readers"}},
+        {"table": {"name": "handbook", "setting": "remit.readers", "language": "english'); --"}},
+    ],
+)
+def test_what_is_unfit_is_refused_before_anything_is_connected(wrong: dict[str, object]) -> None:
+    good = {"tenant": TENANT, "url": "postgresql://db.example/x", "table": {"name": "a", "setting": "remit.readers"}}
+    PostgresText.model_validate(good)
+    with pytest.raises(ValidationError) as refused:
+        PostgresText.model_validate({**good, **wrong})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "mode"),
+    [
+        ("postgresql://db.larkspur.example/x", "verify-full"),
+        ("postgresql://10.1.2.3/x", "verify-full"),
+        ("postgresql://db.larkspur.example/x?sslmode=verify-ca", "verify-ca"),
+        ("postgresql://localhost/x", None),
+        ("postgresql://127.0.0.1/x", None),
+        ("postgresql:///x?host=/run/postgresql", None),
+    ],
+)
+def test_another_machine_must_prove_who_it_is(url: str, mode: str | None) -> None:
+    access = Access("postgres_text", TENANT, None, 1, SecretStr("s3cret"), READER)
+    assert url_for(url, access).query.get("sslmode") == mode
