@@ -1,6 +1,6 @@
 """Making a document of a file in a folder or a repository, under the rule that says who may read it."""
 
-import hashlib
+import posixpath
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -44,9 +44,12 @@ class File:
 
 def is_document(path: str) -> bool:
     """Whether a file is meant to be read: Markdown, HTML or text, not hidden, and with a name that can be shown."""
-    parts = PurePosixPath(path).parts
-    shown = path.isprintable() and len(path) <= _MAX_PATH and not any(part.startswith(".") for part in parts)
-    return shown and PurePosixPath(path).suffix.lower() in SUFFIXES
+    is_hidden = path.startswith(".") or "/." in path
+    return not is_hidden and path.isprintable() and len(path) <= _MAX_PATH and _suffix(path) in SUFFIXES
+
+
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
 
 
 def revision(of: str, rule: Rule | None) -> str:
@@ -56,7 +59,7 @@ def revision(of: str, rule: Rule | None) -> str:
         of: What changes whenever the file does.
         rule: The rule that counts for it.
     """
-    return f"{of} {hashlib.sha256(rule.model_dump_json().encode()).hexdigest()[:16] if rule else 'nobody'}"
+    return f"{of} {rule.mark if rule else 'nobody'}"
 
 
 def link(template: str, path: str, commit: str = "") -> str:
@@ -79,7 +82,7 @@ def document(file: File, rule: Rule | None) -> DocumentRecord:
     if len(file.raw) > MAX_BYTES:
         raise Refused(f"file: larger than {MAX_BYTES // 1_000_000} MB")
     path = PurePosixPath(file.path)
-    page = page_of(file.raw, path.suffix.lower())
+    page = page_of(file.raw, _suffix(file.path))
     named = page.front.get("title") or page.title or path.stem.replace("_", " ").replace("-", " ")
     moment = parse_moment("updated", page.front["updated"]) if page.front.get("updated") else None
     try:

@@ -131,8 +131,9 @@ def _files(root: int) -> Iterator[tuple[str, _Seen]]:
     """The documents below a folder. What is in a subfolder that cannot be entered is not there."""
     for where, folders, files, folder in os.fwalk(".", dir_fd=root, follow_symlinks=False, onerror=_unless_closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        above = where.removeprefix(".").removeprefix("/")
         for name in files:
-            path = os.path.normpath(os.path.join(where, name))  # noqa: PTH118 - names relative to a descriptor
+            path = f"{above}/{name}" if above else name
             if is_document(path) and (seen := _look(name, folder)):
                 yield path, seen
 

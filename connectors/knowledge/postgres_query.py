@@ -19,7 +19,7 @@ Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\
 MOST_READ = 200_000
 """How much of a document is looked through for its best passage, in characters."""
 
-_quoted = dialect().identifier_preparer.quote_identifier
+_quoted = dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
 
 
 class Columns(BaseModel):

@@ -15,6 +15,8 @@ no rule matches is read by nobody. Patterns are those of `.gitignore`, without `
 
 import tomllib
 import unicodedata
+from functools import cached_property
+from hashlib import sha256
 from typing import Annotated
 
 from pathspec import PathSpec
@@ -50,6 +52,11 @@ class Rule(BaseModel):
     paths: Annotated[list[Annotated[Line, AfterValidator(_pattern)]], Field(min_length=1, max_length=1_000)]
     readers: Annotated[list[Line], Field(max_length=50)]
     origin: Trust = "internal"
+
+    @cached_property
+    def mark(self) -> str:
+        """Changes whenever the rule says something else."""
+        return sha256(self.model_dump_json(exclude={"paths"}).encode()).hexdigest()[:16]
 
 
 class _File(BaseModel):

@@ -55,7 +55,8 @@ def company(tmp_path: Path) -> Iterator[Database]:
 
 def archive(company: Database, shelves: Sequence[dict[str, Any]]) -> IndexedKnowledge:
     declared = Archive.model_validate({"tenant": TENANT, "shelves": shelves})
-    made: IndexedKnowledge = KIND.make(declared, Surroundings(NoCredentials(), company))  # type: ignore[assignment]
+    made = KIND.make(declared, Surroundings(NoCredentials(), company))
+    assert isinstance(made, IndexedKnowledge)
     return made
 
 

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from connectors.errors import Unavailable
-from connectors.knowledge.folder import KIND, Folder, FolderSource
+from connectors.knowledge.folder import Folder, FolderSource
 from connectors.knowledge.indexed import IndexedKnowledge, StillReading
 from connectors.knowledge.readers import read_rules
 from connectors.records import DocumentRecord
@@ -54,7 +54,7 @@ class TestFolder(LosableContract):
         await knowledge.close()
 
 
-def put(folder: Path, files: dict[str, str | bytes]) -> None:
+def put(folder: Path, files: Mapping[str, str | bytes]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +67,11 @@ def rule(paths: str, readers: str = "everyone", origin: str = "internal") -> str
 
 def indexed(folder: Path, **more: object) -> IndexedKnowledge:
     declared = Folder.model_validate({"tenant": TENANT, "path": folder, **more})
-    made: IndexedKnowledge = KIND.make(declared, None)  # type: ignore[arg-type, assignment] - it uses nothing of it
-    return made
+    return IndexedKnowledge(TENANT, FolderSource(declared))
 
 
 @asynccontextmanager
-async def opened(folder: Path, files: dict[str, str | bytes], **more: object) -> AsyncIterator[FolderWorld]:
+async def opened(folder: Path, files: Mapping[str, str | bytes], **more: object) -> AsyncIterator[FolderWorld]:
     put(folder, files)
     knowledge = indexed(folder, **more)
     yield FolderWorld(folder, knowledge)
@@ -215,7 +214,7 @@ async def test_hidden_and_strangely_named_files_are_left_alone(tmp_path: Path) -
 
 
 async def test_what_cannot_be_read_as_text_is_left_out_and_told(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, str | bytes] = {
         "binary.md": b"lamp\x00lamp",
         "huge.md": b"lamp " * 500_000,
         "front.md": "---\nnonsense!\n---\nlamp",

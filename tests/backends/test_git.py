@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.errors import Unavailable
-from connectors.knowledge.git import KIND, GitRepository, GitSource
+from connectors.knowledge.git import GitRepository, GitSource
 from connectors.knowledge.git_command import Git, GitFailed
 from connectors.knowledge.indexed import IndexedKnowledge
 from tests.backends.knowledge import TENANT, LosableContract, Written, call, found, titles
@@ -86,7 +86,7 @@ def declared(repository: Path, **more: object) -> GitRepository:
 
 @asynccontextmanager
 async def opened(repository: Path, **more: object) -> AsyncIterator[GitWorld]:
-    made: IndexedKnowledge = KIND.make(declared(repository, **more), None)  # type: ignore[arg-type, assignment]
+    made = IndexedKnowledge(TENANT, GitSource(declared(repository, **more)))
     yield GitWorld(repository, made)
     await made.close()
 
