@@ -1,9 +1,11 @@
 """Knowledge in a table of a company's own PostgreSQL database."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from connectors.credentials import Access
 from connectors.errors import Unavailable
+from connectors.knowledge.postgres_query import Statements
 from connectors.knowledge.postgres_text import PostgresText, PostgresTextKnowledge, url_for
 from connectors.knowledge.tools import SearchKnowledge
 from tests.backends.knowledge import (
@@ -176,6 +179,36 @@ async def test_a_column_of_words_answers_as_what_is_made_at_each_question(
         await one.hold([Written("lamps", REFUNDS), Written("x", "desk lamp"), Written("y", "lamp lamp")])
         for query in ("lamp", "late refund lamp", "desk", "nothing"):
             assert await found(one, query) == await found(other, query)
+
+
+async def test_a_document_is_looked_up_by_an_index_where_there_is_one(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/back-ends/postgres_text.md").read_text()
+    [index] = re.findall(r"^    (CREATE INDEX .*);$", page, re.MULTILINE)
+    url = prepare(postgres, postgres_url, index)
+    async with opened(postgres, url) as world:
+        await world.hold([Written(f"d{n}", "lamp") for n in range(300)])
+        [passage, *_] = await found(world, "lamp")
+        assert (await whole(world, passage.document_id)).title == passage.title
+        asked = Statements(world.knowledge._declared.table).get(1).text.replace(":party_0", "'{everyone}'")
+        asked = asked.replace(":offset", "0").replace("= :id", f"= '{passage.document_id}'")
+        postgres.run("ANALYZE handbook", url)
+        plan = "\n".join(str(row[0]) for row in postgres.run(f"EXPLAIN {asked}", url))
+        assert "Index Scan" in plan, plan
+
+
+@pytest.mark.parametrize("key", ["a", "with space", "back\\slash", "größe", "", "x" * 900, "'quoted'", "\\x41"])
+async def test_any_key_names_its_row(postgres: PostgresServer, postgres_url: str, key: str) -> None:
+    table = """CREATE TABLE other (key text PRIMARY KEY, title text, text text, updated timestamptz, groups text[]);
+        GRANT SELECT ON other TO reader"""
+    url = prepare(postgres, postgres_url, table)
+    with psycopg.connect(url) as connection:
+        rows = [(key, "lamp"), ("another", "desk")]
+        connection.cursor().executemany("INSERT INTO other VALUES (%s, %s, 'lamp', now(), '{everyone}')", rows)
+    async with opened(postgres, url, name="other", columns={"id": "key", "readers": "groups"}) as world:
+        [one] = [passage for passage in await found(world, "lamp") if passage.title == "lamp"]
+        assert (one.source, (await whole(world, one.document_id)).title) == (key, "lamp")
 
 
 # Who is let in
