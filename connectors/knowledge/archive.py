@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from connectors.embedded.database import Database
 from connectors.errors import Unavailable
 from connectors.fields import Address, Line
 from connectors.knowledge.files import MOST_DOCUMENTS
@@ -15,6 +16,8 @@ from connectors.knowledge.source import OwnThreads
 from connectors.records import DocumentRecord
 from connectors.ticketing.tools import Tag
 from connectors.vendor.kinds import Declared, Kind, Surroundings
+
+_NAME = "the archive"
 
 
 class ShelfDeclared(BaseModel):
@@ -60,12 +63,18 @@ class Archive(Declared):
 
 
 class ArchiveSource:
-    """`Source` over shelves; of several that have a document by one name, the first counts."""
+    """`Source` over shelves; of several that have a document by one name, the first counts.
 
-    name = "the archive"
+    Args:
+        shelves: What it is made of.
+        threads: Where the shelves read files.
+    """
 
-    def __init__(self, shelves: list[Shelf]) -> None:
+    name = _NAME
+
+    def __init__(self, shelves: list[Shelf], threads: OwnThreads) -> None:
         self._shelves = shelves
+        self._threads = threads
         self._has: dict[str, Shelf] = {}
 
     async def listing(self) -> Mapping[str, str]:
@@ -90,23 +99,28 @@ class ArchiveSource:
 
     async def close(self) -> None:
         """See `Source`."""
+        await self._threads.close()
 
 
-def _shelf(declared: ShelfDeclared, number: int, archive: Archive, surroundings: Surroundings) -> Shelf:
+def _shelf(declared: ShelfDeclared, number: int, tenant: str, company: Database, threads: OwnThreads) -> Shelf:
     readers = declared.readers
-    for path, kind in ((declared.maildir, Maildir), (declared.mbox, Mbox)):
-        if path is not None:
-            name = f"{path.name[:100]}-{number}"
-            return kind(path, name, readers, OwnThreads(f"the archive's `{path.name}`", archive.seconds))
+    if declared.maildir is not None:
+        return Maildir(declared.maildir, f"{declared.maildir.name[:100]}-{number}", readers, threads)
+    if declared.mbox is not None:
+        return Mbox(declared.mbox, f"{declared.mbox.name[:100]}-{number}", readers, threads)
     if declared.mailbox is not None:
-        return ImportedMail(surroundings.company, archive.tenant, declared.mailbox, readers)
+        return ImportedMail(company, tenant, declared.mailbox, readers)
     tag = "" if declared.tickets == "*" else declared.tickets or ""
-    return ImportedTickets(surroundings.company, archive.tenant, tag, readers, with_notes=declared.notes)
+    return ImportedTickets(company, tenant, tag, readers, with_notes=declared.notes)
 
 
 def _make(declared: Archive, surroundings: Surroundings) -> IndexedKnowledge:
-    shelves = [_shelf(each, number, declared, surroundings) for number, each in enumerate(declared.shelves, 1)]
-    return IndexedKnowledge(declared.tenant, ArchiveSource(shelves))
+    threads = OwnThreads(_NAME, declared.seconds)
+    shelves = [
+        _shelf(each, number, declared.tenant, surroundings.company, threads)
+        for number, each in enumerate(declared.shelves, 1)
+    ]
+    return IndexedKnowledge(declared.tenant, ArchiveSource(shelves, threads))
 
 
 KIND = Kind("archive", "knowledge", Archive, _make, shows=())

@@ -85,6 +85,7 @@ class FolderSource:
 
     async def close(self) -> None:
         """See `Source`."""
+        await self._threads.close()
 
     def _list(self) -> Mapping[str, str]:
         with opened(self._declared.path, os.O_DIRECTORY) as root:

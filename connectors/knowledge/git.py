@@ -109,6 +109,7 @@ class GitSource:
 
     async def close(self) -> None:
         """See `Source`."""
+        await self._threads.close()
 
     async def _do(self, work: Callable[[], T]) -> T:
         try:
@@ -176,7 +177,7 @@ class GitSource:
 
     def _history(self, revisions: str) -> tuple[dict[str, _Change], str]:
         """The last change of each file among commits, and the parent of the first of these."""
-        form = "--format=%x01%H %ct %P"
+        form = "--format=%x01%H,%ct,%P"
         quiet = ["--no-renames", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes", "--no-mailmap"]
         where = ["--", f":(top,literal){self._declared.folder}"] if self._declared.folder else ["--"]
         command = [
@@ -197,11 +198,11 @@ class GitSource:
         for token in tokens:
             # What is not a commit's line is the status of a file, and the next one is the file.
             if token.startswith(b"\x01"):
-                id_, at, *parents = token[1:].decode().split()
-                made = datetime.fromtimestamp(min(max(int(at), 0), _LATEST), UTC)
-                change, parent = _Change(id_, made), parents[0] if parents else ""
+                id_, at, parents = token[1:].decode().split(",")
+                made = datetime.fromtimestamp(min(int(at), _LATEST) if at.isdecimal() else 0, UTC)
+                change, parent = _Change(id_, made), parents.partition(" ")[0].strip()
             elif token.strip() and change:
-                found.setdefault(self._within(next(tokens)), change)
+                found.setdefault(self._within(next(tokens, b"")), change)
         return found, parent
 
     def _within(self, path: bytes) -> str:

@@ -6,18 +6,20 @@ at once. Who may read a row is a column of groups, row-level security, or both.
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 from sqlalchemy import URL, Connection, Engine, RowMapping, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from structlog import get_logger
 
 from connectors.contract import CallContext
 from connectors.credentials import Access, Credentials
 from connectors.embedded.engine import database_url, make_engine, reason
-from connectors.embedded.pages import decode_cursor, encode_cursor
+from connectors.embedded.pages import Position, decode_cursor, encode_cursor
 from connectors.errors import InvalidInput, NotFound, Unavailable
 from connectors.knowledge.chunks import Chunk, split
 from connectors.knowledge.postgres_query import Statements, Table, parties_of
@@ -34,6 +36,8 @@ from connectors.knowledge.tools import (
 from connectors.vendor.kinds import Declared, Kind, Surroundings
 
 T = TypeVar("T")
+
+_log = get_logger()
 
 _AT_ONCE = 8
 _REFUSED = ("password authentication failed", "authentication failed", "role ", "no password supplied")
@@ -82,7 +86,7 @@ class PostgresTextKnowledge:
         self._engine: tuple[Access, Engine] | None = None
 
     async def knowledge_search_documents(self, call: CallContext, args: SearchKnowledge) -> PassagePage:
-        after = decode_cursor(args.cursor, (float, str, str)) if args.cursor else []
+        after = _position(args.cursor) if args.cursor else []
         said = terms(args.query)
         if not said or not self._may_read_anything(call):
             return PassagePage(passages=[])
@@ -141,6 +145,7 @@ class PostgresTextKnowledge:
         return await self._run(call, look)
 
     async def close(self) -> None:
+        await self._threads.close()
         if self._engine:
             self._engine[1].dispose()
 
@@ -167,17 +172,22 @@ class PostgresTextKnowledge:
         except DBAPIError as error:
             told = reason(error)
             if not any(each in told for each in _REFUSED):
-                raise self._unavailable(access, told) from error
+                raise self._unavailable(access, error) from error
             other = await self._credentials.refused(access)
             if other is None:
-                raise self._unavailable(access, "it refused the credential") from error
+                raise Unavailable("the documents' database refused the credential") from error
         try:
             return await self._threads.run(lambda: self._within(other, call, work))
         except DBAPIError as error:
-            raise self._unavailable(other, reason(error)) from error
+            raise self._unavailable(other, error) from error
 
-    def _unavailable(self, access: Access, told: str) -> Unavailable:
-        return Unavailable(f"the documents' database cannot be asked: {access.hide(told)}")
+    def _unavailable(self, access: Access, error: DBAPIError) -> Unavailable:
+        if isinstance(error, OperationalError):  # it names hosts, which callers need not know
+            _log.warning(
+                "documents' database does not answer", tenant=self._declared.tenant, reason=access.hide(reason(error))
+            )
+            return Unavailable("the documents' database does not answer now; repeat the call later")
+        return Unavailable(f"the documents' database cannot be asked: {access.hide(reason(error))}")
 
     def _within(self, access: Access, call: CallContext, work: Callable[[Connection], T]) -> T:
         try:
@@ -234,6 +244,17 @@ def _is_here(url: URL) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _position(cursor: str) -> Position:
+    found = decode_cursor(cursor, (float, str, str))
+    try:
+        datetime.fromisoformat(str(found[1]))
+    except ValueError:
+        raise InvalidInput(
+            "not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor"
+        ) from None
+    return found
 
 
 def _passage(row: RowMapping, chunk: Chunk) -> Passage:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, func, select
@@ -16,7 +16,7 @@ from connectors.email.tables import messages
 from connectors.embedded.database import Database
 from connectors.embedded.sources import select_among
 from connectors.importing.mail import MAX_MESSAGE
-from connectors.importing.mbox import index_of
+from connectors.importing.mbox import index_of, raw_message
 from connectors.importing.source import sentence
 from connectors.importing.text import storable
 from connectors.knowledge.opening import contents, descended, opened
@@ -26,6 +26,7 @@ from connectors.ticketing.tables import comments, tickets
 
 Read = Mapping[str, DocumentRecord | str]
 
+_TOO_LARGE: Final = f"message: larger than {MAX_MESSAGE // 1_000_000} MB"
 _UNDATED: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_KEPT: Final = frozenset({"trash", "junk", "spam", "drafts", "deleted items", "deleted messages", "papierkorb"})
 
@@ -125,20 +126,20 @@ class Mbox:
             signature = f"{found.st_ino}.{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}"
             if signature == self._signature:
                 return
-            index, places = index_of(file), {}
-            for start, end in zip(index.starts, (*index.starts[1:], index.end), strict=True):
-                file.seek(start)
-                name = f"{self._name}/{hashlib.sha256(file.read(min(end - start, MAX_MESSAGE))).hexdigest()[:32]}"
-                places[name] = (start, end)
-        self._signature, self._places = signature, places
+            index = index_of(file)
+            places = zip(index.starts, (*index.starts[1:], index.end), strict=True)
+            self._places = {_named(self._name, file, start, end): (start, end) for start, end in places}
+        self._signature = signature
 
     def _read(self, places: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, DocumentRecord | str]]:
         with opened(self._path) as descriptor, open(descriptor, "rb", closefd=False) as file:
             for name, (start, end) in places.items():
-                file.seek(start)
-                raw = file.read(min(end - start, MAX_MESSAGE + 1))
-                if hashlib.sha256(raw[:MAX_MESSAGE]).hexdigest()[:32] == name.rpartition("/")[2]:
-                    yield name, _message(name, self._name, raw.partition(b"\n")[2], self._readers)
+                if _named(self._name, file, start, end) != name:
+                    continue  # the file was written anew at this moment
+                if end - start > MAX_MESSAGE:
+                    yield name, _TOO_LARGE
+                else:
+                    yield name, _message(name, self._name, raw_message(file, start, end), self._readers)
 
 
 class ImportedMail:
@@ -242,9 +243,15 @@ def _names(folder: int) -> list[str]:
         return [each.name for each in found]
 
 
+def _named(shelf: str, file: BinaryIO, start: int, end: int) -> str:
+    """The name of a message of an mbox file, by its bytes."""
+    file.seek(start)
+    return f"{shelf}/{hashlib.sha256(file.read(min(end - start, MAX_MESSAGE))).hexdigest()[:32]}"
+
+
 def _message(name: str, shelf: str, raw: bytes, readers: list[str]) -> DocumentRecord | str:
     if len(raw) > MAX_MESSAGE:
-        return f"message: larger than {MAX_MESSAGE // 1_000_000} MB"
+        return _TOO_LARGE
     parsed: ParsedMessage = parse(raw)
     text = f"From {_person(parsed.sender_name, parsed.sender_email)}\n\n{parsed.text}"
     source = f"{shelf}: <{parsed.message_id}>" if parsed.message_id else name

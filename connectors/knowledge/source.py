@@ -1,6 +1,9 @@
 """Where documents lie that are answered from an index: what such a source can say, and how it is waited for."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
@@ -10,6 +13,8 @@ from connectors.errors import Unavailable
 from connectors.records import DocumentRecord
 
 T = TypeVar("T")
+
+_CLOSING_SECONDS = 1.0
 
 
 class Source(Protocol):
@@ -44,6 +49,8 @@ class Source(Protocol):
 class OwnThreads:
     """Threads of one source's own: one that hangs, as a network's file system can, holds nobody else up.
 
+    Those that hang are counted, too: there are never more than `at_once`.
+
     Args:
         name: What the source is to people.
         seconds: How long it may take for one thing.
@@ -53,7 +60,7 @@ class OwnThreads:
     def __init__(self, name: str, seconds: float, at_once: int = 2) -> None:
         self._name = name
         self._seconds = seconds
-        self._limiter = anyio.CapacityLimiter(at_once)
+        self._threads = ThreadPoolExecutor(at_once)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that blocks.
@@ -63,7 +70,7 @@ class OwnThreads:
         """
         try:
             with anyio.fail_after(self._seconds):
-                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError:
             raise Unavailable(
                 f"{self._name} does not answer within {self._seconds:g} s; repeat the call later"
@@ -73,3 +80,9 @@ class OwnThreads:
             raise Unavailable(
                 f"{self._name} cannot be read: {reason}; nothing is answered from it until then"
             ) from error
+
+    async def close(self) -> None:
+        """Begin nothing more, and wait a moment for what is under way."""
+        with anyio.move_on_after(_CLOSING_SECONDS):
+            end = partial(self._threads.shutdown, cancel_futures=True)
+            await anyio.to_thread.run_sync(end, abandon_on_cancel=True)

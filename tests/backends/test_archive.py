@@ -235,7 +235,9 @@ async def test_an_mbox_is_followed_as_it_grows_and_as_messages_are_taken_out(tmp
     assert sorted(await titles(world, "lamp", call(LEADS))) == ["w", "x"]
     assert await titles(world, "lamp") == []
     with file.open("ab") as grown:
-        grown.write(entries["y"])
+        grown.write(entries["y"].replace(b"lamp\n", b"lamp\n>From here on\n"))
+    [passage] = [each for each in await found(world, "lamp", call(LEADS)) if each.title == "y"]
+    assert passage.text.endswith("lamp\nFrom here on")
     assert sorted(await titles(world, "lamp", call(LEADS))) == ["w", "x", "y"]
     file.write_bytes(entries["x"] + entries["y"])
     assert sorted(await titles(world, "lamp", call(LEADS))) == ["x", "y"]

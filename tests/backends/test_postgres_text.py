@@ -13,7 +13,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from connectors.credentials import Access
-from connectors.errors import Unavailable
+from connectors.embedded.pages import encode_cursor
+from connectors.errors import InvalidInput, Unavailable
 from connectors.knowledge.postgres_query import Statements
 from connectors.knowledge.postgres_text import PostgresText, PostgresTextKnowledge, url_for
 from connectors.knowledge.tools import SearchKnowledge
@@ -209,6 +210,12 @@ async def test_any_key_names_its_row(postgres: PostgresServer, postgres_url: str
     async with opened(postgres, url, name="other", columns={"id": "key", "readers": "groups"}) as world:
         [one] = [passage for passage in await found(world, "lamp") if passage.title == "lamp"]
         assert (one.source, (await whole(world, one.document_id)).title) == (key, "lamp")
+
+
+async def test_a_cursor_with_something_else_than_a_time_is_refused(postgres: PostgresServer, postgres_url: str) -> None:
+    async with opened(postgres, prepare(postgres, postgres_url)) as world:
+        with pytest.raises(InvalidInput, match="not a cursor"):
+            await found(world, "lamp", cursor=encode_cursor([0.5, "now'", "doc_a"]))
 
 
 # Who is let in
