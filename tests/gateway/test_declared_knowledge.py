@@ -48,7 +48,7 @@ async def sources(gateway: Gateway, who: Principal) -> tuple[set[str], list[str]
     call = ToolCall(who, "knowledge_search_documents", {"query": "merger", "limit": 50}, Declared())
     answer = await call_tool(gateway, call)
     assert answer.status == "ok", answer
-    return {passage["source"] for passage in answer.model_dump()["result"]["passages"]}, answer.untrusted
+    return {passage["source"] for passage in answer.model_dump()["result"]["passages"]}, answer.untrusted or []
 
 
 async def test_a_folder_serves_a_tenant_by_the_roles_of_person_and_agent(
