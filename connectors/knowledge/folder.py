@@ -95,14 +95,11 @@ class FolderSource:
                 self._rules = _Written(written, read_rules(written, self.name))
             rules = self._rules.rules
             files = islice(_files(root), MOST_DOCUMENTS + 1)
-            found = {path: revision(self._revision(seen), rules.of(path)) for path, seen in files}
+            now = self._clock()
+            found = {path: revision(_revision(seen, now), rules.of(path)) for path, seen in files}
         if len(found) > MOST_DOCUMENTS:
             raise Unavailable(f"{self.name} has more than {MOST_DOCUMENTS:,} documents, too many to answer from")
         return found
-
-    def _revision(self, seen: _Seen) -> str:
-        """What changed a moment ago is read once more when it cannot look the same any longer after a change."""
-        return f"{seen.signature} {self._clock() - seen.changed > _SETTLED_SECONDS}"
 
     def _written_rules(self, root: int) -> bytes:
         try:
@@ -126,6 +123,13 @@ class FolderSource:
             return f"file: cannot be read: {(error.strerror or 'input error').lower()}"
         except Refused as error:
             return str(error)
+
+
+def _revision(seen: _Seen, now: float) -> str:
+    """What changed a moment ago is read once more when it cannot look the same any longer after a change."""
+    # In steps, so that many files that changed one after the other become settled together.
+    step = now // _SETTLED_SECONDS - 1
+    return f"{seen.signature} {seen.changed < step * _SETTLED_SECONDS}"
 
 
 def _files(root: int) -> Iterator[tuple[str, _Seen]]:

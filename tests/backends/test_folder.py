@@ -65,9 +65,12 @@ def rule(paths: str, readers: str = "everyone", origin: str = "internal") -> str
     return f'[[rules]]\npaths = ["{paths}"]\nreaders = ["{readers}"]\norigin = "{origin}"\n'
 
 
+def declared(folder: Path, **more: object) -> Folder:
+    return Folder.model_validate({"tenant": TENANT, "path": folder, **more})
+
+
 def indexed(folder: Path, **more: object) -> IndexedKnowledge:
-    declared = Folder.model_validate({"tenant": TENANT, "path": folder, **more})
-    return IndexedKnowledge(TENANT, FolderSource(declared))
+    return IndexedKnowledge(TENANT, FolderSource(declared(folder, **more)))
 
 
 @asynccontextmanager
@@ -76,6 +79,11 @@ async def opened(folder: Path, files: Mapping[str, str | bytes], **more: object)
     knowledge = indexed(folder, **more)
     yield FolderWorld(folder, knowledge)
     await knowledge.close()
+
+
+def times_of(path: Path) -> tuple[float, float]:
+    found = path.stat()
+    return found.st_mtime, found.st_ctime
 
 
 async def served(world: FolderWorld, *groups: str) -> set[str]:
@@ -184,7 +192,7 @@ async def test_nothing_outside_the_folder_is_read_whatever_a_link_says(tmp_path:
     async with opened(folder, {}) as world:
         assert await served(world) == {"a.md"}
         # Between listing and reading, as well.
-        source = FolderSource(Folder.model_validate({"tenant": TENANT, "path": folder}))
+        source = FolderSource(declared(folder))
         assert set(await source.listing()) == {"a.md"}
         (folder / "a.md").unlink()
         (folder / "a.md").symlink_to(outside / "secret.md")
@@ -247,22 +255,32 @@ async def test_a_look_tells_what_a_keeper_should_look_at(tmp_path: Path) -> None
 # Following it
 
 
-async def test_a_change_within_one_tick_of_the_file_systems_clock_is_seen_when_it_has_passed(tmp_path: Path) -> None:
-    now = time.time()
+async def test_a_file_that_changed_a_moment_ago_is_read_once_more_when_it_has_settled(tmp_path: Path) -> None:
+    """Within one tick of the file system's clock it may have changed again and look the same."""
     put(tmp_path, {"a.md": "lamp", "readers.toml": rule("*")})
-    declared = Folder.model_validate({"tenant": TENANT, "path": tmp_path})
-    times = iter([now, now, now, now, now + 10, now + 10])
-    source = FolderSource(declared, lambda: next(times))
-    before = await source.listing()
-    assert await source.listing() == before
-    later = await FolderSource(declared, lambda: now + 10).listing()
-    assert later != before
+    changed = max(*times_of(tmp_path / "a.md"))
+    times = iter([changed, changed + 5, changed + 60])
+    source = FolderSource(declared(tmp_path), lambda: next(times))
+    fresh, settled, later = [await source.listing() for _ in range(3)]
+    assert fresh != settled == later
+
+
+async def test_many_files_that_changed_one_after_the_other_are_answered_from_at_any_moment(tmp_path: Path) -> None:
+    put(tmp_path, {**{f"{n}.md": "lamp" for n in range(40)}, "readers.toml": rule("*")})
+    now = time.time()
+    for n in range(40):
+        os.utime(tmp_path / f"{n}.md", (now + 3, now + 3 + n / 10))
+    ticks = itertools.count()
+    source = FolderSource(declared(tmp_path), lambda: now + next(ticks) / 4)
+    knowledge = IndexedKnowledge(TENANT, source)
+    for _ in range(50):
+        assert len(await served(FolderWorld(tmp_path, knowledge))) == 40
+    await knowledge.close()
 
 
 async def test_a_document_that_was_closed_and_changed_while_it_was_read_is_not_answered_with(tmp_path: Path) -> None:
     """Somebody closes a document, and then writes into it what only few may know, between our two looks at it."""
     put(tmp_path, {"a.md": "lamp", "readers.toml": rule("*")})
-    declared = Folder.model_validate({"tenant": TENANT, "path": tmp_path})
 
     class Meddled(FolderSource):
         async def read(self, names: list[str]) -> Mapping[str, DocumentRecord | str]:
@@ -270,7 +288,7 @@ async def test_a_document_that_was_closed_and_changed_while_it_was_read_is_not_a
                 put(tmp_path, {"readers.toml": rule("*", "board"), "a.md": "lamp merger"})
             return await super().read(names)
 
-    knowledge = IndexedKnowledge(TENANT, Meddled(declared))
+    knowledge = IndexedKnowledge(TENANT, Meddled(declared(tmp_path)))
     world = FolderWorld(tmp_path, knowledge)
     assert await found(world, "lamp") == []
     assert [passage.text for passage in await found(world, "merger", call(frozenset({"board"})))] == ["lamp merger"]
@@ -279,9 +297,8 @@ async def test_a_document_that_was_closed_and_changed_while_it_was_read_is_not_a
 
 async def test_much_to_read_is_read_by_several_calls_and_answered_when_all_of_it_is(tmp_path: Path) -> None:
     put(tmp_path, {**{f"{n}.md": "lamp" for n in range(120)}, "readers.toml": rule("*")})
-    declared = Folder.model_validate({"tenant": TENANT, "path": tmp_path})
     ticks = itertools.count(0, 6)
-    knowledge = IndexedKnowledge(TENANT, FolderSource(declared), patience=10, clock=lambda: next(ticks))
+    knowledge = IndexedKnowledge(TENANT, FolderSource(declared(tmp_path)), patience=10, clock=lambda: next(ticks))
     world = FolderWorld(tmp_path, knowledge)
     with pytest.raises(StillReading, match="50 of 120 documents so far"):
         await served(world)
