@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from connectors.crm import hubspot, salesforce, tryton
 from connectors.email import imap_smtp
+from connectors.knowledge import archive, folder, git, postgres_text
 from connectors.ticketing.jira import back_end as jira
 from connectors.ticketing.request_tracker import back_end as request_tracker
 from connectors.ticketing.zendesk import back_end as zendesk
@@ -25,6 +26,10 @@ KINDS: tuple[Kind, ...] = (
     request_tracker.KIND,
     zendesk.KIND,
     imap_smtp.KIND,
+    folder.KIND,
+    git.KIND,
+    archive.KIND,
+    postgres_text.KIND,
 )
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 

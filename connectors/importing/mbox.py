@@ -79,10 +79,21 @@ def _messages(path: Path, mailbox: str, index: Index) -> Iterator[Item]:
 
 def _message(file: BinaryIO, start: int, end: int, place: Place, mailbox: str) -> Accepted:
     check_size(end - start)
+    raw = raw_message(file, start, end)
+    return message(raw, place, mailbox, marks_in(raw))
+
+
+def raw_message(file: BinaryIO, start: int, end: int) -> bytes:
+    """A message as it was before it was put into the file.
+
+    Args:
+        file: The mbox file.
+        start: Where its separator stands.
+        end: Where the next one does.
+    """
     file.seek(start)
     file.readline()
-    raw = _QUOTED.sub(b"", _without_last_empty_line(file.read(end - file.tell())))
-    return message(raw, place, mailbox, marks_in(raw))
+    return _QUOTED.sub(b"", _without_last_empty_line(file.read(end - file.tell())))
 
 
 def _without_last_empty_line(raw: bytes) -> bytes:

@@ -1,40 +1,17 @@
-"""The embedded knowledge: documents in the database, found by their passages, read only by whom they are for."""
+"""The embedded knowledge: documents in the company's database, brought there by an import."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from sqlalchemy import ColumnElement, Connection, Select, delete, false, insert, select
+from collections.abc import Sequence
 
 from connectors.contract import CallContext
-from connectors.embedded.database import Database, stable_id
+from connectors.embedded.database import Database
 from connectors.embedded.loading import LoadReport
-from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.embedded.sources import select_among
-from connectors.errors import InvalidInput, NotFound
-from connectors.knowledge import fulltext
-from connectors.knowledge.chunks import split
-from connectors.knowledge.fulltext import index
-from connectors.knowledge.ranking import rank
-from connectors.knowledge.tables import documents, passages, readers
-from connectors.knowledge.tools import (
-    MAX_DOCUMENT_READ,
-    Document,
-    GetDocument,
-    Passage,
-    PassagePage,
-    SearchKnowledge,
-)
+from connectors.knowledge import store
+from connectors.knowledge.tools import Document, GetDocument, PassagePage, SearchKnowledge
 from connectors.records import DocumentRecord
-
-_Order = tuple[float, float, str, int]
 
 
 class EmbeddedKnowledge:
     """`Knowledge` over the embedded database.
-
-    A document is readable if each set in `call.readers` shares a group with the document's readers; a call without
-    any set reads nothing. What a caller may not read has no part in any answer, not even in the order of results.
 
     Args:
         database: Where the documents are kept.
@@ -50,124 +27,10 @@ class EmbeddedKnowledge:
             tenant: Whose documents.
             records: In any order.
         """
-        return await self._database.change(tenant, lambda connection: _load(connection, tenant, records))
+        return await self._database.change(tenant, lambda connection: store.load(connection, tenant, records))
 
     async def knowledge_search_documents(self, call: CallContext, args: SearchKnowledge) -> PassagePage:
-        return await self._database.read(call.tenant, lambda connection: _search(connection, call, args))
+        return await self._database.read(call.tenant, lambda connection: store.search(connection, call, args))
 
     async def knowledge_get_document(self, call: CallContext, args: GetDocument) -> Document:
-        return await self._database.read(call.tenant, lambda connection: _get(connection, call, args))
-
-
-def _readable(call: CallContext) -> list[ColumnElement[bool]]:
-    """Conditions for the tenant's documents that every acting party may read."""
-    if not call.readers:
-        return [false()]
-    return [documents.c.tenant == call.tenant, *(_for_one_of(call.tenant, groups) for groups in call.readers)]
-
-
-def _for_one_of(tenant: str, groups: frozenset[str]) -> ColumnElement[bool]:
-    wanted = select(readers.c.document_id).where(readers.c.tenant == tenant, readers.c.group.in_(sorted(groups)))
-    return documents.c.id.in_(wanted)
-
-
-def _search(connection: Connection, call: CallContext, args: SearchKnowledge) -> PassagePage:
-    after: _Order | None = None
-    if args.cursor:
-        after = tuple(decode_cursor(args.cursor, (float, float, str, int)))  # type: ignore[assignment]
-    readable = select(documents.c.id).where(*_readable(call))
-    if args.origin:
-        readable = readable.where(documents.c.origin == args.origin)
-    scores = rank(connection, readable, call.tenant, args.query)
-    ordered = sorted(_orders(connection, call.tenant, scores).items(), key=lambda item: item[1])
-    left = [(id_, order) for id_, order in ordered if after is None or order > after]
-    page = left[: args.limit]
-    shown = _passages(connection, call.tenant, {id_: scores[id_] for id_, _ in page})
-    return PassagePage(passages=shown, next_cursor=encode_cursor([*page[-1][1]]) if len(left) > args.limit else "")
-
-
-def _orders(connection: Connection, tenant: str, scores: Mapping[int, float]) -> dict[int, _Order]:
-    """Where each passage stands: best first, then newest, then as in the document."""
-    query = _with_document(select(passages, documents.c.updated_at), tenant)
-    return {
-        row["id"]: (-scores[row["id"]], -row["updated_at"].timestamp(), row["document_id"], row["position"])
-        for row in select_among(connection, query, passages.c.id, scores)
-    }
-
-
-def _passages(connection: Connection, tenant: str, scores: Mapping[int, float]) -> list[Passage]:
-    columns = [documents.c[name] for name in ("title", "source", "origin", "readers", "updated_at")]
-    query = select(passages.c.id, passages.c.document_id, index.c.heading, index.c.text, *columns)
-    query = _with_document(query, tenant).join(index, index.c.rowid == passages.c.id)
-    rows = {row["id"]: dict(row) for row in select_among(connection, query, passages.c.id, scores)}
-    return [Passage.model_validate({**_without_id(rows[id_]), "score": score}) for id_, score in scores.items()]
-
-
-def _without_id(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "id"}
-
-
-def _with_document(query: Select[Any], tenant: str) -> Select[Any]:
-    mine = (documents.c.tenant == passages.c.tenant) & (documents.c.id == passages.c.document_id)
-    return query.select_from(passages).join(documents, mine).where(passages.c.tenant == tenant)
-
-
-def _get(connection: Connection, call: CallContext, args: GetDocument) -> Document:
-    """Part of a document.
-
-    Raises:
-        NotFound: If there is none that the caller may read.
-        InvalidInput: If the offset is beyond its end.
-    """
-    query = select(documents).where(documents.c.id == args.document_id, *_readable(call))
-    row = connection.execute(query).mappings().one_or_none()
-    if row is None:
-        raise NotFound(f"there is no document `{args.document_id}`; search for it first", field="document_id")
-    length = len(row["text"])
-    if args.offset >= max(length, 1):
-        raise InvalidInput(f"offset {args.offset} is beyond the document's {length} characters", field="offset")
-    end = args.offset + MAX_DOCUMENT_READ
-    return Document(
-        id=row["id"],
-        title=row["title"],
-        text=row["text"][args.offset : end],
-        source=row["source"],
-        origin=row["origin"],
-        readers=row["readers"],
-        updated_at=row["updated_at"],
-        offset=args.offset,
-        next_offset=end if end < length else None,
-    )
-
-
-def _load(connection: Connection, tenant: str, records: Sequence[DocumentRecord]) -> LoadReport:
-    latest = {stable_id("doc", tenant, record.source_id): record for record in records}
-    digests = {id_: hashlib.sha256(record.model_dump_json().encode()).hexdigest() for id_, record in latest.items()}
-    query = select(documents.c.id, documents.c.digest).where(documents.c.tenant == tenant)
-    before = {row["id"]: row["digest"] for row in select_among(connection, query, documents.c.id, latest)}
-    fresh = [id_ for id_ in latest if before.get(id_) != digests[id_]]
-    for id_ in fresh:
-        if id_ in before:
-            _remove(connection, tenant, id_)
-        _add(connection, tenant, id_, latest[id_], digests[id_])
-    added = sum(id_ not in before for id_ in fresh)
-    return LoadReport(added=added, changed=len(fresh) - added, unchanged=len(records) - len(fresh))
-
-
-def _remove(connection: Connection, tenant: str, id_: str) -> None:
-    mine = select(passages.c.id).where(passages.c.tenant == tenant, passages.c.document_id == id_)
-    fulltext.remove(connection, mine)
-    for table in (passages, readers):
-        connection.execute(delete(table).where(table.c.tenant == tenant, table.c.document_id == id_))
-    connection.execute(delete(documents).where(documents.c.tenant == tenant, documents.c.id == id_))
-
-
-def _add(connection: Connection, tenant: str, id_: str, record: DocumentRecord, digest: str) -> None:
-    row = record.model_dump(exclude={"source_id"})
-    connection.execute(insert(documents).values(tenant=tenant, id=id_, digest=digest, **row))
-    groups = [{"tenant": tenant, "document_id": id_, "group": group} for group in dict.fromkeys(record.readers)]
-    connection.execute(insert(readers), groups)
-    for position, chunk in enumerate(split(record.text)):
-        passage = insert(passages).values(tenant=tenant, document_id=id_, position=position).returning(passages.c.id)
-        passage_id = connection.execute(passage).scalar_one()
-        fulltext.put(connection, tenant, passage_id, record.title, chunk.heading, chunk.text)
+        return await self._database.read(call.tenant, lambda connection: store.get(connection, call, args))

@@ -11,9 +11,9 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from connectors.knowledge.fulltext import Term, fits
 from connectors.knowledge.tables import documents, passages
@@ -32,20 +32,22 @@ def terms(question: str) -> list[Term]:
     return [Term(word, len(word) >= _MIN_PREFIX) for word in list(words)[:MAX_WORDS]]
 
 
-def rank(connection: Connection, readable: Select[tuple[str]], tenant: str, question: str) -> dict[int, float]:
+def rank(
+    connection: Connection, readable: Sequence[ColumnElement[bool]], tenant: str, question: str
+) -> dict[int, float]:
     """Score every readable passage that has a word of the question.
 
     Args:
         connection: Where to ask.
-        readable: Selects the ids of the documents that the caller may read.
+        readable: What holds for the documents that the caller may read.
         tenant: Whose documents.
         question: Words, in any language; anything else in it is ignored.
 
     Returns:
         By passage id a score above 0 and up to 1, rounded to four digits; `official` documents are slightly preferred.
     """
-    mine = select(passages.c.id, documents.c.origin).join(documents, documents.c.id == passages.c.document_id)
-    mine = mine.where(passages.c.tenant == tenant, documents.c.tenant == tenant, documents.c.id.in_(readable))
+    here = (documents.c.tenant == passages.c.tenant) & (documents.c.id == passages.c.document_id)
+    mine = select(passages.c.id, documents.c.origin).join(documents, here).where(passages.c.tenant == tenant, *readable)
     origins: dict[int, Trust] = dict(connection.execute(mine).all())
     scores: defaultdict[int, float] = defaultdict(float)
     whole = 0.0

@@ -22,7 +22,7 @@ class Passage(Output):
     heading: OutsiderText = ""
     text: OutsiderText
     score: float
-    source: SystemText
+    source: OutsiderText
     origin: Trusted
     readers: list[Group]
     updated_at: Timestamp
@@ -39,7 +39,7 @@ class Document(Output):
     id: DocumentId
     title: OutsiderText
     text: OutsiderText
-    source: SystemText
+    source: OutsiderText
     origin: Trusted
     readers: list[Group]
     updated_at: Timestamp
