@@ -10,7 +10,7 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from connectors.crm import hubspot, tryton
-from connectors.email import imap_smtp
+from connectors.email import gmail, graph, imap_smtp
 from connectors.ticketing.request_tracker import back_end as request_tracker
 from connectors.toml_files import BadFile, read_toml
 from connectors.vendor.kinds import Declarable, Declared, Kind, Surroundings
@@ -20,6 +20,8 @@ KINDS: tuple[Kind, ...] = (
     tryton.KIND,
     request_tracker.KIND,
     imap_smtp.KIND,
+    graph.KIND,
+    gmail.KIND,
 )
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 

@@ -15,7 +15,8 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.credentials import Access
-from connectors.email.imap_boxes import DeclaredMail, DeclaredMailbox
+from connectors.email.declared_mailbox import DeclaredMailbox
+from connectors.email.imap_boxes import DeclaredMail
 from connectors.email.imap_smtp import ImapSmtpEmail
 from connectors.email.tools import Folder, GetThread, ReplyEmail, SearchEmail, SendDraft, UpdateDraft
 from connectors.embedded.database import Database
