@@ -4,20 +4,15 @@ Every id is asked for as an immutable one, so that a draft keeps it when it is s
 https://learn.microsoft.com/graph/api/resources/message
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
-from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
-
-import anyio
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.email import draft_message
 from connectors.email import graph_messages as messages
 from connectors.email import graph_wire as wire
-from connectors.email.declared_mailbox import Mailboxes, find_mailbox
-from connectors.email.mime import ParsedMessage, parse
+from connectors.email.graph_boxes import FIELDS, FOLDERS, IMMUTABLE, OF_A_CONVERSATION, DeclaredGraph, GraphBoxes
+from connectors.email.mime import parse
 from connectors.email.showing import (
     MAX_THREAD_MESSAGES,
     UNDATED,
@@ -28,15 +23,13 @@ from connectors.email.showing import (
     thread,
 )
 from connectors.email.staged import Kept, Original, Staged
-from connectors.email.submissions import Handed
+from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
     CreateDraft,
     Draft,
-    Folder,
     GetThread,
     MessagePage,
-    MessageSummary,
     OutgoingMail,
     ReadAttachment,
     ReplyEmail,
@@ -48,41 +41,14 @@ from connectors.email.tools import (
     UpdateDraft,
 )
 from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.errors import Conflict, ConnectorError, InvalidInput, NotFound
-from connectors.vendor.api import Api, Reply, segment
-from connectors.vendor.kinds import Declared, Kind, Surroundings, Url
-from connectors.vendor.site import Site
+from connectors.errors import Conflict, NotFound
+from connectors.vendor.api import segment
+from connectors.vendor.kinds import Kind, Surroundings
 
-_LARGEST = 30_000_000
-_AT_ONCE = 4
-"""Requests that Graph takes for one mailbox at a time."""
-_OF_A_SECOND = 200
-_OF_A_CONVERSATION = 500
-_CONVERSATIONS_AT_ONCE = 10
-
-_FOLDERS: dict[Folder, str] = {"inbox": "inbox", "sent": "sentitems", "archive": "archive"}
-_FIELDS = (
-    "id,conversationId,parentFolderId,internetMessageId,subject,bodyPreview,from,toRecipients,ccRecipients,isRead,"
-    "isDraft,receivedDateTime,sentDateTime"
-)
 _ATTACHED = "attachments($select=id)"
 # A property of ours says which call wrote a draft: headers cannot be changed.
 _MARK = "String {8f2d3c1a-5f1e-4b6e-9a57-2d1c4be1a6b0} Name RemitCall"
 _MARKED = f"singleValueExtendedProperties($filter=id eq '{_MARK}')"
-_IMMUTABLE = {"Prefer": 'IdType="ImmutableId"'}
-
-
-class DeclaredGraph(Declared):
-    """Mailboxes at Microsoft 365."""
-
-    kind: Literal["microsoft_graph"] = "microsoft_graph"
-    url: Url = "https://graph.microsoft.com"
-    mailboxes: Mailboxes
-
-    @property
-    def all_shown(self) -> tuple[str, ...]:
-        """The names of the mailboxes' credentials."""
-        return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
 class GraphEmail:
@@ -95,23 +61,21 @@ class GraphEmail:
 
     def __init__(self, declared: DeclaredGraph, surroundings: Surroundings) -> None:
         self._declared = declared
+        self._boxes = GraphBoxes(declared, surroundings.credentials)
         self._staged = Staged(self, surroundings.company)
-        self._apis = {name: Api(_site(declared, name), surroundings.credentials) for name in declared.all_shown}
-        self._folders: dict[str, dict[str, Folder]] = {}
 
     async def look(self, call: CallContext) -> str:
         for mailbox in self._declared.mailboxes:
-            await self._folder_names(call, mailbox.address)
+            await self._boxes.folders(call, mailbox.address)
         addresses = ", ".join(f"`{mailbox.address}`" for mailbox in self._declared.mailboxes)
         return f"Microsoft Graph: {addresses} can be read and sent from"
 
     async def close(self) -> None:
-        for api in self._apis.values():
-            await api.close()
+        await self._boxes.close()
 
     async def email_search_messages(self, call: CallContext, args: SearchEmail) -> MessagePage:
         self.check(call, args.mailbox)
-        names = await self._folder_names(call, args.mailbox)
+        names = await self._boxes.folders(call, args.mailbox)
         page, cursor = await self._page(call, args)
         wanted = [
             each
@@ -120,7 +84,7 @@ class GraphEmail:
             and names.get(each.parent_folder_id) is not None
             and (args.unread is None or args.unread != each.is_read)
         ]
-        told = await self._told(call, args.mailbox, [(each, messages.parsed(each)) for each in wanted])
+        told = await self._boxes.told(call, args.mailbox, [(each, messages.parsed(each)) for each in wanted])
         return MessagePage(
             messages=[each for each in told if args.sender in {None, each.sender_email}], next_cursor=cursor
         )
@@ -128,16 +92,16 @@ class GraphEmail:
     async def email_get_thread(self, call: CallContext, args: GetThread) -> Thread:
         self.check(call, args.mailbox)
         missing = NotFound(f"there is no conversation `{args.thread_id}` in `{args.mailbox}`", field="thread_id")
-        first = await self._resolved(call, args.mailbox, args.thread_id, "conversation_id", missing)
+        first = await self._boxes.resolved(call, args.mailbox, args.thread_id, "conversation_id", missing)
         wanted = f"conversationId eq {messages.literal(first.conversation_id)}"
-        params = {"$filter": wanted, "$select": _FIELDS, "$top": _OF_A_CONVERSATION}
-        page = (await self._read(call, args.mailbox, "messages", params=params)).as_(wire.Page)
-        names = await self._folder_names(call, args.mailbox)
+        params = {"$filter": wanted, "$select": FIELDS, "$top": OF_A_CONVERSATION}
+        page = (await self._boxes.read(call, args.mailbox, "messages", params=params)).as_(wire.Page)
+        names = await self._boxes.folders(call, args.mailbox)
         there = [each for each in page.value if not each.is_draft and each.parent_folder_id in names]
         there.sort(key=lambda each: (each.at or UNDATED, each.id))
         if not there:
             raise missing
-        known = await self._whole(call, args.mailbox, there[-MAX_THREAD_MESSAGES:])
+        known = await self._boxes.whole(call, args.mailbox, there[-MAX_THREAD_MESSAGES:])
         told = [messages.told(each, parsed, args.thread_id, names[each.parent_folder_id]) for each, parsed in known]
         pairs = [(each, parsed) for each, (_, parsed) in zip(told, known, strict=True)]
         return thread(args.thread_id, args.mailbox, pairs, attachment_id)
@@ -146,8 +110,8 @@ class GraphEmail:
         self.check(call, args.mailbox)
         missing = NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
         message_id, index = attachment_of(args.attachment_id)
-        found = await self._resolved(call, args.mailbox, message_id, "id", missing)
-        parsed = parse(await self._raw(call, args.mailbox, found.id))
+        found = await self._boxes.resolved(call, args.mailbox, message_id, "id", missing)
+        parsed = parse(await self._boxes.raw(call, args.mailbox, found.id))
         attached = [each for each in parsed.attachments if each.index == index]
         if not attached:
             raise missing
@@ -177,24 +141,24 @@ class GraphEmail:
     # What `staged.py` asks for; a draft's name is its id, and its version where that matters.
 
     def check(self, call: CallContext, mailbox: str) -> None:
-        find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
+        self._boxes.check(call, mailbox)
 
     async def message(self, call: CallContext, mailbox: str, id_: str, field: str) -> Original:
         missing = NotFound(f"there is no message `{id_}` in `{mailbox}`; search for it first", field=field)
-        found = await self._resolved(call, mailbox, id_, "id", missing)
-        parsed = parse(await self._raw(call, mailbox, found.id))
+        found = await self._boxes.resolved(call, mailbox, id_, "id", missing)
+        parsed = parse(await self._boxes.raw(call, mailbox, found.id))
         return Original(parsed, parsed.sent_at or found.received_date_time or UNDATED, found.conversation_id)
 
     async def draft(self, call: CallContext, mailbox: str, id_: str) -> Kept:
         name = messages.literal(f"<{draft_message.message_id(id_, mailbox)}>")
-        params = {"$filter": f"internetMessageId eq {name}", "$select": _FIELDS, "$expand": _MARKED}
-        page = (await self._read(call, mailbox, "messages", params=params)).as_(wire.Page)
+        params = {"$filter": f"internetMessageId eq {name}", "$select": FIELDS, "$expand": _MARKED}
+        page = (await self._boxes.read(call, mailbox, "messages", params=params)).as_(wire.Page)
         drafts = [each for each in page.value if each.is_draft]
         missing = NotFound(f"there is no draft `{id_}` in `{mailbox}`; create one first", field="draft_id")
         if not drafts:
             raise missing
         found = drafts[0]
-        raw = await self._raw(call, mailbox, found.id)
+        raw = await self._boxes.raw(call, mailbox, found.id)
         head = draft_message.headers(raw)
         if head.get(draft_message.ID) != id_:
             raise missing
@@ -214,36 +178,32 @@ class GraphEmail:
     ) -> tuple[str, str]:
         if over:
             return await self._changed(call, mailbox, raw, over)
-        headers = {**_IMMUTABLE, "Content-Type": "text/plain"}
+        headers = {**IMMUTABLE, "Content-Type": "text/plain"}
         given = {"content": messages.encoded(raw), "headers": headers}
-        reply = await self._act(call, mailbox, "POST", "messages", **given)
+        reply = await self._boxes.act(call, mailbox, "POST", "messages", **given)
         made = reply.as_(wire.Message)
         return made.id, made.conversation_id
 
     async def send(self, call: CallContext, mailbox: str, name: str) -> None:
-        await self._act(call, mailbox, "POST", f"messages/{segment(name.split(' ', maxsplit=1)[0])}/send")
+        await self._boxes.act(call, mailbox, "POST", f"messages/{segment(name.split(' ', maxsplit=1)[0])}/send")
 
     async def delete(self, call: CallContext, mailbox: str, name: str) -> bool:
         # What was sent has the same id: it is deleted only as the draft that it was seen to be.
         where = f"messages/{segment(name.split(' ', maxsplit=1)[0])}"
         try:
-            found = (await self._read(call, mailbox, where, params={"$select": "id,isDraft"})).as_(wire.Message)
+            found = (await self._boxes.read(call, mailbox, where, params={"$select": "id,isDraft"})).as_(wire.Message)
             if not found.is_draft:
                 return False
-            await self._read(call, mailbox, where, method="DELETE", headers={**_IMMUTABLE, "If-Match": found.etag})
+            await self._boxes.read(call, mailbox, where, method="DELETE", headers={**IMMUTABLE, "If-Match": found.etag})
         except (NotFound, Conflict):
             return False
         return True
 
     async def sent(self, call: CallContext, handed: Handed) -> SentMessage | None:
-        where = f"messages/{segment(handed.name)}"
-        try:
-            found = (await self._read(call, handed.mailbox, where, params={"$select": _FIELDS})).as_(wire.Message)
-        except NotFound:
+        found = await self._sent_by_id(call, handed) or await self._sent_by_name(call, handed)
+        if found is None:
             return None
-        if found.is_draft:
-            return None
-        (told,) = await self._told(call, handed.mailbox, [(found, messages.parsed(found))])
+        (told,) = await self._boxes.told(call, handed.mailbox, [(found, messages.parsed(found))])
         return SentMessage(
             id=told.id,
             thread_id=told.thread_id,
@@ -256,18 +216,35 @@ class GraphEmail:
 
     # The rest
 
+    async def _sent_by_id(self, call: CallContext, handed: Handed) -> wire.Message | None:
+        where = f"messages/{segment(handed.name)}"
+        try:
+            reply = await self._boxes.read(call, handed.mailbox, where, params={"$select": FIELDS})
+        except NotFound:
+            return None
+        found = reply.as_(wire.Message)
+        return None if found.is_draft else found
+
+    async def _sent_by_name(self, call: CallContext, handed: Handed) -> wire.Message | None:
+        """The documentation names exceptions to an id's lasting; then the Message-ID is what is left."""
+        name = messages.literal(f"<{sent_name(call, handed.mailbox)}>")
+        params = {"$filter": f"internetMessageId eq {name}", "$select": FIELDS}
+        where = f"mailFolders/{FOLDERS['sent']}/messages"
+        page = (await self._boxes.read(call, handed.mailbox, where, params=params)).as_(wire.Page)
+        return next((each for each in page.value if not each.is_draft), None)
+
     async def _page(self, call: CallContext, args: SearchEmail) -> tuple[list[wire.Message], str]:
         """A page of what is searched for, and where the next one starts."""
         kind, until, skipped = decode_cursor(args.cursor, (str, str, int)) if args.cursor else ("", "", 0)
-        where = f"mailFolders/{_FOLDERS[args.folder]}/messages" if args.folder else "messages"
-        params: dict[str, Any] = {"$select": _FIELDS, "$expand": _ATTACHED, "$top": args.limit}
+        where = f"mailFolders/{FOLDERS[args.folder]}/messages" if args.folder else "messages"
+        params: dict[str, Any] = {"$select": FIELDS, "$expand": _ATTACHED, "$top": args.limit}
         if args.query:
             params |= {"$search": messages.search_of(args)} | ({"$skiptoken": until} if kind == "search" else {})
         else:
             params |= {"$filter": messages.filter_of(args, str(until)), "$orderby": "receivedDateTime desc"}
             params |= {"$skip": skipped} if skipped else {}
         try:
-            page = (await self._read(call, args.mailbox, where, params=params)).as_(wire.Page)
+            page = (await self._boxes.read(call, args.mailbox, where, params=params)).as_(wire.Page)
         except NotFound:
             return [], ""
         if not page.next_link or not page.value:
@@ -279,81 +256,6 @@ class GraphEmail:
         same = sum(messages.moment(each.received_date_time or UNDATED) == last for each in page.value)
         before = int(skipped) if last == until else 0
         return page.value, encode_cursor(["filter", last, same + before])
-
-    async def _told(
-        self, call: CallContext, mailbox: str, found: Sequence[tuple[wire.Message, ParsedMessage]]
-    ) -> list[MessageSummary]:
-        """Messages with the ids of their conversations, which their first messages give them."""
-        names = await self._folder_names(call, mailbox)
-        first = {each.conversation_id: each.received_date_time or UNDATED for each, _ in found}
-        wanted = list(first)
-        for start in range(0, len(wanted), _CONVERSATIONS_AT_ONCE):
-            some = wanted[start : start + _CONVERSATIONS_AT_ONCE]
-            any_of = " or ".join(f"conversationId eq {messages.literal(name)}" for name in some)
-            fields = "id,conversationId,parentFolderId,isDraft,receivedDateTime"
-            params = {"$filter": any_of, "$select": fields, "$top": _OF_A_CONVERSATION}
-            for each in (await self._read(call, mailbox, "messages", params=params)).as_(wire.Page).value:
-                if not each.is_draft and each.parent_folder_id in names and each.conversation_id in first:
-                    earlier = each.received_date_time or UNDATED
-                    first[each.conversation_id] = min(first[each.conversation_id], earlier)
-        return [
-            messages.told(
-                each,
-                parsed,
-                messages.shown("thr", first[each.conversation_id], each.conversation_id),
-                names.get(each.parent_folder_id, "sent"),
-            )
-            for each, parsed in found
-        ]
-
-    async def _resolved(
-        self, call: CallContext, mailbox: str, id_: str, by: Literal["id", "conversation_id"], missing: NotFound
-    ) -> wire.Message:
-        """The message that an id of ours names.
-
-        Raises:
-            NotFound: If there is none.
-        """
-        at = messages.when_of(id_)
-        if at is None:
-            raise missing
-        until = messages.moment(at + timedelta(seconds=1))
-        within = f"receivedDateTime ge {messages.moment(at)} and receivedDateTime lt {until}"
-        fields = "id,conversationId,receivedDateTime,isDraft"
-        params = {"$filter": within, "$select": fields, "$top": _OF_A_SECOND}
-        page = (await self._read(call, mailbox, "messages", params=params)).as_(wire.Page)
-        found = [each for each in page.value if not each.is_draft and messages.is_of(id_, getattr(each, by))]
-        if not found:
-            raise missing
-        return found[0]
-
-    async def _whole(
-        self, call: CallContext, mailbox: str, found: Sequence[wire.Message]
-    ) -> list[tuple[wire.Message, ParsedMessage]]:
-        """Messages with all that is in them; of one that is too large, what the list said of it."""
-        known: dict[str, ParsedMessage] = {}
-        failed: list[ConnectorError] = []
-        limit = anyio.Semaphore(_AT_ONCE)
-
-        async def get(message: wire.Message) -> None:
-            try:
-                async with limit:
-                    known[message.id] = parse(await self._raw(call, mailbox, message.id))
-            except (InvalidInput, NotFound):
-                known[message.id] = messages.parsed(message)
-            except ConnectorError as error:
-                failed.append(error)
-
-        async with anyio.create_task_group() as tasks:
-            for each in found:
-                tasks.start_soon(get, each)
-        if failed:
-            raise failed[0]
-        return [(each, known[each.id]) for each in found]
-
-    async def _raw(self, call: CallContext, mailbox: str, name: str) -> bytes:
-        where = _path(mailbox, f"messages/{segment(name)}/$value")
-        return await self._api(call, mailbox).download(call, where, _LARGEST)
 
     async def _changed(self, call: CallContext, mailbox: str, raw: bytes, over: str) -> tuple[str, str]:
         """Change a draft, unless somebody else has changed it since."""
@@ -367,68 +269,14 @@ class GraphEmail:
             "ccRecipients": [{"emailAddress": {"address": each}} for each in parsed.cc],
             "singleValueExtendedProperties": [{"id": _MARK, "value": mark}],
         }
-        headers = {**_IMMUTABLE, "If-Match": etag}
-        reply = await self._act(call, mailbox, "PATCH", f"messages/{segment(name)}", json=body, headers=headers)
+        headers = {**IMMUTABLE, "If-Match": etag}
+        reply = await self._boxes.act(call, mailbox, "PATCH", f"messages/{segment(name)}", json=body, headers=headers)
         made = reply.as_(wire.Message)
         return made.id, made.conversation_id
-
-    async def _folder_names(self, call: CallContext, mailbox: str) -> dict[str, Folder]:
-        """Which folder of the contract each of Graph's is, by its id there."""
-        if mailbox not in self._folders:
-            found: dict[str, Folder] = {}
-            for folder, known_as in _FOLDERS.items():
-                with suppress(NotFound):
-                    where = f"mailFolders/{known_as}"
-                    reply = await self._read(call, mailbox, where, params={"$select": "id"})
-                    found[reply.as_(wire.Folder).id] = folder
-            self._folders[mailbox] = found
-        return self._folders[mailbox]
-
-    def _api(self, call: CallContext, mailbox: str) -> Api:
-        found = find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
-        return self._apis[found.credential or self._declared.shown]
-
-    async def _read(
-        self,
-        call: CallContext,
-        mailbox: str,
-        what: str,
-        *,
-        method: str = "GET",
-        **more: Any,  # noqa: ANN401 - as `Api` takes it
-    ) -> Reply:
-        given = {"headers": _IMMUTABLE, **more}
-        return await self._api(call, mailbox).read(call, method, _path(mailbox, what), **given)
-
-    async def _act(
-        self,
-        call: CallContext,
-        mailbox: str,
-        method: str,
-        what: str,
-        **more: Any,  # noqa: ANN401 - as above
-    ) -> Reply:
-        given = {"headers": _IMMUTABLE, **more}
-        return await self._api(call, mailbox).act(call, method, _path(mailbox, what), **given)
 
 
 _LONGEST_TOKEN = 330
 """What a cursor has room for."""
-
-
-def _site(declared: DeclaredGraph, credential: str) -> Site:
-    return Site(
-        "Microsoft Graph",
-        declared.url,
-        credential,
-        inside=declared.inside,
-        request_ids=("request-id",),
-        explain=wire.explain,
-    )
-
-
-def _path(mailbox: str, what: str) -> str:
-    return f"/v1.0/users/{segment(mailbox)}/{what}"
 
 
 KIND = Kind(

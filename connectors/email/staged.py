@@ -1,14 +1,16 @@
 """Writing with systems that keep drafts: what goes out is put there as a draft, and that draft is sent, at most once.
 
-A draft that is still there was not sent, and once it is deleted it never will be. A draft that is gone was sent, and is
-found among the sent. So nearly every doubt can be settled; what is in neither place stays in doubt.
+A draft that is still there after a while was not sent, and once it is deleted it never will be. A draft that is gone
+was sent, and is found among the sent. So nearly every doubt can be settled; what is in neither place stays in doubt.
 """
 
 from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
+
+import anyio
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.email import draft_message
@@ -19,6 +21,11 @@ from connectors.email.submissions import Handed, Submissions, draft_claim, sent_
 from connectors.email.tools import CreateDraft, Draft, ReplyEmail, SendDraft, SendEmail, SentMessage, UpdateDraft
 from connectors.embedded.database import Database
 from connectors.errors import ConnectorError, InDoubt, NotFound, Unavailable
+
+_UNDER_WAY = timedelta(minutes=2)
+"""How long a system that was told to send a draft may still be at it."""
+_PAUSES = (0.3, 0.7, 1.5, 3.0)
+"""How long, in seconds, what was sent is waited for to be among the sent."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,8 @@ class Staged:
         try:
             if tool.output is Draft:
                 return await self._draft_made(call, handed)
+            if handed.at and call.now - handed.at < _UNDER_WAY:
+                return await self._found(call, handed)
             if await self._system.delete(call, handed.mailbox, handed.name):
                 await self._submissions.fence(call, handed)
                 return None
@@ -191,7 +200,7 @@ class Staged:
             name, thread = await self._system.keep(call, mailbox, raw, in_thread, "")
         except InDoubt as error:
             raise Unavailable(f"{error.message}; it was only to be a draft, and nothing was sent") from error
-        handed = Handed(mailbox=mailbox, name=name, thread=thread, claims=claims)
+        handed = Handed(mailbox=mailbox, name=name, thread=thread, claims=claims, at=call.now)
         try:
             await self._submissions.begin(call, tool, handed)
         except ConnectorError:
@@ -205,6 +214,10 @@ class Staged:
             await self._submissions.take_back(call, handed)
             await self._discard(call, mailbox, name)
             raise
+        for pause in _PAUSES:
+            with suppress(InDoubt):
+                return await self._found(call, handed)
+            await anyio.sleep(pause)
         return await self._found(call, handed)
 
     async def _found(self, call: CallContext, handed: Handed) -> SentMessage:

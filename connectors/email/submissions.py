@@ -9,7 +9,7 @@ call sends it as well, whatever becomes of the first.
 import json
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy import Connection, delete, insert, select, update
 
 from connectors.contract import CallContext
@@ -26,6 +26,7 @@ class Handed(BaseModel):
         draft: The draft that it sends, or "".
         claims: What no other call may have then, such as `draft/…`.
         answer: The tool's output as JSON, once it is known.
+        at: When it was begun.
         thread: The system's name for its conversation, if that is needed to find it.
         unfiled: A message that was accepted for delivery and could not be put into the mailbox yet.
     """
@@ -37,6 +38,7 @@ class Handed(BaseModel):
     draft: str = ""
     claims: tuple[str, ...] = ()
     answer: str = ""
+    at: AwareDatetime | None = None
     thread: str = ""
     unfiled: str = ""
 

@@ -1,13 +1,15 @@
 """What holds where mail goes out by way of a system's drafts, over HTTP: lost answers, and a system that fails."""
 
 from abc import abstractmethod
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Protocol
 
 import pytest
 
 from connectors.email.tools import SendDraft, UpdateDraft
 from connectors.errors import Conflict, InDoubt, Unavailable
-from tests.backends.email import TOOL, MailWorld, Put, call, draft, found, key, raw, send, sent_out
+from tests.backends.email import NOW, TOOL, MailWorld, Put, call, draft, found, key, raw, send, sent_out
 from tests.backends.faults import Fault, Faults
 
 SEND = TOOL["email_send_message"]
@@ -54,8 +56,10 @@ class ByDraftsContract:
         world.faults.fail(Fault.OUTAGE, world.sends)
         with pytest.raises(InDoubt):
             await world.email.email_send_message(made, send(world))
+        with pytest.raises(InDoubt):
+            await world.email.find_effect(made, SEND)
         for _ in range(2):
-            assert await world.email.find_effect(made, SEND) is None
+            assert await world.email.find_effect(replace(made, now=NOW + timedelta(minutes=3)), SEND) is None
         with pytest.raises(Conflict):
             await world.email.email_send_message(made, send(world))
         assert await world.delivered() == []

@@ -9,10 +9,11 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.credentials import Access
-from connectors.email.graph import DeclaredGraph, GraphEmail
+from connectors.email.graph import GraphEmail
+from connectors.email.graph_boxes import DeclaredGraph
 from connectors.embedded.database import Database
 from connectors.vendor.kinds import Surroundings
-from tests.backends.email import TENANT, EmailContract, Put
+from tests.backends.email import TENANT, EmailContract, Put, call, found, key, send
 from tests.backends.email_by_drafts import ByDraftsContract, DraftsWorld
 from tests.backends.emulators.graph import Graph
 from tests.backends.faults import Faults, faulty
@@ -71,3 +72,20 @@ async def world(tmp_path: Path) -> AsyncIterator[GraphWorld]:
 
 class TestGraph(EmailContract, ByDraftsContract):
     pass
+
+
+async def test_what_was_sent_is_waited_for_to_be_among_the_sent(
+    world: GraphWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.email.staged._PAUSES", (0.0, 0.0, 0.0))
+    world.system.lag = 2
+    sent = await world.email.email_send_message(call(key()), send(world))
+    assert [each.id for each in await found(world, folder="sent")] == [sent.id]
+
+
+async def test_what_was_sent_is_found_under_another_id_too(world: GraphWorld) -> None:
+    world.system.renames = True
+    made = call(key())
+    sent = await world.email.email_send_message(made, send(world))
+    assert [each.id for each in await found(world, folder="sent")] == [sent.id]
+    assert len(await world.delivered()) == 1

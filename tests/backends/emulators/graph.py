@@ -95,7 +95,12 @@ class Graph:
     token: str
     sent: list[bytes] = field(default_factory=list)
     """What went out to the world."""
+    lag: int = 0
+    """How often what was sent is looked for in vain."""
+    renames: bool = False
+    """Whether what was sent gets another id."""
     _mail: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    _late: dict[str, int] = field(default_factory=dict)
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     def put(self, address: str, raw: bytes, folder: str, *, unread: bool = False) -> None:
@@ -148,7 +153,7 @@ class Graph:
                 return _error(401, "InvalidAuthenticationToken")
             if address not in self.addresses:
                 return _error(404, "ErrorInvalidUser")
-            if not request.url.path.endswith("$value") and request.headers.get("Prefer") != 'IdType="ImmutableId"':
+            if request.headers.get("Prefer") != 'IdType="ImmutableId"':
                 return _error(400, "BadRequest", "these ids would not stay")
             if unknown := set(request.query_params) - _TAKEN:
                 return _error(400, "BadRequest", f"unknown {unknown}")
@@ -162,7 +167,8 @@ class Graph:
 
     def _list(self, request: Request, address: str, _body: bytes) -> Response:
         query, folder = request.query_params, request.path_params.get("folder")
-        found = [each for each in self._of(address).values() if folder in {None, each.folder}]
+        there = self._of(address).values()
+        found = [each for each in there if folder in {None, each.folder} and self._late.get(each.id, 0) <= 0]
         if "$search" in query:
             if {"$filter", "$orderby", "$skip"} & set(query):
                 return _error(400, "SearchWithFilter")
@@ -184,6 +190,8 @@ class Graph:
 
     def _get(self, request: Request, address: str, _body: bytes) -> Response:
         kept = self._of(address).get(request.path_params["id"])
+        if kept and self._is_late(kept.id):
+            return _error(404, "ErrorItemNotFound")
         return JSONResponse(_shown(kept, request.query_params)) if kept else _error(404, "ErrorItemNotFound")
 
     def _value(self, request: Request, address: str, _body: bytes) -> Response:
@@ -225,8 +233,15 @@ class Graph:
         if kept is None or not kept.draft:
             return _error(404, "ErrorItemNotFound")
         self.sent.append(kept.raw)
-        self._of(address)[kept.id] = replace(kept, folder="sentitems", draft=False, change=kept.change + 1)
+        del self._of(address)[kept.id]
+        id_ = f"{kept.id[:-4]}BBB=" if self.renames else kept.id
+        self._late[id_] = self.lag
+        self._of(address)[id_] = replace(kept, id=id_, folder="sentitems", draft=False, change=kept.change + 1)
         return Response(status_code=202)
+
+    def _is_late(self, id_: str) -> bool:
+        self._late[id_] = self._late.get(id_, 0) - 1
+        return self._late[id_] >= 0
 
 
 def _shown(kept: Kept, query: Any) -> dict[str, Any]:
