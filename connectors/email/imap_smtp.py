@@ -5,11 +5,14 @@ follows from the call's key, and once it is out it is put among the sent. So aft
 never went out, or that is in doubt: then nothing is sent again, ever.
 """
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 
+import anyio
+
 from connectors.contract import CallContext, Output, Tool
-from connectors.email import draft_message, imap_drafts, imap_reading
+from connectors.email import draft_message, imap_drafts, imap_reading, imap_watching
 from connectors.email.compose import Outgoing, compose
 from connectors.email.imap_boxes import Boxes, DeclaredMail
 from connectors.email.imap_sent import find_sent, keep_sent
@@ -23,6 +26,7 @@ from connectors.email.tools import (
     Draft,
     GetThread,
     MessagePage,
+    MessageSummary,
     OutgoingMail,
     ReadAttachment,
     ReplyEmail,
@@ -36,6 +40,8 @@ from connectors.email.tools import (
 from connectors.errors import ConnectorError, InDoubt, InvalidInput, NotFound, Unavailable
 from connectors.vendor.kinds import Kind, Surroundings
 
+_PAUSES = (0.3, 0.7, 1.5, 3.0)
+"""How long, in seconds, a server that keeps what is sent is given for it."""
 _NEEDED = ("inbox", "sent", "drafts")
 
 
@@ -120,6 +126,19 @@ class ImapSmtpEmail:
     async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
         return preview(await self._written(call, args))
 
+    def watch(self, call: CallContext, mailbox: str) -> AsyncIterator[MessageSummary]:
+        """Tell of every message that comes into a mailbox's inbox from now on.
+
+        Args:
+            call: In whose name.
+            mailbox: Whose inbox.
+
+        Raises:
+            NotFound: If the tenant has no such mailbox.
+        """
+        self._boxes.check(call, mailbox)
+        return imap_watching.watch(call.tenant, mailbox, lambda work: self._boxes.read(call, mailbox, work))
+
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
         handed = await self._submissions.find(call, tool.name)
         if handed is None:
@@ -178,6 +197,10 @@ class ImapSmtpEmail:
         try:
             if not self._declared.keeps_sent:
                 await self._boxes.act(call, handed.mailbox, lambda session: keep_sent(session, handed.name, raw))
+            for pause in _PAUSES if self._declared.keeps_sent else ():
+                with suppress(InDoubt):
+                    return await self._found(call, handed)
+                await anyio.sleep(pause)
             return await self._found(call, handed)
         except ConnectorError as error:
             unfiled = handed.model_copy(update={"unfiled": raw.decode("ascii")})

@@ -5,7 +5,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -39,7 +39,7 @@ from tests.backends.email import (
     thread_of,
 )
 from tests.backends.required import required
-from tests.backends.systems.mail import PASSWORD, MailSystem, is_installed, mail_system
+from tests.backends.systems.mail import PASSWORD, MailSystem, is_installed, mail_system, token_for
 from tests.backends.tcp_faults import Action, Fault, TcpFaults, tcp_faults
 
 _FOLDERS = {"inbox": "", "sent": "Sent", "archive": "Archive"}
@@ -53,10 +53,14 @@ class Passwords:
     password: str = PASSWORD
     after: str = ""
     """What is shown once `password` was refused."""
+    token: str = ""
+    """Shown in place of a password."""
     asked: list[str] = field(default_factory=list)
 
     async def of(self, back_end: str, tenant: str, person: str | None = None) -> Access:
         self.asked.append(back_end)
+        if self.token:
+            return Access(back_end, tenant, None, 3, SecretStr(self.token))
         return Access(back_end, tenant, None, 1, SecretStr(self.password), "by-address")
 
     async def refused(self, access: Access) -> Access | None:
@@ -107,6 +111,10 @@ class ImapWorld(MailWorld):
         for folder, name in _FOLDERS.items():
             if there := [(each.raw, each.unread) for each in messages if each.folder == folder]:
                 await asyncio.to_thread(self.system.put, self.mailbox, there, name)
+
+    async def arrives(self, message: bytes) -> None:
+        """Have a message arrive in the mailbox."""
+        await asyncio.to_thread(self.system.deliver, self.mailbox, message)
 
     async def delivered(self) -> list[bytes]:
         with anyio.fail_after(10):
@@ -218,6 +226,21 @@ async def test_an_accepted_message_that_could_not_be_kept_is_kept_when_it_is_loo
     assert [each.id for each in await found(world, folder="sent")] == [sent.id]
     assert await world.email.find_effect(made, SEND) == sent
     assert len(await world.delivered()) == 1
+
+
+async def test_a_server_that_keeps_what_is_sent_is_left_to_it(
+    world: ImapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.email.imap_smtp._PAUSES", (0.05,) * 100)
+    email = world.back_end(keeps_sent=True)
+    world.smtp.next = Fault(Action.TELL, after=b"\r\n.\r\n")
+    sending = asyncio.ensure_future(email.email_send_message(call(key()), send(world)))
+    await world.smtp.happened.wait()
+    (out,) = await world.delivered()
+    await asyncio.to_thread(world.system.put, world.mailbox, [(out, False)], "Sent")
+    sent = await sending
+    assert [each.id for each in await found(world, folder="sent")] == [sent.id]
+    await email.close()
 
 
 async def test_a_draft_whose_sending_is_in_doubt_is_not_sent_by_another_call(world: ImapWorld) -> None:
@@ -335,6 +358,17 @@ async def test_a_password_that_is_refused_is_asked_for_anew_once(world: ImapWorl
     assert len(await world.delivered()) == 1
 
 
+async def test_a_token_is_shown_in_place_of_a_password(world: ImapWorld) -> None:
+    world.passwords.token = token_for(world.mailbox)
+    await world.email.email_send_message(call(key()), send(world))
+    assert len(await found(world, folder="sent")) == 1
+    assert len(await world.delivered()) == 1
+    world.passwords.token = token_for("somebody@else.example")
+    for attempt in (found(world), world.email.email_send_message(call(key()), send(world))):
+        with pytest.raises(Unavailable, match="refuses the credential"):
+            await attempt
+
+
 async def test_a_server_that_cannot_prove_who_it_is_gets_no_password(world: ImapWorld, tmp_path: Path) -> None:
     stranger = world.back_end(ca=None)
     for attempt in (
@@ -360,6 +394,47 @@ async def test_encryption_may_begin_with_starttls(world: ImapWorld) -> None:
     assert "mail.larkspur.example" in await email.look(call())
     assert len(await world.delivered()) == 1
     await email.close()
+
+
+# Hearing of new mail
+
+
+async def test_new_mail_is_told_as_it_comes_each_message_once(world: ImapWorld) -> None:
+    await world.put([Put(raw("old@x", "old"))])
+    async with aclosing(world.email.watch(call(), world.mailbox)) as new:
+        for number in range(2):
+            world.imap.happened.clear()
+            world.imap.next = Fault(Action.TELL, after=b"IDLE\r\n")
+            telling = asyncio.ensure_future(anext(new))
+            await world.imap.happened.wait()
+            await world.arrives(raw(f"{number}@x", f"new {number}"))
+            message = await telling
+            assert (message.subject, message.unread) == (f"new {number}", True)
+
+
+async def test_mail_that_came_while_the_server_was_away_is_told_when_it_is_back(
+    world: ImapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.email.imap_watching._LONGEST_PAUSE_SECONDS", 0)
+    async with aclosing(world.email.watch(call(), world.mailbox)) as new:
+        world.imap.next = Fault(Action.TELL, after=b"IDLE\r\n")
+        telling = asyncio.ensure_future(anext(new))
+        await world.imap.happened.wait()
+        world.imap.next = Fault(Action.DROP, answer=b"EXISTS")
+        await world.arrives(raw("1@x", "meanwhile"))
+        assert (await telling).subject == "meanwhile"
+    assert world.imap.connections > 1
+
+
+async def test_where_a_server_does_not_tell_it_is_asked(world: ImapWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.email.imap_session.Session.listen", lambda _session, _seconds: False)
+    monkeypatch.setattr("connectors.email.imap_watching._POLLS_SECONDS", 0.05)
+    world.imap.next = Fault(Action.TELL, answer=b"SEARCH")
+    async with aclosing(world.email.watch(call(), world.mailbox)) as new:
+        telling = asyncio.ensure_future(anext(new))
+        await world.imap.happened.wait()
+        await world.arrives(raw("1@x", "asked for"))
+        assert (await telling).subject == "asked for"
 
 
 # What servers and mailboxes are like
