@@ -228,6 +228,20 @@ async def test_an_accepted_message_that_could_not_be_kept_is_kept_when_it_is_loo
     assert len(await world.delivered()) == 1
 
 
+async def test_an_accepted_message_is_kept_once_even_if_several_look_into_it_at_once(world: ImapWorld) -> None:
+    made = call(key())
+    await found(world)
+    world.imap.next = Fault(Action.DROP, answer=b"+ OK")
+    with pytest.raises(InDoubt):
+        await world.email.email_send_message(made, send(world))
+    others = [world.back_end() for _ in range(3)]
+    await asyncio.gather(*(each.find_effect(made, SEND) for each in others), return_exceptions=True)
+    sent = await world.email.find_effect(made, SEND)
+    assert [each.id for each in await found(world, folder="sent")] == [sent.id]
+    for each in others:
+        await each.close()
+
+
 async def test_a_server_that_keeps_what_is_sent_is_left_to_it(
     world: ImapWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
