@@ -341,12 +341,12 @@ async def test_a_search_whose_answer_is_lost_is_made_once_more_on_another_connec
     monkeypatch.setattr("connectors.email.imap_session._READ_SECONDS", 1)
     await world.put([Put(raw("1@x"))])
     await found(world)
-    world.imap.next = Fault(action, answer=b"SEARCH")
+    world.imap.next = Fault(action, answer=b"Search completed")
     assert len(await found(world)) == 1
     assert world.imap.connections == 2
 
 
-@pytest.mark.parametrize("answer", [b"SEARCH", b"UIDVALIDITY", b"BODY[]"])
+@pytest.mark.parametrize("answer", [b"Search completed", b"UIDVALIDITY", b"BODY[]"])
 async def test_an_answer_that_makes_no_sense_is_no_result(world: ImapWorld, answer: bytes) -> None:
     await world.put([Put(raw("1@x"))])
     world.imap.next = Fault(Action.GARBLE, answer=answer)
@@ -443,7 +443,7 @@ async def test_mail_that_came_while_the_server_was_away_is_told_when_it_is_back(
 async def test_where_a_server_does_not_tell_it_is_asked(world: ImapWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.email.imap_session.Session.listen", lambda _session, _seconds: False)
     monkeypatch.setattr("connectors.email.imap_watching._POLLS_SECONDS", 0.05)
-    world.imap.next = Fault(Action.TELL, answer=b"SEARCH")
+    world.imap.next = Fault(Action.TELL, answer=b"Search completed")
     async with aclosing(world.email.watch(call(), world.mailbox)) as new:
         telling = asyncio.ensure_future(anext(new))
         await world.imap.happened.wait()
