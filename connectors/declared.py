@@ -10,7 +10,7 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from connectors.crm import hubspot, salesforce, tryton
-from connectors.email import imap_smtp
+from connectors.email import gmail, graph, imap_smtp
 from connectors.knowledge import archive, folder, git, postgres_text
 from connectors.ticketing.jira import back_end as jira
 from connectors.ticketing.request_tracker import back_end as request_tracker
@@ -30,6 +30,8 @@ KINDS: tuple[Kind, ...] = (
     git.KIND,
     archive.KIND,
     postgres_text.KIND,
+    graph.KIND,
+    gmail.KIND,
 )
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 

@@ -5,17 +5,17 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from connectors.contract import CallContext
 from connectors.credentials import Credentials
 from connectors.email import smtp
+from connectors.email.declared_mailbox import DeclaredMailbox, Mailboxes, find_mailbox
 from connectors.email.imap_pool import Pool
 from connectors.email.imap_session import Role, Session, connect
 from connectors.email.mail_server import Login, LoginRefused, mail_server
-from connectors.errors import NotFound, Unavailable
-from connectors.fields import Address
-from connectors.vendor.kinds import CredentialName, Declared
+from connectors.errors import Unavailable
+from connectors.vendor.kinds import Declared
 
 T = TypeVar("T")
 
@@ -23,19 +23,6 @@ T = TypeVar("T")
 def _server(url: str) -> str:
     mail_server(url)
     return url
-
-
-class DeclaredMailbox(BaseModel):
-    """A mailbox that the tenant may use.
-
-    `login` is the name to log in with, unless the credential says one; `credential` is its own, if it has one.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-    address: Address
-    login: Annotated[str, Field(max_length=200)] = ""
-    credential: CredentialName = ""
 
 
 class DeclaredMail(Declared):
@@ -50,7 +37,7 @@ class DeclaredMail(Declared):
     imap: Annotated[str, AfterValidator(_server)]
     smtp: Annotated[str, AfterValidator(_server)]
     ca: Annotated[Path | None, Field(strict=False)] = None
-    mailboxes: Annotated[list[DeclaredMailbox], Field(min_length=1, max_length=200)]
+    mailboxes: Mailboxes
     folders: Annotated[dict[Role, str], Field(default_factory=dict)]
     keeps_sent: bool = False
 
@@ -71,7 +58,6 @@ class Boxes:
     def __init__(self, declared: DeclaredMail, credentials: Credentials) -> None:
         self._declared = declared
         self._credentials = credentials
-        self._mailboxes = {mailbox.address: mailbox for mailbox in declared.mailboxes}
         self._imap = mail_server(declared.imap, declared.ca, inside=declared.inside)
         self._smtp = mail_server(declared.smtp, declared.ca, inside=declared.inside)
         self._pools: dict[str, tuple[Login, Pool]] = {}
@@ -79,7 +65,7 @@ class Boxes:
     @property
     def addresses(self) -> Sequence[str]:
         """Their addresses."""
-        return tuple(self._mailboxes)
+        return tuple(mailbox.address for mailbox in self._declared.mailboxes)
 
     async def read(self, call: CallContext, mailbox: str, work: Callable[[Session], T]) -> T:
         """Do what changes nothing.
@@ -114,10 +100,7 @@ class Boxes:
         Raises:
             NotFound: If the tenant has no such mailbox.
         """
-        found = self._mailboxes.get(mailbox) if call.tenant == self._declared.tenant else None
-        if found is None:
-            raise NotFound(f"there is no mailbox `{mailbox}`; use one that you were given", field="mailbox")
-        return found
+        return find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
 
     async def _as_owner(self, call: CallContext, mailbox: str, attempt: Callable[[Login], Awaitable[T]]) -> T:
         """Log in with what is kept for the mailbox, and once more if that has become another meanwhile."""

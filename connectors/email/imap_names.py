@@ -14,7 +14,7 @@ from connectors.email.tools import Folder
 _LETTERS: dict[Folder, str] = {"inbox": "i", "sent": "s", "archive": "a"}
 _FOLDERS: dict[str, Folder] = {letter: folder for folder, letter in _LETTERS.items()}
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_ID = re.compile(r"(?:msg|thr|att)_([a-z2-7]{8})([isa])([0-9a-z]{7})([0-9a-z]{7})([0-9a-z]{2})?")
+_ID = re.compile(r"(?:msg|thr)_([a-z2-7]{8})([isa])([0-9a-z]{7})([0-9a-z]{7})")
 
 
 @dataclass(frozen=True, order=True)
@@ -42,11 +42,6 @@ def shown(kind: str, mark: str, place: Place) -> str:
     return f"{kind}_{mark}{_LETTERS[place.folder]}{_digits(place.validity, 7)}{_digits(place.uid, 7)}"
 
 
-def attachment_id(message_id: str, index: int) -> str:
-    """The id of a message's attachment."""
-    return f"att{message_id[3:]}{_digits(index, 2)}"
-
-
 def place_of(id_: str, mark: str) -> Place | None:
     """Where the message of an id is; None if the id was not made for this mailbox."""
     found = _ID.fullmatch(id_)
@@ -55,14 +50,9 @@ def place_of(id_: str, mark: str) -> Place | None:
     return Place(_FOLDERS[found[2]], int(found[3], 36), int(found[4], 36))
 
 
-def attachment_of(id_: str) -> tuple[str, int]:
-    """The id of an attachment's message, and the attachment's index in it."""
-    return f"msg{id_[3:-2]}", int(id_[-2:], 36)
-
-
 def _digits(number: int, width: int) -> str:
     found = ""
-    while number:
+    for _ in range(width):
         number, digit = divmod(number, 36)
         found = _DIGITS[digit] + found
-    return found.rjust(width, "0")
+    return found

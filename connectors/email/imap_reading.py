@@ -9,12 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from connectors.email.imap_names import Place, attachment_id, attachment_of, mark_of, place_of, shown
+from connectors.email.imap_names import Place, mark_of, place_of, shown
 from connectors.email.imap_session import LARGEST_MESSAGE, Session, Text
 from connectors.email.imap_structure import attached_in
 from connectors.email.imap_threads import Conversations
 from connectors.email.mime import ParsedMessage, parse
-from connectors.email.showing import MAX_THREAD_MESSAGES, UNDATED, part_of, summary, thread
+from connectors.email.showing import (
+    MAX_THREAD_MESSAGES,
+    UNDATED,
+    attachment_id,
+    attachment_of,
+    part_of,
+    summary,
+    thread,
+)
 from connectors.email.tools import (
     AttachmentContent,
     Folder,

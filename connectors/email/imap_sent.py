@@ -37,7 +37,12 @@ def find_sent(session: Session, tenant: str, mailbox: str, message_id: str) -> S
 
 
 def keep_sent(session: Session, message_id: str, raw: bytes) -> None:
-    """Put a message among the sent, unless it is there already."""
+    """Put a message among the sent, unless it is there already; of several who do so at once, one copy stays."""
+    name = Text(f"<{message_id}>")
     session.open("sent")
-    if not session.search("HEADER", "MESSAGE-ID", Text(f"<{message_id}>")):
-        session.append("sent", raw, r"\Seen")
+    if session.search("HEADER", "MESSAGE-ID", name):
+        return
+    uid = session.append("sent", raw, r"\Seen")
+    session.open("sent", to_write=True)
+    if any(other < uid for other in session.search("HEADER", "MESSAGE-ID", name)):
+        session.delete([uid])

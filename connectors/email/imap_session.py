@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from imapclient import IMAPClient, SocketTimeout
@@ -123,12 +123,14 @@ class Session:
 
     client: _Client
     folders: Mapping[Role, str]
+    _open: tuple[Role, Opened] | None = field(default=None, init=False)
 
     NEEDED: ClassVar = ("UIDPLUS",)
 
     def start(self) -> None:
-        """Begin with something else: make room for the answers."""
+        """Begin with something else: look at folders anew, with room for the answers."""
         self.client.start()
+        self._open = None
 
     def check(self) -> None:
         """See that the connection still stands."""
@@ -143,7 +145,9 @@ class Session:
         """
         self._check_there(role)
         found = self.client.select_folder(self.folders[role], readonly=not to_write)
-        return Opened(int(found[b"UIDVALIDITY"]), int(found.get(b"UIDNEXT", 2**32)))
+        opened = Opened(int(found[b"UIDVALIDITY"]), int(found.get(b"UIDNEXT", 2**32)))
+        self._open = role, opened
+        return opened
 
     def _check_there(self, role: Role) -> None:
         if role not in self.folders:
@@ -151,7 +155,10 @@ class Session:
 
     def go_to(self, place: Place) -> bool:
         """Go to a message's folder; False if the server has numbered it anew, or has none."""
-        return place.folder in self.folders and self.open(place.folder).validity == place.validity
+        if place.folder not in self.folders:
+            return False
+        opened = self._open[1] if self._open and self._open[0] == place.folder else self.open(place.folder)
+        return opened.validity == place.validity
 
     def search(self, *criteria: "str | Text") -> list[int]:
         """The UIDs of the open folder's messages that meet all criteria, rising; deleted ones are none."""
@@ -161,6 +168,15 @@ class Session:
         """Parts of messages of the open folder, by UID; those that are gone are left out."""
         found: dict[int, dict[bytes, Any]] = self.client.fetch(list(uids), list(items)) if uids else {}
         return found
+
+    def listen(self, seconds: float) -> bool:
+        """Wait until the server tells of something in the open folder, at most for so long; False if it never does."""
+        if not self.client.has_capability("IDLE"):
+            return False
+        self.client.idle()
+        self.client.idle_check(seconds)
+        self.client.idle_done()
+        return True
 
     def append(self, role: Role, raw: bytes, *flags: str) -> int:
         """Put a message into a folder and give its UID there.

@@ -5,24 +5,28 @@ follows from the call's key, and once it is out it is put among the sent. So aft
 never went out, or that is in doubt: then nothing is sent again, ever.
 """
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 
+import anyio
+
 from connectors.contract import CallContext, Output, Tool
-from connectors.email import imap_drafts, imap_reading
+from connectors.email import draft_message, imap_drafts, imap_reading, imap_watching
 from connectors.email.compose import Outgoing, compose
 from connectors.email.imap_boxes import Boxes, DeclaredMail
 from connectors.email.imap_sent import find_sent, keep_sent
 from connectors.email.imap_session import Session
 from connectors.email.showing import answer, conversation, preview
 from connectors.email.smtp import Envelope
-from connectors.email.submissions import Handed, Submissions
+from connectors.email.submissions import Handed, Submissions, draft_claim, sent_name
 from connectors.email.tools import (
     AttachmentContent,
     CreateDraft,
     Draft,
     GetThread,
     MessagePage,
+    MessageSummary,
     OutgoingMail,
     ReadAttachment,
     ReplyEmail,
@@ -33,10 +37,11 @@ from connectors.email.tools import (
     Thread,
     UpdateDraft,
 )
-from connectors.embedded.database import stable_id
 from connectors.errors import ConnectorError, InDoubt, InvalidInput, NotFound, Unavailable
 from connectors.vendor.kinds import Kind, Surroundings
 
+_PAUSES = (0.3, 0.7, 1.5, 3.0)
+"""How long, in seconds, a server that keeps what is sent is given for it."""
 _NEEDED = ("inbox", "sent", "drafts")
 
 
@@ -92,24 +97,24 @@ class ImapSmtpEmail:
             return conversation(found.parsed, args.in_reply_to)
 
         references = await self._boxes.read(call, args.mailbox, goes_on_with)
-        draft = imap_drafts.new(call, args)
-        return await self._put(
-            call, "email_create_draft", draft, references, Handed(mailbox=args.mailbox, name=draft.id)
-        )
+        draft = draft_message.new(call, args)
+        handed = Handed(mailbox=args.mailbox, name=draft.id)
+        return await self._put(call, "email_create_draft", draft, references, handed)
 
     async def email_update_draft(self, call: CallContext, args: UpdateDraft) -> Draft:
-        await self._submissions.check_unclaimed(call, _draft(args.draft_id))
-        draft, references = await self._boxes.read(
-            call, args.mailbox, lambda session: imap_drafts.changed(session, call, args)
+        await self._submissions.check_unclaimed(call, draft_claim(args.draft_id))
+        kept, references = await self._boxes.read(
+            call, args.mailbox, lambda session: imap_drafts.get(session, args.mailbox, args.draft_id)
         )
-        claims = (_draft(args.draft_id, args.version),)
+        draft = draft_message.changed(call, kept, args)
+        claims = (draft_claim(args.draft_id, args.version),)
         handed = Handed(mailbox=args.mailbox, name=draft.id, claims=claims)
         return await self._put(call, "email_update_draft", draft, references, handed)
 
     async def email_send_draft(self, call: CallContext, args: SendDraft) -> SentMessage:
         self._boxes.check(call, args.mailbox)
-        await self._submissions.check_unclaimed(call, _draft(args.draft_id))
-        claims = (_draft(args.draft_id), _draft(args.draft_id, args.version))
+        await self._submissions.check_unclaimed(call, draft_claim(args.draft_id))
+        claims = (draft_claim(args.draft_id), draft_claim(args.draft_id, args.version))
         return await self._send(call, "email_send_draft", await self._written(call, args), args.draft_id, claims)
 
     async def email_send_message(self, call: CallContext, args: SendEmail) -> SentMessage:
@@ -120,6 +125,19 @@ class ImapSmtpEmail:
 
     async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
         return preview(await self._written(call, args))
+
+    def watch(self, call: CallContext, mailbox: str) -> AsyncIterator[MessageSummary]:
+        """Tell of every message that comes into a mailbox's inbox from now on.
+
+        Args:
+            call: In whose name.
+            mailbox: Whose inbox.
+
+        Raises:
+            NotFound: If the tenant has no such mailbox.
+        """
+        self._boxes.check(call, mailbox)
+        return imap_watching.watch(call.tenant, mailbox, lambda work: self._boxes.read(call, mailbox, work))
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
         handed = await self._submissions.find(call, tool.name)
@@ -145,7 +163,8 @@ class ImapSmtpEmail:
             if isinstance(args, SendEmail):
                 return Outgoing(args.mailbox, args.to, args.subject, args.body, args.cc)
             if isinstance(args, SendDraft):
-                draft, references = imap_drafts.get(session, args.mailbox, args.draft_id, args.version)
+                draft, references = imap_drafts.get(session, args.mailbox, args.draft_id)
+                draft_message.check_version(draft, args.version)
                 return Outgoing(draft.mailbox, draft.to, draft.subject, draft.body, draft.cc, references)
             found = imap_reading.get_message(session, call.tenant, args.mailbox, args.message_id)
             return answer(found.parsed, args.message_id, found.at, args.mailbox, args.body)
@@ -155,7 +174,7 @@ class ImapSmtpEmail:
     async def _send(
         self, call: CallContext, tool: str, outgoing: Outgoing, draft: str = "", claims: tuple[str, ...] = ()
     ) -> SentMessage:
-        message_id = f"{_name(call)}@{outgoing.mailbox.rpartition('@')[2]}"
+        message_id = sent_name(call, outgoing.mailbox)
         raw = compose(outgoing, message_id, call.now)
         handed = Handed(mailbox=outgoing.mailbox, name=message_id, claims=claims, draft=draft)
         has_begun = False
@@ -178,6 +197,10 @@ class ImapSmtpEmail:
         try:
             if not self._declared.keeps_sent:
                 await self._boxes.act(call, handed.mailbox, lambda session: keep_sent(session, handed.name, raw))
+            for pause in _PAUSES if self._declared.keeps_sent else ():
+                with suppress(InDoubt):
+                    return await self._found(call, handed)
+                await anyio.sleep(pause)
             return await self._found(call, handed)
         except ConnectorError as error:
             unfiled = handed.model_copy(update={"unfiled": raw.decode("ascii")})
@@ -203,12 +226,11 @@ class ImapSmtpEmail:
 
     async def _put(self, call: CallContext, tool: str, draft: Draft, references: list[str], handed: Handed) -> Draft:
         """Put a draft into its folder; older versions of it go."""
-        await self._submissions.begin(call, tool, handed, unclaimed=(_draft(draft.id),))
+        raw = draft_message.written(call, draft, references)
+        await self._submissions.begin(call, tool, handed, unclaimed=(draft_claim(draft.id),))
         try:
-            await self._boxes.act(
-                call, draft.mailbox, lambda session: imap_drafts.put(session, call, draft, references)
-            )
-        except (Unavailable, NotFound, InvalidInput):
+            await self._boxes.act(call, draft.mailbox, lambda session: imap_drafts.put(session, raw))
+        except (Unavailable, NotFound):
             await self._submissions.take_back(call, handed)
             raise
         try:
@@ -234,15 +256,6 @@ class ImapSmtpEmail:
         with suppress(Unavailable):
             done = {"answer": made.model_dump_json(), "unfiled": ""}
             await self._submissions.now(call, handed.model_copy(update=done))
-
-
-def _name(call: CallContext) -> str:
-    """What a call's message is called: it follows from the key, so that the message is found again."""
-    return stable_id("remit", call.tenant, call.key).replace("_", ".")
-
-
-def _draft(id_: str, version: int | None = None) -> str:
-    return f"draft/{id_}" if version is None else f"draft/{id_}/{version}"
 
 
 KIND = Kind(

@@ -1,5 +1,6 @@
 """How a message is told, by whatever back end it was read from: as an output of the contract, and to be answered."""
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ NO_MESSAGE_ID = "@no-message-id.invalid"
 """What ends the Message-ID that stands in place of one that is missing."""
 
 _SNIPPET = 160
+_INDEX = re.compile(r"[0-9a-f]{2}")
 _ADDRESS = TypeAdapter[str](Address)
 
 
@@ -106,6 +108,17 @@ def _message(
         truncated=parsed.truncated or len(parsed.text) > room,
         attachments=attachments,
     )
+
+
+def attachment_id(message_id: str, index: int) -> str:
+    """The id of a message's attachment: that of the message, and the attachment's index in it."""
+    return f"att{message_id.removeprefix('msg')}{index:02x}"
+
+
+def attachment_of(id_: str) -> tuple[str, int]:
+    """The id of an attachment's message, and the attachment's index in it; -1 if it has none."""
+    index = id_[-2:]
+    return f"msg{id_[3:-2]}", int(index, 16) if _INDEX.fullmatch(index) else -1
 
 
 def part_of(attachment: ParsedAttachment, sender_email: str, args: ReadAttachment) -> AttachmentContent:

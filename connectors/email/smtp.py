@@ -90,7 +90,7 @@ async def look(server: MailServer, login: Login) -> str:
 @asynccontextmanager
 async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
     try:
-        sock = await anyio.to_thread.run_sync(server.dial)
+        tls, sock = await anyio.to_thread.run_sync(lambda: (server.tls, server.dial()))
     except OSError as error:
         raise Unavailable(f"SMTP server `{server.host}` is not reached: {_short(error)}; nothing was sent") from error
     sock.setblocking(False)
@@ -99,7 +99,7 @@ async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
         sock=sock,
         use_tls=server.implicit,
         start_tls=False,
-        tls_context=server.tls,
+        tls_context=tls,
         timeout=_SECONDS,
         local_hostname="[127.0.0.1]",
     )

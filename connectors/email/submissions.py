@@ -9,11 +9,11 @@ call sends it as well, whatever becomes of the first.
 import json
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy import Connection, delete, insert, select, update
 
 from connectors.contract import CallContext
-from connectors.embedded.database import FENCE, Database, effects
+from connectors.embedded.database import FENCE, Database, effects, stable_id
 from connectors.errors import Conflict, InDoubt, Unavailable
 
 
@@ -26,6 +26,8 @@ class Handed(BaseModel):
         draft: The draft that it sends, or "".
         claims: What no other call may have then, such as `draft/…`.
         answer: The tool's output as JSON, once it is known.
+        at: When it was begun.
+        thread: The system's name for its conversation, if that is needed to find it.
         unfiled: A message that was accepted for delivery and could not be put into the mailbox yet.
     """
 
@@ -36,6 +38,8 @@ class Handed(BaseModel):
     draft: str = ""
     claims: tuple[str, ...] = ()
     answer: str = ""
+    at: AwareDatetime | None = None
+    thread: str = ""
     unfiled: str = ""
 
 
@@ -102,6 +106,16 @@ class Submissions:
         except Unavailable as error:
             raise InDoubt("it was refused, and that could not be kept") from error
 
+    async def fence(self, call: CallContext, handed: Handed) -> None:
+        """Keep that an effect did not happen after all, and never will."""
+
+        def work(connection: Connection) -> None:
+            mine = effects.c.tenant == call.tenant
+            connection.execute(delete(effects).where(mine, effects.c.key.in_(handed.claims)))
+            connection.execute(update(effects).where(mine, effects.c.key == call.key).values(result=FENCE))
+
+        await self._company.change(call.tenant, work)
+
     async def find(self, call: CallContext, tool: str) -> Handed | None:
         """What is known of the call's effect; None if it never went ahead, and from now on never will.
 
@@ -124,6 +138,17 @@ class Submissions:
             Conflict: If one has.
         """
         await self._company.read(call.tenant, lambda connection: _refuse_claimed(connection, call, claim))
+
+
+def draft_claim(draft: str, version: int | None = None) -> str:
+    """What a call claims that sends a draft, or changes one version of it."""
+    return f"draft/{draft}" if version is None else f"draft/{draft}/{version}"
+
+
+def sent_name(call: CallContext, mailbox: str) -> str:
+    """The Message-ID of what a call sends, without brackets: it follows from the key, so that it is found again."""
+    name = stable_id("remit", call.tenant, call.key).replace("_", ".")
+    return f"{name}@{mailbox.rpartition('@')[2]}"
 
 
 def _refuse_claimed(connection: Connection, call: CallContext, claim: str) -> None:

@@ -139,13 +139,16 @@ class Api:
         """
         return await self._answered(call, _Request(method, self._below(path), True, missing, given))
 
-    async def download(self, call: CallContext, url: str, largest: int) -> bytes:
+    async def download(
+        self, call: CallContext, url: str, largest: int, headers: Mapping[str, str] | None = None
+    ) -> bytes:
         """Fetch a file.
 
         Args:
             call: In whose name.
             url: Where it is: a path below the site's URL, or an address at the site or one of its further hosts.
             largest: How many bytes it may have.
+            headers: Further headers of the request.
 
         Raises:
             InvalidInput: If it is larger.
@@ -153,7 +156,7 @@ class Api:
         """
         place = url if "://" in url else self._below(url)
         for _ in range(_MOST_REDIRECTS):
-            request = _Request("GET", self._known(place), False, None, {}, largest)
+            request = _Request("GET", self._known(place), False, None, {"headers": headers}, largest)
             answer, body = await self._sent(call, request)
             if not answer.is_redirect:
                 return body

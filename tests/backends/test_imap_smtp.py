@@ -5,7 +5,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,7 +15,8 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.credentials import Access
-from connectors.email.imap_boxes import DeclaredMail, DeclaredMailbox
+from connectors.email.declared_mailbox import DeclaredMailbox
+from connectors.email.imap_boxes import DeclaredMail
 from connectors.email.imap_smtp import ImapSmtpEmail
 from connectors.email.tools import Folder, GetThread, ReplyEmail, SearchEmail, SendDraft, UpdateDraft
 from connectors.embedded.database import Database
@@ -38,7 +39,7 @@ from tests.backends.email import (
     thread_of,
 )
 from tests.backends.required import required
-from tests.backends.systems.mail import PASSWORD, MailSystem, is_installed, mail_system
+from tests.backends.systems.mail import PASSWORD, MailSystem, is_installed, mail_system, token_for
 from tests.backends.tcp_faults import Action, Fault, TcpFaults, tcp_faults
 
 _FOLDERS = {"inbox": "", "sent": "Sent", "archive": "Archive"}
@@ -52,10 +53,14 @@ class Passwords:
     password: str = PASSWORD
     after: str = ""
     """What is shown once `password` was refused."""
+    token: str = ""
+    """Shown in place of a password."""
     asked: list[str] = field(default_factory=list)
 
     async def of(self, back_end: str, tenant: str, person: str | None = None) -> Access:
         self.asked.append(back_end)
+        if self.token:
+            return Access(back_end, tenant, None, 3, SecretStr(self.token))
         return Access(back_end, tenant, None, 1, SecretStr(self.password), "by-address")
 
     async def refused(self, access: Access) -> Access | None:
@@ -106,6 +111,10 @@ class ImapWorld(MailWorld):
         for folder, name in _FOLDERS.items():
             if there := [(each.raw, each.unread) for each in messages if each.folder == folder]:
                 await asyncio.to_thread(self.system.put, self.mailbox, there, name)
+
+    async def arrives(self, message: bytes) -> None:
+        """Have a message arrive in the mailbox."""
+        await asyncio.to_thread(self.system.deliver, self.mailbox, message)
 
     async def delivered(self) -> list[bytes]:
         with anyio.fail_after(10):
@@ -219,6 +228,35 @@ async def test_an_accepted_message_that_could_not_be_kept_is_kept_when_it_is_loo
     assert len(await world.delivered()) == 1
 
 
+async def test_an_accepted_message_is_kept_once_even_if_several_look_into_it_at_once(world: ImapWorld) -> None:
+    made = call(key())
+    await found(world)
+    world.imap.next = Fault(Action.DROP, answer=b"+ OK")
+    with pytest.raises(InDoubt):
+        await world.email.email_send_message(made, send(world))
+    others = [world.back_end() for _ in range(3)]
+    await asyncio.gather(*(each.find_effect(made, SEND) for each in others), return_exceptions=True)
+    sent = await world.email.find_effect(made, SEND)
+    assert [each.id for each in await found(world, folder="sent")] == [sent.id]
+    for each in others:
+        await each.close()
+
+
+async def test_a_server_that_keeps_what_is_sent_is_left_to_it(
+    world: ImapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.email.imap_smtp._PAUSES", (0.05,) * 100)
+    email = world.back_end(keeps_sent=True)
+    world.smtp.next = Fault(Action.TELL, after=b"\r\n.\r\n")
+    sending = asyncio.ensure_future(email.email_send_message(call(key()), send(world)))
+    await world.smtp.happened.wait()
+    (out,) = await world.delivered()
+    await asyncio.to_thread(world.system.put, world.mailbox, [(out, False)], "Sent")
+    sent = await sending
+    assert [each.id for each in await found(world, folder="sent")] == [sent.id]
+    await email.close()
+
+
 async def test_a_draft_whose_sending_is_in_doubt_is_not_sent_by_another_call(world: ImapWorld) -> None:
     made = await world.email.email_create_draft(call(key()), draft(world))
     args = SendDraft(mailbox=world.mailbox, draft_id=made.id, version=made.version)
@@ -303,12 +341,12 @@ async def test_a_search_whose_answer_is_lost_is_made_once_more_on_another_connec
     monkeypatch.setattr("connectors.email.imap_session._READ_SECONDS", 1)
     await world.put([Put(raw("1@x"))])
     await found(world)
-    world.imap.next = Fault(action, answer=b"SEARCH")
+    world.imap.next = Fault(action, answer=b"Search completed")
     assert len(await found(world)) == 1
     assert world.imap.connections == 2
 
 
-@pytest.mark.parametrize("answer", [b"SEARCH", b"UIDVALIDITY", b"BODY[]"])
+@pytest.mark.parametrize("answer", [b"Search completed", b"UIDVALIDITY", b"BODY[]"])
 async def test_an_answer_that_makes_no_sense_is_no_result(world: ImapWorld, answer: bytes) -> None:
     await world.put([Put(raw("1@x"))])
     world.imap.next = Fault(Action.GARBLE, answer=answer)
@@ -332,6 +370,17 @@ async def test_a_password_that_is_refused_is_asked_for_anew_once(world: ImapWorl
     world.passwords.after = PASSWORD
     await world.email.email_send_message(call(key()), send(world))
     assert len(await world.delivered()) == 1
+
+
+async def test_a_token_is_shown_in_place_of_a_password(world: ImapWorld) -> None:
+    world.passwords.token = token_for(world.mailbox)
+    await world.email.email_send_message(call(key()), send(world))
+    assert len(await found(world, folder="sent")) == 1
+    assert len(await world.delivered()) == 1
+    world.passwords.token = token_for("somebody@else.example")
+    for attempt in (found(world), world.email.email_send_message(call(key()), send(world))):
+        with pytest.raises(Unavailable, match="refuses the credential"):
+            await attempt
 
 
 async def test_a_server_that_cannot_prove_who_it_is_gets_no_password(world: ImapWorld, tmp_path: Path) -> None:
@@ -359,6 +408,47 @@ async def test_encryption_may_begin_with_starttls(world: ImapWorld) -> None:
     assert "mail.larkspur.example" in await email.look(call())
     assert len(await world.delivered()) == 1
     await email.close()
+
+
+# Hearing of new mail
+
+
+async def test_new_mail_is_told_as_it_comes_each_message_once(world: ImapWorld) -> None:
+    await world.put([Put(raw("old@x", "old"))])
+    async with aclosing(world.email.watch(call(), world.mailbox)) as new:
+        for number in range(2):
+            world.imap.happened.clear()
+            world.imap.next = Fault(Action.TELL, after=b"IDLE\r\n")
+            telling = asyncio.ensure_future(anext(new))
+            await world.imap.happened.wait()
+            await world.arrives(raw(f"{number}@x", f"new {number}"))
+            message = await telling
+            assert (message.subject, message.unread) == (f"new {number}", True)
+
+
+async def test_mail_that_came_while_the_server_was_away_is_told_when_it_is_back(
+    world: ImapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.email.imap_watching._LONGEST_PAUSE_SECONDS", 0)
+    async with aclosing(world.email.watch(call(), world.mailbox)) as new:
+        world.imap.next = Fault(Action.TELL, after=b"IDLE\r\n")
+        telling = asyncio.ensure_future(anext(new))
+        await world.imap.happened.wait()
+        world.imap.next = Fault(Action.DROP, answer=b"EXISTS")
+        await world.arrives(raw("1@x", "meanwhile"))
+        assert (await telling).subject == "meanwhile"
+    assert world.imap.connections > 1
+
+
+async def test_where_a_server_does_not_tell_it_is_asked(world: ImapWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.email.imap_session.Session.listen", lambda _session, _seconds: False)
+    monkeypatch.setattr("connectors.email.imap_watching._POLLS_SECONDS", 0.05)
+    world.imap.next = Fault(Action.TELL, answer=b"Search completed")
+    async with aclosing(world.email.watch(call(), world.mailbox)) as new:
+        telling = asyncio.ensure_future(anext(new))
+        await world.imap.happened.wait()
+        await world.arrives(raw("1@x", "asked for"))
+        assert (await telling).subject == "asked for"
 
 
 # What servers and mailboxes are like

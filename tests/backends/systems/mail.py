@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import smtplib
 import socket
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,10 +18,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from tests.processes import free_port
 
 PASSWORD = "correct-horse-battery"
+CUSTOMER = "jo@customer.example"
+TOKEN_KEY = b"a key that signs the tokens of an issuer in tests"
 DOMAINS = ("larkspur.example", "customer.example", "other.example")
 _PATIENCE_SECONDS = 20
 _DOVECOT, _POSTFIX = "/usr/sbin/dovecot", "/usr/sbin/postfix"
@@ -73,6 +79,11 @@ class MailSystem:
         for path in [self.folder / "mail", *(self.folder / "mail").rglob("*")]:
             shutil.chown(path, "mail", "mail")
 
+    def deliver(self, address: str, raw: bytes) -> None:
+        """Have a message arrive in an inbox as mail does."""
+        with smtplib.LMTP("127.0.0.1", self.ports.lmtp) as lmtp:
+            lmtp.sendmail(CUSTOMER, [address], raw)
+
     def raws(self, address: str, folder: str = "") -> list[bytes]:
         """Every message of a folder, as it lies on the disk."""
         maildir = self.maildir(address, folder)
@@ -105,6 +116,7 @@ def _dovecot(system: MailSystem) -> Iterator[None]:
     folder, ports = system.folder, system.ports
     (folder / "mail").mkdir()
     shutil.chown(folder / "mail", "mail", "mail")
+    _trust_tokens(folder)
     config = folder / "dovecot.conf"
     config.write_text(f"""
 base_dir = {folder}/run
@@ -115,11 +127,16 @@ protocols = imap lmtp
 ssl = required
 ssl_cert = <{folder}/server.pem
 ssl_key = <{folder}/server.key
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2
 auth_failure_delay = 0
 first_valid_uid = 1
 mail_location = maildir:{folder}/mail/%d/%n
 mail_max_userip_connections = 100
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {folder}/oauth2.conf
+}}
 passdb {{
   driver = static
   args = password={PASSWORD}
@@ -178,6 +195,25 @@ service auth {{
     finally:
         process.terminate()
         process.wait(_PATIENCE_SECONDS)
+
+
+def _trust_tokens(folder: Path) -> None:
+    """Have tokens accepted that are signed with our key: the issuer `https://id.example` is known by it."""
+    kept = folder / "keys" / "default" / "HS256"
+    kept.mkdir(parents=True)
+    (kept / "default").write_text(b64encode(TOKEN_KEY).decode())
+    (folder / "oauth2.conf").write_text(f"""
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={folder}/keys/
+username_attribute = email
+""")
+
+
+def token_for(address: str) -> str:
+    """An access token of the issuer for a mailbox."""
+    now = int(time.time())
+    claims = {"iss": "https://id.example", "sub": address, "email": address, "iat": now - 10, "exp": now + 600}
+    return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(TOKEN_KEY))
 
 
 @contextmanager
