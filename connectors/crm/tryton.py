@@ -47,6 +47,7 @@ from connectors.crm.tryton_parties import (
     Identifier,
     announce,
     code_of,
+    logged_at,
     logged_under,
     marked_anew,
     mechanisms,
@@ -235,7 +236,7 @@ class TrytonCrm:
         note = {"resource": f"party.party,{about.id}", "message": text_of(args, call.actor, mark)}
         await announce(self._rpc, call, about, mark)
         await self._rpc.act(call, "ir.note.create", [note])
-        activity = await done(logged_under(self._rpc, call, mark))
+        activity = await done(logged_at(self._rpc, call, about.id, mark))
         if activity is None:
             raise InDoubt("it was logged, and then could not be read")
         return activity

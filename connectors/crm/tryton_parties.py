@@ -1,6 +1,7 @@
 """What is written at a party when it is made or changed, or when something is noted about it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -11,10 +12,12 @@ from connectors.crm.notes import activity_of, marked
 from connectors.crm.tools import Activity
 from connectors.crm.tryton_rows import Party
 from connectors.crm.tryton_rpc import Domain, Readable, Rpc
-from connectors.errors import InDoubt, Unavailable
+from connectors.errors import ConnectorError, InDoubt, Unavailable
 from connectors.vendor.ids import shown
 
 _CHANGED, _LOGGED = "remit:", "remit-log:"
+_LOGS = 20
+"""How many of a party's latest activities can be found again by their keys."""
 
 
 class Note(Readable):
@@ -74,23 +77,30 @@ async def announce(rpc: Rpc, call: CallContext, row: Party, mark: str) -> None:
     Raises:
         Unavailable: If nobody knows whether it is there: then no note follows.
     """
-    code = _LOGGED + mark
-    known = next((each.id for each in row.identifiers if each.code.startswith(_LOGGED)), None)
+    known = sorted(each.id for each in row.identifiers if each.code.startswith(_LOGGED))
     try:
-        if known:
-            await rpc.act(call, "party.identifier.write", [known], {"code": code})
-        else:
-            await rpc.act(call, "party.identifier.create", [{"party": row.id, "type": None, "code": code}])
+        await rpc.act(call, "party.identifier.create", [{"party": row.id, "type": None, "code": _LOGGED + mark}])
     except InDoubt as error:
         raise Unavailable(f"{error.message}; nothing was logged") from None
+    if len(known) >= _LOGS:
+        # Another call may have taken them away already.
+        with suppress(ConnectorError):
+            await rpc.act(call, "party.identifier.delete", known[: 1 - _LOGS])
 
 
 async def logged_under(rpc: Rpc, call: CallContext, mark: str) -> Activity | None:
     """The activity that was logged under a mark; None if there is none."""
     for found in await rpc.search(call, "party.identifier", Identifier, [["code", "=", _LOGGED + mark]]):
-        for note in await notes_of(rpc, call, found.party, ["message", "like", marked(mark)]):
-            if activity := activity_of(shown("act", note.id), note.message, note.created, mark):
-                return activity
+        if activity := await logged_at(rpc, call, found.party, mark):
+            return activity
+    return None
+
+
+async def logged_at(rpc: Rpc, call: CallContext, party: int, mark: str) -> Activity | None:
+    """The activity that was logged at a party under a mark; None if there is none."""
+    for note in await notes_of(rpc, call, party, ["message", "like", marked(mark)]):
+        if activity := activity_of(shown("act", note.id), note.message, note.created, mark):
+            return activity
     return None
 
 

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from connectors.contract import CallContext, Input, tools_of
+from connectors.contract import CallContext, Input, Output, tools_of
 from connectors.credentials import Access
 from connectors.crm.tools import (
     Contact,
@@ -440,6 +440,21 @@ class CrmContract:
         assert await found_out(world, call, "crm_log_activity") == made
         [kept] = await world.activities_of(world.seeded.contact)
         assert "Delivery: Friday" in kept
+
+    async def test_activities_logged_at_once_about_one_contact_are_each_kept_and_remembered(self, world: World) -> None:
+        made: dict[str, tuple[CallContext, Output]] = {}
+
+        async def log(subject: str) -> None:
+            call = a_call()
+            wanted = LogActivity(kind="note", subject=subject, contact_id=world.seeded.contact)
+            made[subject] = call, await world.crm.crm_log_activity(call, wanted)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(log, f"Seen {number}")
+        assert len(await world.activities_of(world.seeded.contact)) == len(made) == 5
+        for call, activity in made.values():
+            assert await found_out(world, call, "crm_log_activity") == activity
 
     async def test_an_activity_may_concern_an_account(self, world: World) -> None:
         log = LogActivity(kind="note", subject="A word", account_id=world.seeded.account)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -60,6 +60,7 @@ class Faults:
     when: str = ""
     after: str = ""
     seen: list[str] = field(default_factory=list)
+    _serving: "list[asyncio.Task[None]]" = field(default_factory=list)
 
     def fail(self, fault: Fault, when: str = "", after: str = "") -> None:
         """Have the next request fail whose line (`POST /path`) contains a text, once one has passed with another."""
@@ -72,8 +73,17 @@ class Faults:
         fault, self.fault = self.fault, None
         return fault
 
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        self._serving.append(asyncio.create_task(self._handle(reader, writer)))
+
+    async def end(self) -> None:
+        """Serve none any more."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with httpx.AsyncClient(timeout=30, follow_redirects=False, trust_env=False) as http:
                 while await self._one(http, reader, writer):
@@ -82,6 +92,8 @@ class Faults:
             pass
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _one(self, http: httpx.AsyncClient, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -122,9 +134,10 @@ async def faulty(target: str) -> AsyncIterator[Faults]:
         target: The system's address, such as `http://127.0.0.1:8080`.
     """
     faults = Faults(target.rstrip("/"))
-    server = await asyncio.start_server(faults.handle, "127.0.0.1", 0, limit=2**20)
+    server = await asyncio.start_server(faults.accept, "127.0.0.1", 0, limit=2**20)
     faults.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield faults
     finally:
         server.close()
+        await faults.end()
