@@ -26,12 +26,12 @@ KINDS: tuple[Kind, ...] = (
     request_tracker.KIND,
     zendesk.KIND,
     imap_smtp.KIND,
+    graph.KIND,
+    gmail.KIND,
     folder.KIND,
     git.KIND,
     archive.KIND,
     postgres_text.KIND,
-    graph.KIND,
-    gmail.KIND,
 )
 """Every kind of back end that can be declared. Whoever adds one adds it here."""
 
