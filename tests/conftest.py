@@ -1,6 +1,7 @@
 """What any test may ask for: a PostgreSQL server, and a database on each of the two kinds; options of the suite."""
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def company_url(database_url: str, tmp_path: Path) -> str:
     """A database for embedded back ends with nothing in it."""
     return database_url or f"sqlite:///{tmp_path}/company.db"
+
+
+@pytest.fixture(autouse=True)
+def mask() -> Iterator[None]:
+    """The command makes files for their owner alone; what runs after it in this process is not to do the same."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 def pytest_configure() -> None:

@@ -245,8 +245,10 @@ class Api:
         return bytes(body)
 
     async def _client(self) -> httpx.AsyncClient:
+        trust = await trust_of(self.site.ca)
+        # Nobody else comes in between: there is one client, whoever is first.
         if self._http is None:
-            transport = VendorTransport(await trust_of(self.site.ca), inside=self.site.inside)
+            transport = VendorTransport(trust, inside=self.site.inside)
             self._http = httpx.AsyncClient(transport=transport, timeout=_TIMES, follow_redirects=False, trust_env=False)
         return self._http
 

@@ -6,7 +6,6 @@ leads nowhere.
 
 import ssl
 from collections.abc import Iterable
-from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from socket import IPPROTO_TCP, SOCK_STREAM
@@ -118,10 +117,14 @@ async def trust_of(ca: Path | None) -> ssl.SSLContext:
     Raises:
         OSError: If the file cannot be used.
     """
-    return await anyio.to_thread.run_sync(_trust, ca)
+    if ca not in _TRUSTS:
+        # Made once, for it reads and parses all certificates.
+        _TRUSTS[ca] = await anyio.to_thread.run_sync(_trust, ca)
+    return _TRUSTS[ca]
 
 
-@cache
+_TRUSTS: dict[Path | None, ssl.SSLContext] = {}
+
+
 def _trust(ca: Path | None) -> ssl.SSLContext:
-    # Made once, for it reads and parses all certificates.
     return ssl.create_default_context(cafile=ca) if ca else httpx.create_ssl_context()

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
+import anyio
 import httpx
 import pytest
 from pydantic import BaseModel, SecretStr
@@ -16,9 +18,10 @@ from starlette.routing import Route
 from connectors.contract import CallContext
 from connectors.credentials import Access
 from connectors.errors import Conflict, ConnectorError, InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.vendor import network
 from connectors.vendor.api import Api, segment
 from connectors.vendor.ids import number_of, shown
-from connectors.vendor.network import is_allowed
+from connectors.vendor.network import VendorTransport, is_allowed
 from connectors.vendor.pace import Pace, retry_after
 from connectors.vendor.site import Site
 from tests.backends.faults import Fault, Faults, faulty
@@ -134,6 +137,24 @@ async def test_a_failure_within_the_vendor_leaves_doubt_about_an_effect() -> Non
     async with reached() as (api, _):
         with pytest.raises(InDoubt):
             await api.act(CALL, "POST", "/status/500", json={})
+
+
+async def test_calls_at_the_same_moment_share_their_connections_from_the_first_one_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[VendorTransport] = []
+    plain = VendorTransport.__init__
+
+    def counted(transport: VendorTransport, *given: Any, **named: Any) -> None:
+        made.append(transport)
+        plain(transport, *given, **named)
+
+    monkeypatch.setattr(VendorTransport, "__init__", counted)
+    monkeypatch.setattr(network, "_TRUSTS", {})
+    async with reached() as (api, _), anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(api.read, CALL, "GET", "/echo/")
+    assert len(made) == 1
 
 
 async def test_what_is_missing_is_told_in_the_callers_words() -> None:

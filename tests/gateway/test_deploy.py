@@ -125,7 +125,9 @@ def test_the_unit_is_one_that_systemd_takes_and_is_confined(tmp_path: Path) -> N
     unit = tmp_path / "remit.service"
     unit.write_text((DEPLOY / "remit.service").read_text().replace("/opt/remit/.venv/bin/remit", REMIT))
     verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
-    assert (verified.returncode, verified.stderr) == (0, "")
+    # It looks at the machine's other units, too.
+    ours = [line for line in verified.stderr.splitlines() if not line.startswith(("/lib/", "/usr/lib/"))]
+    assert (verified.returncode, ours) == (0, [])
     rated = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)],
         capture_output=True, text=True, check=False,

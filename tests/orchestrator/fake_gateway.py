@@ -205,7 +205,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        config = uvicorn.Config(app, log_level="critical", ws="none", lifespan="on", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=1)
         server = _Announcing(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         await server.up.wait()

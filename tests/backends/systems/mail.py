@@ -222,6 +222,7 @@ def _postfix(system: MailSystem) -> Iterator[None]:
     config = folder / "postfix"
     for name in (config, folder / "queue", folder / "data"):
         name.mkdir()
+        name.chmod(0o755)  # whatever the mask of this process is
     shutil.chown(folder / "data", "postfix", "postfix")
     (config / "main.cf").write_text(f"""
 compatibility_level = 3.6
