@@ -19,8 +19,7 @@ from gateway.settings import SHIPPED_POLICIES
 REMIT = str(Path(sys.executable).parent / "remit")
 PATIENCE_SECONDS = 60
 _NOBODY = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(Path(__file__).parent)}
-AS_GIVEN = {name: value for name, value in os.environ.items() if _NOBODY.get(name) != value}
-"""The environment of the whole run, for the one test that reaches out of this machine."""
+_AS_GIVEN = "AS_GIVEN_"
 
 
 def trust_nobody() -> None:
@@ -28,7 +27,16 @@ def trust_nobody() -> None:
 
     Tests call this machine only. To read all certificates takes longer than a call, and each client does it anew.
     """
-    os.environ |= _NOBODY
+    for name, value in _NOBODY.items():
+        os.environ.setdefault(f"{_AS_GIVEN}{name}", os.environ.get(name, ""))
+        os.environ[name] = value
+
+
+def as_given() -> dict[str, str]:
+    """The environment of the whole run, for the one test that reaches out of this machine."""
+    trusted = {name: os.environ.get(f"{_AS_GIVEN}{name}", "") for name in _NOBODY}
+    others = {name: value for name, value in os.environ.items() if name not in _NOBODY}
+    return others | {name: value for name, value in trusted.items() if value}
 
 
 def remit(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":

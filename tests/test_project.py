@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings
-from tests.processes import AS_GIVEN
+from tests.processes import as_given
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -72,7 +72,8 @@ def test_the_wheel_holds_the_three_packages_and_the_policy_files_and_nothing_els
     uv = ROOT / ".bootstrap/bin/uv"
     build = [str(uv), "build"] if uv.exists() else [sys.executable, "-m", "build"]
     command = [*build, "--wheel", "--out-dir", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, env=AS_GIVEN)
+    built = subprocess.run(command, check=False, capture_output=True, text=True, env=as_given())
+    assert built.returncode == 0, built.stderr
     [wheel] = tmp_path.glob("*.whl")
     names = [Path(name) for name in zipfile.ZipFile(wheel).namelist()]
     assert {name.parts[0] for name in names if ".dist-info" not in name.parts[0]} == {
