@@ -59,7 +59,11 @@ class Together:
             try:
                 told[path.name] = await _told_at(path)
             except ConnectionRefusedError:
-                await anyio.Path(path).unlink(missing_ok=True)  # Whoever listened there died.
+                # Whoever listened there died, or is about to listen.
+                if _is_gone(path.name):
+                    await anyio.Path(path).unlink(missing_ok=True)
+                else:
+                    silent.append(path.name)
             except (OSError, TimeoutError, anyio.EndOfStream):
                 silent.append(path.name)
 
@@ -75,6 +79,16 @@ class Together:
             async with stream:
                 with anyio.fail_after(_PATIENCE_SECONDS):
                     await stream.send(await anyio.to_thread.run_sync(self._metrics.written))
+
+
+def _is_gone(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _sockets(folder: Path) -> list[Path]:

@@ -121,8 +121,10 @@ def test_a_level_holds_back_what_is_less_severe(written: Written) -> None:
 def test_a_request_is_told_without_what_follows_the_question_mark(
     written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A server in this process that writes no access log takes this away for good.
-    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
+    # Servers in this process leave these as they like them.
+    for name in ("uvicorn", "uvicorn.access"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
     log_to_stderr()
     said = '%s - "%s %s HTTP/%s" %d'
     logging.getLogger("uvicorn.access").info(said, "10.0.0.1:5", "GET", "/console/?token=secret", "1.1", 200)

@@ -1,7 +1,9 @@
 """What operators see at `/metrics`: each call once, what is wrong just now, and nothing that callers can blow up."""
 
+import os
 import re
 import resource
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +23,7 @@ from gateway.catalog import UnknownTool
 from gateway.gateway import Gateway
 from gateway.journal import Entry, Kind
 from gateway.metrics import Metrics
-from gateway.metrics_together import joined
+from gateway.metrics_together import Together, joined
 from gateway.settings import BadSettings, load_settings
 from tests.gateway.conftest import OpenGateway
 from tests.gateway.test_call import ANA, INES, KIM, REFUND, StandInCrm, ask, at_once, with_crm
@@ -202,6 +204,17 @@ def served(tmp_path: Path, shipped: Path) -> Iterator[Served]:
     who = "person:tom.lindqvist@larkspur.example"
     with serving(home, "--policies", str(shipped), "--no-auth", "--as", who) as up:
         yield up
+
+
+async def test_who_is_about_to_listen_is_silent_and_who_died_is_forgotten(tmp_path: Path) -> None:
+    alive, dead = tmp_path / str(os.getppid()), tmp_path / "999999999"
+    with socket.socket(socket.AF_UNIX) as about_to_listen, socket.socket(socket.AF_UNIX) as left_behind:
+        about_to_listen.bind(str(alive))
+        left_behind.bind(str(dead))
+        written = (await Together(Metrics(tool.name for tool in TOOLS), tmp_path).written()).decode()
+    assert 'remit_workers{state="told"} 1' in written
+    assert 'remit_workers{state="silent"} 1' in written
+    assert (alive.exists(), dead.exists()) == (True, False)
 
 
 def told(served: Served) -> str:
