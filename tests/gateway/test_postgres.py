@@ -132,13 +132,13 @@ async def test_reading_from_a_server_that_stands_still_ends_in_time(own_server: 
 async def test_whoever_reads_everything_may_pause_for_longer_than_a_writer(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
-    with Database(postgres_url, patience=0.3) as database:
+    with Database(postgres_url, patience=1.0) as database:
         journal = Journal(database, timeout=5)
         await asyncio.gather(*(journal.append(ENTRY) for _ in range(2_500)))
         journal.close()
         entries = read_journal(database, EVERY_TENANT)
         first = next(entries)
-        with psycopg.connect(postgres_url, options="-c idle_in_transaction_session_timeout=300") as idle:
+        with psycopg.connect(postgres_url, options="-c idle_in_transaction_session_timeout=1000") as idle:
             idle.execute("SELECT 1")
             while postgres.run(f"SELECT 1 FROM pg_stat_activity WHERE pid = {idle.info.backend_pid}"):  # noqa: S608
                 pass
