@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from connectors.credentials import Access
 from connectors.errors import Unavailable
-from connectors.vendor.network import is_allowed
+from connectors.vendor.network import allowed_of
 
 _CONNECT_SECONDS = 5
 _PORTS = {"imaps": 993, "imap": 143, "smtps": 465, "smtp": 587}
@@ -53,10 +53,9 @@ class MailServer:
             OSError: If it is not reached.
         """
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        addresses = [str(address[0]) for *_, address in found]
-        if not addresses or not all(is_allowed(address, inside=self.inside) for address in addresses):
+        if (address := allowed_of(found, inside=self.inside)) is None:
             raise PermissionError(f"`{self.host}` is at an address that is not allowed; say `inside` if it should be")
-        return socket.create_connection((addresses[0], self.port), timeout=_CONNECT_SECONDS)
+        return socket.create_connection((address, self.port), timeout=_CONNECT_SECONDS)
 
     @property
     def may_be_plain(self) -> bool:

@@ -5,10 +5,11 @@ leads nowhere.
 """
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from socket import IPPROTO_TCP, SOCK_STREAM
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -67,10 +68,20 @@ async def _allowed(host: str, port: int, *, inside: bool) -> str:
             found = await anyio.getaddrinfo(host, port, type=SOCK_STREAM, proto=IPPROTO_TCP)
     except (OSError, TimeoutError, UnicodeError) as error:
         raise httpcore.ConnectError(f"`{host}` has no address: {type(error).__name__}") from None
-    addresses = [str(address[0]) for *_, address in found]
-    if not addresses or not all(is_allowed(address, inside=inside) for address in addresses):
+    if (address := allowed_of(found, inside=inside)) is None:
         raise httpcore.ConnectError(f"`{host}` is at an address that is not allowed")
-    return addresses[0]
+    return address
+
+
+def allowed_of(found: Sequence[tuple[Any, ...]], *, inside: bool) -> str | None:
+    """The address to connect to, of those that a host was found to have; None unless all of them are allowed.
+
+    Args:
+        found: What `getaddrinfo` gave.
+        inside: As for `is_allowed`.
+    """
+    addresses = [str(each[-1][0]) for each in found]
+    return addresses[0] if addresses and all(is_allowed(each, inside=inside) for each in addresses) else None
 
 
 def is_allowed(address: str, *, inside: bool) -> bool:
