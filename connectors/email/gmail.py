@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import anyio
 
-from connectors.contract import CallContext, Output, Tool
+from connectors.contract import CallContext
 from connectors.email import draft_message
 from connectors.email import gmail_messages as messages
 from connectors.email import gmail_wire as wire
@@ -19,26 +19,18 @@ from connectors.email.showing import (
     attachment_id,
     attachment_of,
     part_of,
-    preview,
     thread,
 )
-from connectors.email.staged import Kept, Original, Staged
+from connectors.email.staged import Kept, Original, Staged, WritesByDrafts
 from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
-    CreateDraft,
-    Draft,
     GetThread,
     MessagePage,
-    OutgoingMail,
     ReadAttachment,
-    ReplyEmail,
     SearchEmail,
-    SendDraft,
-    SendEmail,
     SentMessage,
     Thread,
-    UpdateDraft,
 )
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import ConnectorError, NotFound
@@ -66,7 +58,7 @@ class DeclaredGmail(Declared):
         return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
-class GmailEmail:
+class GmailEmail(WritesByDrafts):
     """`Email` over the Gmail API. A mailbox is there if it is declared; the address in `From` alone is answered.
 
     Args:
@@ -127,27 +119,6 @@ class GmailEmail:
         if not attached:
             raise missing
         return part_of(attached[0], parsed.sender_email, args)
-
-    async def email_create_draft(self, call: CallContext, args: CreateDraft) -> Draft:
-        return await self._staged.create_draft(call, args)
-
-    async def email_update_draft(self, call: CallContext, args: UpdateDraft) -> Draft:
-        return await self._staged.update_draft(call, args)
-
-    async def email_send_draft(self, call: CallContext, args: SendDraft) -> SentMessage:
-        return await self._staged.send_draft(call, args)
-
-    async def email_send_message(self, call: CallContext, args: SendEmail) -> SentMessage:
-        return await self._staged.send(call, "email_send_message", args)
-
-    async def email_reply_message(self, call: CallContext, args: ReplyEmail) -> SentMessage:
-        return await self._staged.send(call, "email_reply_message", args)
-
-    async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
-        return preview((await self._staged.written(call, args))[0])
-
-    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
-        return await self._staged.find_effect(call, tool)
 
     # What `staged.py` asks for
 

@@ -7,7 +7,7 @@ https://learn.microsoft.com/graph/api/resources/message
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from connectors.contract import CallContext, Output, Tool
+from connectors.contract import CallContext
 from connectors.email import draft_message
 from connectors.email import graph_messages as messages
 from connectors.email import graph_wire as wire
@@ -19,26 +19,18 @@ from connectors.email.showing import (
     attachment_id,
     attachment_of,
     part_of,
-    preview,
     thread,
 )
-from connectors.email.staged import Kept, Original, Staged
+from connectors.email.staged import Kept, Original, Staged, WritesByDrafts
 from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
-    CreateDraft,
-    Draft,
     GetThread,
     MessagePage,
-    OutgoingMail,
     ReadAttachment,
-    ReplyEmail,
     SearchEmail,
-    SendDraft,
-    SendEmail,
     SentMessage,
     Thread,
-    UpdateDraft,
 )
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import Conflict, NotFound
@@ -51,7 +43,7 @@ _MARK = "String {8f2d3c1a-5f1e-4b6e-9a57-2d1c4be1a6b0} Name RemitCall"
 _MARKED = f"singleValueExtendedProperties($filter=id eq '{_MARK}')"
 
 
-class GraphEmail:
+class GraphEmail(WritesByDrafts):
     """`Email` over Microsoft Graph. A mailbox is there if it is declared; the address in `From` alone is answered.
 
     Args:
@@ -116,27 +108,6 @@ class GraphEmail:
         if not attached:
             raise missing
         return part_of(attached[0], parsed.sender_email, args)
-
-    async def email_create_draft(self, call: CallContext, args: CreateDraft) -> Draft:
-        return await self._staged.create_draft(call, args)
-
-    async def email_update_draft(self, call: CallContext, args: UpdateDraft) -> Draft:
-        return await self._staged.update_draft(call, args)
-
-    async def email_send_draft(self, call: CallContext, args: SendDraft) -> SentMessage:
-        return await self._staged.send_draft(call, args)
-
-    async def email_send_message(self, call: CallContext, args: SendEmail) -> SentMessage:
-        return await self._staged.send(call, "email_send_message", args)
-
-    async def email_reply_message(self, call: CallContext, args: ReplyEmail) -> SentMessage:
-        return await self._staged.send(call, "email_reply_message", args)
-
-    async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
-        return preview((await self._staged.written(call, args))[0])
-
-    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
-        return await self._staged.find_effect(call, tool)
 
     # What `staged.py` asks for; a draft's name is its id, and its version where that matters.
 

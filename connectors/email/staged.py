@@ -16,9 +16,18 @@ from connectors.contract import CallContext, Output, Tool
 from connectors.email import draft_message
 from connectors.email.compose import Outgoing, compose
 from connectors.email.mime import ParsedMessage
-from connectors.email.showing import answer, conversation
+from connectors.email.showing import answer, conversation, preview
 from connectors.email.submissions import Handed, Submissions, draft_claim, sent_name
-from connectors.email.tools import CreateDraft, Draft, ReplyEmail, SendDraft, SendEmail, SentMessage, UpdateDraft
+from connectors.email.tools import (
+    CreateDraft,
+    Draft,
+    OutgoingMail,
+    ReplyEmail,
+    SendDraft,
+    SendEmail,
+    SentMessage,
+    UpdateDraft,
+)
 from connectors.embedded.database import Database
 from connectors.errors import ConnectorError, InDoubt, NotFound, Unavailable
 
@@ -244,3 +253,30 @@ def _of_draft(kept: Kept, version: int) -> tuple[Outgoing, str]:
     draft = kept.draft
     draft_message.check_version(draft, version)
     return Outgoing(draft.mailbox, draft.to, draft.subject, draft.body, draft.cc, kept.references), kept.in_thread
+
+
+class WritesByDrafts:
+    """The tools that write and send, as every system has them that keeps drafts."""
+
+    _staged: Staged
+
+    async def email_create_draft(self, call: CallContext, args: CreateDraft) -> Draft:
+        return await self._staged.create_draft(call, args)
+
+    async def email_update_draft(self, call: CallContext, args: UpdateDraft) -> Draft:
+        return await self._staged.update_draft(call, args)
+
+    async def email_send_draft(self, call: CallContext, args: SendDraft) -> SentMessage:
+        return await self._staged.send_draft(call, args)
+
+    async def email_send_message(self, call: CallContext, args: SendEmail) -> SentMessage:
+        return await self._staged.send(call, "email_send_message", args)
+
+    async def email_reply_message(self, call: CallContext, args: ReplyEmail) -> SentMessage:
+        return await self._staged.send(call, "email_reply_message", args)
+
+    async def preview_mail(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> OutgoingMail:
+        return preview((await self._staged.written(call, args))[0])
+
+    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
+        return await self._staged.find_effect(call, tool)
