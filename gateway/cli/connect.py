@@ -21,7 +21,7 @@ from connectors.errors import ConnectorError
 from connectors.toml_files import BadFile, near
 from connectors.vendor.kinds import Declared, Kind, Surroundings
 from gateway.app import open_credential_book, open_credentials
-from gateway.cli.options import As, Home, Tenant, principal_named
+from gateway.cli.options import As, Home, Tenant, person_named
 from gateway.credentials.consent import NotConsented, consented
 from gateway.credentials.kinds import Content, Place
 from gateway.home import make_home, utc_now
@@ -129,9 +129,7 @@ def _consent(settings: Settings, kind: Kind, declared: Declared, client_id: str)
         raise typer.BadParameter(f"{kind.name} has nobody consent: `remit credentials set {declared.shown}`")
     if not client_id:
         raise typer.BadParameter("--consent needs --client-id: the name that the vendor gave to the gateway")
-    by = principal_named(settings, "a credential")
-    if by.person is None or by.agent is not None:
-        raise typer.BadParameter("a person answers for it: --as person:NAME")
+    by = person_named(settings, "a credential")
     secret = (
         typer.prompt("client secret", default="", hide_input=True, show_default=False, err=True)
         if sys.stdin.isatty()
@@ -149,7 +147,7 @@ def _consent(settings: Settings, kind: Kind, declared: Declared, client_id: str)
         )
         async with open_credential_book(settings) as book:
             place = Place(settings.tenant, declared.shown, "")
-            await book.set(place, Content(given=given), str(by.person), utc_now())
+            await book.set(place, Content(given=given), by, utc_now())
 
     try:
         asyncio.run(got())

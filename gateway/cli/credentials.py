@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.app import open_credential_book
-from gateway.cli.options import As, Home, Tenant, principal_named
+from gateway.cli.options import As, Home, Tenant, person_named
 from gateway.credentials.book import CredentialBook, Listed
 from gateway.credentials.keys import new_key
 from gateway.credentials.kinds import BACK_END, Content, Place, in_order
@@ -78,7 +78,7 @@ def set_credential(
     it has none), then the refresh token; of `assertion`, the whole of a private key's PEM.
     """
     settings = load_settings(home=home, tenant=tenant, principal=as_)
-    place, by = _place(settings, back_end, person), _person(settings)
+    place, by = _place(settings, back_end, person), person_named(settings, "a credential")
     facts = {"user": user, "token_url": token_url, "client_id": client_id, "client_auth": client_auth}
     facts |= {"subject": subject, "audience": audience}
     given: dict[str, Any] = {"kind": kind.value, **{name: value for name, value in facts.items() if value is not None}}
@@ -126,7 +126,7 @@ def remove_credential(
 ) -> None:
     """Remove a credential; running gateways show it for a second at most."""
     settings = load_settings(home=home, tenant=tenant, principal=as_)
-    place, by = _place(settings, back_end, person), _person(settings)
+    place, by = _place(settings, back_end, person), person_named(settings, "a credential")
     _run(settings, lambda book: book.remove(place, by, utc_now()))
     typer.echo(f"{visible(str(place))}: removed")
 
@@ -135,7 +135,7 @@ def remove_credential(
 def rekey_credentials(as_: As = None, home: Home = None, tenant: Tenant = None) -> None:
     """Seal everything under the first key, beside running gateways; then the others can be taken away."""
     settings = load_settings(home=home, tenant=tenant, principal=as_)
-    by = _person(settings)
+    by = person_named(settings, "a credential")
     count = _run(settings, lambda book: book.rekey(settings.tenant, by, utc_now))
     typer.echo(f"{count} sealed anew")
 
@@ -162,13 +162,6 @@ def _place(settings: Settings, back_end: str, person: str | None) -> Place:
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return Place(settings.tenant, back_end, person or "")
-
-
-def _person(settings: Settings) -> str:
-    who = principal_named(settings, "a credential")
-    if who.person is None or who.agent is not None:
-        raise typer.BadParameter("a person answers for it: --as person:NAME")
-    return who.person
 
 
 def _read_secrets(kind: _Kind) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.app import open_to_erase
-from gateway.cli.options import As, Home, Policies, Tenant, principal_named
+from gateway.cli.options import As, Home, Policies, Tenant, person_named
 from gateway.cli.progress import progress_bar
 from gateway.home import utc_now
 from gateway.journal import JournalUnavailable
@@ -51,7 +51,7 @@ def erase(
     if not yes:
         typer.echo('nothing is erased yet: add --yes --as person:NAME --reason "…"')
         return
-    erased = asyncio.run(_erase(settings, found, texts, _person(settings), _stated(reason, texts)))
+    erased = asyncio.run(_erase(settings, found, texts, person_named(settings, "--yes"), _stated(reason, texts)))
     typer.echo(f"{erased} entries can no longer be read by anybody")
 
 
@@ -98,13 +98,6 @@ def _told(found: "Mentions") -> Iterator[str]:
     if found.since and found.until:
         when = f"from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC"
         yield f"with all of the same calls and their approvals: {found.entries} entries of {found.calls} calls, {when}"
-
-
-def _person(settings: Settings) -> str:
-    principal = principal_named(settings, "--yes")
-    if principal.person is None or principal.agent is not None:
-        raise typer.BadParameter("a person answers for it: --as person:NAME")
-    return principal.person
 
 
 def _stated(reason: str, texts: list[str]) -> str:

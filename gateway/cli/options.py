@@ -44,6 +44,18 @@ def principal_named(settings: Settings, purpose: str) -> Principal:
         raise typer.BadParameter(str(error)) from None
 
 
+def person_named(settings: Settings, purpose: str) -> str:
+    """The person that the operator named, who answers for it themselves.
+
+    Raises:
+        typer.BadParameter: If none is named, it is malformed, or an agent comes in.
+    """
+    who = principal_named(settings, purpose)
+    if who.person is None or who.agent is not None:
+        raise typer.BadParameter("a person answers for it: --as person:NAME")
+    return who.person
+
+
 def host_and_port(text: str) -> tuple[str, int]:
     """Read an address to listen on.
 
