@@ -57,9 +57,9 @@ def run_triage(
 
     from orchestrator.gateway_client import GatewayError, connect
     from orchestrator.grants import Issuer
-    from orchestrator.models import choose_model
-    from orchestrator.triage import Bounds
-    from orchestrator.triage_command import triage_all
+    from orchestrator.models.choosing import choose_model
+    from orchestrator.workflows.triage.command import triage_all
+    from orchestrator.workflows.triage.loop import Bounds
 
     bounds = Bounds(requests=requests, tool_calls=tool_calls, tokens=tokens)
     gateway = connect(url=url, token=token, command=shlex.split(command) or None)
@@ -85,7 +85,7 @@ def demo(
 
     Ends with code 0 only if all of it really happened.
     """
-    from orchestrator.demo import DemoFailed, run_demo
+    from orchestrator.workflows.triage.demo import DemoFailed, run_demo
 
     try:
         run_demo(home, policies, items, model)

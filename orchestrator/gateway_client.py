@@ -1,8 +1,9 @@
 """Talks to a Remit gateway over MCP: connect, list the tools, call one, get one of four outcomes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,6 +31,8 @@ class Ok(_Part):
     call_id: str = ""
     result: dict[str, Any]
     untrusted: list[str] | None = None
+    confidentiality: str = ""
+    """How confidential the most confidential of it is: `public`, `internal`, …; empty if the gateway does not say."""
 
 
 class Denied(_Part):
@@ -44,6 +47,9 @@ class Denied(_Part):
 
 class Approval(_Part):
     id: str
+    expires_at: datetime | None = None
+    url: str | None = None
+    asked_back: str | None = None
 
 
 class Pending(_Part):
@@ -86,6 +92,8 @@ class Declared:
         prompt: The prompt and its version, such as `triage@1`.
         key: Idempotency key: repeating a call under its key never repeats the effect.
         grant: Token of the grant that narrows the call; empty if there is none.
+        case: Why, for whoever approves: `recommendation`, `evidence`, `confidence`, `risk`, `alternatives`.
+        reply: Answers what an approver asked back.
     """
 
     run: str
@@ -93,11 +101,20 @@ class Declared:
     prompt: str
     key: str
     grant: str = field(default="", repr=False)
+    case: Mapping[str, Any] | None = None
+    reply: str = ""
 
-    def to_meta(self) -> dict[str, str]:
+    def to_meta(self) -> dict[str, Any]:
         """The `_meta` entries of the call."""
-        said = {"remit/run": self.run, "remit/model": self.model, "remit/prompt": self.prompt, "remit/key": self.key}
-        return {**said, **_granted(self.grant)}
+        said: dict[str, Any] = {
+            "remit/run": self.run,
+            "remit/model": self.model,
+            "remit/prompt": self.prompt,
+            "remit/key": self.key,
+            "remit/case": dict(self.case) if self.case else None,
+            "remit/reply": self.reply,
+        }
+        return {name: value for name, value in said.items() if value} | _granted(self.grant)
 
 
 @dataclass(frozen=True, slots=True)

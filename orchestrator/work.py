@@ -1,75 +1,208 @@
-"""Finds the items to triage: new tickets and unread mail, read through the gateway."""
+"""What a workflow works with: its run's steps, the gateway's tools, models and people, all of them durable."""
 
-from dataclasses import dataclass, replace
-from itertools import chain, count, zip_longest
-from typing import Any, Literal
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
-from orchestrator.gateway_client import Declared, Failed, GatewayClient, GatewayError, Ok
+from pydantic import BaseModel
 
-PAGE = 50
+from orchestrator.durable.run import Parked, Run, TryLater
+from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, GatewayError, Ok, Pending, Tool
+from orchestrator.grants import Grant, Issuer, Task
+from orchestrator.models.asking import LEVELS, Models, Payer
+from orchestrator.prompt import Prompt, load_prompt
+from orchestrator.workflow import Workflow
+
+M = TypeVar("M", bound=BaseModel)
+Settled = Ok | Denied | Failed
+"""How a call ends: whatever waits for a person is waited for."""
+
+_MARGIN_MS = 2_000
+_AGAIN_SECONDS = 30
+"""When a call that waits for a person is looked after at the latest, should nobody tell of the answer."""
+_PASSING = ("unavailable", "timeout", "busy", "journal_unavailable", "in_doubt")
+_PATIENCE = 8
+"""How often a call that the gateway could not carry out is repeated before that is its outcome."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a worker works in.
+
+    Args:
+        models: Chooses and asks models.
+        issuer: Where grants are issued; None works without.
+        hears: Whether somebody wakes a run when a person has answered; otherwise it looks for itself now and then.
+    """
+
+    models: Models
+    issuer: Issuer | None = None
+    hears: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One ticket or one conversation. `subject` is outside text."""
-
-    kind: Literal["ticket", "email"]
-    id: str
-    subject: str
-    read_with: tuple[str, dict[str, Any]]
-    """The call that reads the whole item."""
-
-
-async def open_items(client: GatewayClient, mailbox: str, limit: int, declared: Declared) -> list[Item]:
-    """List new tickets and unread conversations in turn, newest first, at most `limit`.
+class Said:
+    """What to state about a call.
 
     Args:
-        client: The gateway.
-        mailbox: Whose unread mail to take; "" for tickets only.
-        limit: How many items at most.
-        declared: What to state about the calls; each gets its own key, beginning with this one's.
-
-    Raises:
-        GatewayError: If the caller may search neither tickets nor that mailbox.
+        prompt: The label of the prompt that led to it, for the journal.
+        model: And the model.
+        case: For whoever approves: `recommendation`, `evidence`, `confidence`, `risk`, `alternatives`.
     """
-    searches: list[tuple[str, dict[str, Any]]] = [("ticket_search_tickets", {"status": "new"})]
-    if mailbox:
-        unread = {"mailbox": mailbox, "folder": "inbox", "unread": True}
-        searches.append(("email_search_messages", unread))
-    found: list[list[Item]] = []
-    refusals: list[str] = []
-    for tool, query in searches:
-        records = await _search(client, tool, query, limit, declared)
-        if isinstance(records, str):
-            refusals.append(records)
-        else:
-            items = [_item(tool, record, mailbox) for record in records]
-            found.append(list({item.id: item for item in reversed(items)}.values())[::-1])
-    if not found:
-        raise GatewayError(f"nothing to triage may be read: {'; '.join(refusals)}")
-    return [item for item in chain.from_iterable(zip_longest(*found)) if item][:limit]
+
+    prompt: str = ""
+    model: str = ""
+    case: Mapping[str, Any] | None = None
 
 
-async def _search(
-    client: GatewayClient, tool: str, query: dict[str, Any], limit: int, declared: Declared
-) -> list[dict[str, Any]] | str:
-    """Follow a search's pages until there are `limit` records; a refusal comes back as its reason."""
-    records: list[dict[str, Any]] = []
-    cursor = ""
-    for page in count():
-        arguments = {**query, "limit": PAGE, "cursor": cursor}
-        answer = await client.call(tool, arguments, replace(declared, key=f"{declared.key}:{tool}:{page}"))
-        if not isinstance(answer, Ok):
-            return f"`{tool}`: {answer.error.message if isinstance(answer, Failed) else answer.reason}"
-        records += next(part for part in answer.result.values() if isinstance(part, list))
-        cursor = answer.result.get("next_cursor", "")
-        if not cursor or len(records) >= limit:
-            break
-    return records
+class Work:
+    """A run's hands: made by the worker, given to the workflow's function as its first argument.
+
+    Args:
+        run: The run.
+        gateway: A connection to the gateway.
+        around: What the worker works in.
+        workflow: What the run goes through.
+    """
+
+    def __init__(self, run: Run, gateway: GatewayClient, around: Surroundings, workflow: Workflow) -> None:
+        self.run = run
+        self.gateway = gateway
+        self.around = around
+        self.workflow = workflow
+        self._grant: Grant | None = None
+        self.mark = run.unguessable("mark")[:12]
+        self.step, self.wait, self.sleep, self.ask, self.child = run.step, run.wait, run.sleep, run.ask, run.child
+
+    @property
+    def payer(self) -> Payer:
+        """On whose account the run's requests to models are."""
+        kept = self.run.kept
+        return Payer(kept.id, kept.workflow, kept.team, kept.customer)
+
+    @property
+    def sees(self) -> str:
+        """How confidential the most confidential is that the run has read."""
+        seen = [str(step.facts.get("confidentiality") or LEVELS[0]) for step in self.run.done.values()]
+        return max(seen, key=LEVELS.index, default=LEVELS[0])
+
+    def prompt(self, name: str) -> Prompt:
+        """A prompt of the workflow."""
+        return load_prompt(name, self.workflow.folder / "prompts")
+
+    async def grant(self, task: Task) -> None:
+        """Narrow all calls from here on to what a task needs; before anything of outsiders was read.
+
+        Without an issuer nothing is narrowed beyond what policy allows.
+        """
+        issuer = self.around.issuer
+        if issuer is None:
+            return
+
+        async def issued() -> dict[str, str]:
+            try:
+                return asdict(await issuer.grant(task))
+            except GatewayError as error:
+                raise TryLater(str(error)) from None
+
+        kept = await self.run.step("grant", issued, given=asdict(task), facts=lambda told: {"grant": told["id"]})
+        self._grant = Grant(**kept)
+
+    async def tools(self, names: Sequence[str]) -> dict[str, Tool]:
+        """Those of the tools that the gateway offers to this run, with their narrowed schemas."""
+
+        async def listed() -> dict[str, Tool]:
+            offered = await self.gateway.list_tools(self._grant.token if self._grant else "")
+            return {name: offered[name] for name in names if name in offered}
+
+        return await self.run.step("tools", listed, dict[str, Tool], given=list(names))
+
+    async def call(self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said | None" = None) -> Settled:
+        """Call a tool once, however often the run is taken up; where policy asks a person, wait for the answer.
+
+        Args:
+            name: The step's name.
+            tool: The tool.
+            arguments: Its arguments.
+            said: What to state about the call.
+
+        Raises:
+            TryLater: If the gateway or the system behind it does not answer.
+        """
+        outcome = await self.try_call(name, tool, arguments, said)
+        if isinstance(outcome, Pending):
+            raise self.parked(outcome)
+        return outcome
+
+    async def try_call(
+        self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said | None" = None
+    ) -> Settled | Pending:
+        """Call a tool as `call` does, but do not wait for a person: the same call may be tried again later."""
+        if name in self.run.done:
+            return await self.run.step(name, _never, Settled, kind="call", given=[tool, arguments])
+        outcome = await self._attempt(name, tool, arguments, said or Said())
+        if isinstance(outcome, Pending):
+            await self._note_question(name, tool, outcome)
+            return outcome
+
+        async def settled() -> Settled:
+            return outcome
+
+        facts = facts_of(tool, outcome)
+        return await self.run.step(name, settled, Settled, kind="call", given=[tool, arguments], facts=lambda _: facts)
+
+    async def _attempt(self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said") -> Settled | Pending:
+        # The step's name makes the key: the same step is the same call, whoever makes it.
+        canonical = json.dumps([name, tool, arguments], sort_keys=True)
+        key = f"{self.run.id}:{hashlib.sha256(canonical.encode()).hexdigest()[:24]}"
+        grant = self._grant.token if self._grant else ""
+        reply = await self._reply(name)
+        declared = Declared(self.run.id, said.model, said.prompt, key, grant, said.case, reply)
+        try:
+            outcome = await self.gateway.call(tool, dict(arguments), declared)
+        except GatewayError as error:
+            raise TryLater(str(error)) from None
+        if isinstance(outcome, Failed) and outcome.error.kind in _PASSING and self.run.tries < _PATIENCE:
+            raise TryLater(f"`{tool}`: {outcome.error.message}")
+        return outcome
+
+    async def _note_question(self, name: str, tool: str, outcome: Pending) -> None:
+        asked = f"{name}.asked"
+        if asked not in self.run.done:
+            told = {"tool": tool, "approval": outcome.approval.id, "rules": outcome.rules, "url": outcome.approval.url}
+
+            async def nothing() -> None:
+                return None
+
+            await self.run.step(asked, nothing, kind="person", facts=lambda _: told)
+
+    def parked(self, outcome: Pending) -> Parked:
+        """What to raise so that the run waits for the answer to a call."""
+        approval, moments = outcome.approval, []
+        why = f"approver asks: {approval.asked_back}" if approval.asked_back else f"needs approval: {outcome.reason}"
+        if approval.expires_at:
+            moments.append(int(approval.expires_at.timestamp() * 1_000) + _MARGIN_MS)
+        if not self.around.hears:
+            moments.append(time.time_ns() // 1_000_000 + _AGAIN_SECONDS * 1_000)
+        return Parked(frozenset({f"approval:{approval.id}"}), why, min(moments, default=None))
+
+    async def _reply(self, name: str) -> str:
+        told, payload = await self.run.store.event(f"reply:{self.run.id}:{name}")
+        return str(payload) if told else ""
 
 
-def _item(tool: str, record: dict[str, Any], mailbox: str) -> Item:
-    if tool == "ticket_search_tickets":
-        return Item("ticket", record["id"], record["subject"], ("ticket_get_ticket", {"ticket_id": record["id"]}))
-    arguments = {"mailbox": mailbox, "thread_id": record["thread_id"]}
-    return Item("email", record["thread_id"], record["subject"], ("email_get_thread", arguments))
+async def _never() -> Any:  # noqa: ANN401 - it gives nothing
+    raise AssertionError("the step is done")
+
+
+def facts_of(tool: str, outcome: Settled) -> dict[str, Any]:
+    """What is kept of a call beside its outcome, for people and measures."""
+    facts: dict[str, Any] = {"tool": tool, "status": outcome.status, "call": outcome.call_id}
+    if isinstance(outcome, Ok):
+        return facts | {"confidentiality": outcome.confidentiality or LEVELS[1]}
+    if isinstance(outcome, Denied):
+        return facts | {"rules": outcome.rules, "reason": outcome.reason}
+    return facts | {"error": outcome.error.kind, "reason": outcome.error.message}

@@ -8,11 +8,11 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from gateway.approvals import State
 from gateway.tokens import Audience
-from orchestrator.batch import Batch
 from orchestrator.gateway_client import connect
 from orchestrator.grants import Issuer
-from orchestrator.models import ChosenModel
-from orchestrator.work import Item
+from orchestrator.models.choosing import ChosenModel
+from orchestrator.workflows.triage.batch import Batch
+from orchestrator.workflows.triage.items import Item
 from tests.console.conftest import MAYA, TRIAGE, OpenSite, Site, text_of
 from tests.console.conftest import site as site  # noqa: PLC0414 - a fixture
 from tests.console.test_question_page import add_ticket

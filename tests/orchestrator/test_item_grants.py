@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.batch import Batch
 from orchestrator.gateway_client import GatewayError, connect
 from orchestrator.grants import Issuer, Task
-from orchestrator.models import choose_model
+from orchestrator.models.choosing import choose_model
+from orchestrator.workflows.triage.batch import Batch
 from tests.orchestrator.fake_gateway import TOKEN, FakeGateway, over_http, thread, ticket
 
 STAND_IN = choose_model("", {})

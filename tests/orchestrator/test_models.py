@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from orchestrator.batch import Batch, TooManyFailures
 from orchestrator.gateway_client import connect
-from orchestrator.models import choose_model
-from orchestrator.report import ItemReport
-from orchestrator.triage import Bounds
+from orchestrator.models.choosing import choose_model
+from orchestrator.workflows.triage.batch import Batch, TooManyFailures
+from orchestrator.workflows.triage.loop import Bounds
+from orchestrator.workflows.triage.report import ItemReport
 from tests.orchestrator.fake_gateway import TOKEN, FakeGateway, over_http, serving, ticket
 
 TICKET = ticket(1, "Refund for LI-20417", "We want our money back, please.")

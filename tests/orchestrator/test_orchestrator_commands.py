@@ -1,6 +1,7 @@
 import asyncio
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,24 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from orchestrator.batch import Batch
 from orchestrator.cli import register
-from orchestrator.demo import MARKER, DemoFailed, fresh_home
-from orchestrator.display import show_progress
 from orchestrator.gateway_client import connect
 from orchestrator.grants import Issuer
-from orchestrator.models import choose_model
+from orchestrator.models.choosing import choose_model
 from orchestrator.prompt import load_prompt
-from orchestrator.report import ItemReport
-from orchestrator.scenes import SceneFailed, Stage, denied_call, injected_call, pending_call, strayed_call
-from orchestrator.work import Item
+from orchestrator.workflows.triage.batch import PROMPTS, Batch
+from orchestrator.workflows.triage.demo import MARKER, DemoFailed, fresh_home
+from orchestrator.workflows.triage.display import show_progress
+from orchestrator.workflows.triage.items import Item
+from orchestrator.workflows.triage.report import ItemReport
+from orchestrator.workflows.triage.scenes import (
+    SceneFailed,
+    Stage,
+    denied_call,
+    injected_call,
+    pending_call,
+    strayed_call,
+)
 from tests.orchestrator.fake_gateway import DENIED, PENDING, TOKEN, FakeGateway, ok, over_http, thread, ticket
 
 NO_MODEL = {"OPENAI_API_KEY": None, "OPENAI_BASE_URL": None, "ANTHROPIC_API_KEY": None, "REMIT_MODEL": None}
@@ -107,15 +115,23 @@ def test_outside_text_cannot_steer_the_terminal() -> None:
 
 
 def test_the_shipped_prompt_has_a_name_and_a_version() -> None:
-    prompt = load_prompt("triage")
-    assert prompt.label == "triage@1"
+    prompt = load_prompt("triage", PROMPTS)
+    assert re.fullmatch(r"triage@2#[0-9a-f]{12}", prompt.label)
     assert "---" not in prompt.text
 
 
-@pytest.mark.parametrize("text", ["no header", "---\nname: other\nversion: 1\n---\nx", "---\nname: p\n---\nx"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no header",
+        "---\nname: p\nversion: 1\n",
+        "---\nname: other\nversion: 1\n---\nx",
+        "---\n- p\n---\nx",
+    ],
+)
 def test_a_prompt_without_a_whole_header_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.md").write_text(text)
-    with pytest.raises(ValueError, match="must begin with"):
+    with pytest.raises(ValueError, match=r"must (begin with|have `name: p`)"):
         load_prompt("p", tmp_path)
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules import fold, read_text, reply_in
+from orchestrator.workflows.triage.rules import fold, read_text, reply_in
 
 
 @pytest.mark.parametrize(

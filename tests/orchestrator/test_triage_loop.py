@@ -10,11 +10,12 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from orchestrator.batch import Batch, TooManyFailures
 from orchestrator.gateway_client import GatewayError, connect
-from orchestrator.models import ChosenModel, choose_model
-from orchestrator.report import ItemReport
-from orchestrator.triage import Bounds
+from orchestrator.models.choosing import ChosenModel, choose_model
+from orchestrator.prompt import load_prompt
+from orchestrator.workflows.triage.batch import PROMPTS, Batch, TooManyFailures
+from orchestrator.workflows.triage.loop import Bounds
+from orchestrator.workflows.triage.report import ItemReport
 from tests.orchestrator.fake_gateway import (
     DENIED,
     FAILED,
@@ -97,7 +98,7 @@ async def test_every_call_names_the_stand_in_the_prompt_and_a_key_of_its_own() -
     await run_triage(gateway)
     metas = [meta for _, _, meta in gateway.calls]
     assert {meta["remit/model"] for meta in metas} == {"stand-in"}
-    assert {meta["remit/prompt"] for meta in metas} == {"triage@1"}
+    assert {meta["remit/prompt"] for meta in metas} == {load_prompt("triage", PROMPTS).label}
     assert len({meta["remit/key"] for meta in metas}) == len(metas)
     assert len({meta["remit/run"] for meta in metas}) == 3  # finding the items, and one for each item
 

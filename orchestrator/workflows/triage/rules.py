@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.report import Action, Intent, Risk
+from orchestrator.workflows.triage.report import Action, Intent, Risk
 
 _QUOTED_REPLY = re.compile(r"^\s*>.*$|^-{2,}\s*(original|forwarded) .*", re.MULTILINE | re.IGNORECASE)
 # Letters that Unicode does not take apart into a plain letter and an accent.

@@ -12,15 +12,23 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.batch import Batch, TooManyFailures
-from orchestrator.display import show_summary
 from orchestrator.gateway_client import GatewayError, connect
 from orchestrator.grants import Issuer
-from orchestrator.local_gateway import CommandFailed, remit_command, run_remit, serving
-from orchestrator.models import ChosenModel, choose_model
-from orchestrator.scenes import MAILBOX, SceneFailed, Stage, denied_call, injected_call, pending_call, strayed_call
-from orchestrator.triage import Bounds
-from orchestrator.triage_command import triage_on_screen
+from orchestrator.models.choosing import ChosenModel, choose_model
+from orchestrator.workflows.triage.batch import Batch, TooManyFailures
+from orchestrator.workflows.triage.command import triage_on_screen
+from orchestrator.workflows.triage.display import show_summary
+from orchestrator.workflows.triage.local_gateway import CommandFailed, remit_command, run_remit, serving
+from orchestrator.workflows.triage.loop import Bounds
+from orchestrator.workflows.triage.scenes import (
+    MAILBOX,
+    SceneFailed,
+    Stage,
+    denied_call,
+    injected_call,
+    pending_call,
+    strayed_call,
+)
 
 MARKER = ".remit-demo"
 PERSON = "ana.ruiz@larkspur.example"

@@ -1,7 +1,7 @@
 """What triage of one item needs, and nothing else: the workflow's own words, tools, limits and targets."""
 
 from orchestrator.grants import Task
-from orchestrator.work import Item
+from orchestrator.workflows.triage.items import Item
 
 READING = (
     "crm_search_contacts",

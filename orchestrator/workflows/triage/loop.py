@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.item_run import ItemRun
-from orchestrator.models import ChosenModel
+from orchestrator.models.choosing import ChosenModel
 from orchestrator.prompt import Prompt
-from orchestrator.report import Effect, ItemReport, Triage, effect_of, unsupported
-from orchestrator.work import Item
+from orchestrator.workflows.triage.item_run import ItemRun
+from orchestrator.workflows.triage.items import Item
+from orchestrator.workflows.triage.report import Effect, ItemReport, Triage, effect_of, unsupported
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent
@@ -38,7 +38,7 @@ def build_agent(chosen: ChosenModel, bounds: Bounds) -> "Agent[ItemRun, Triage]"
     from pydantic_ai import Agent, ModelRetry, RunContext
     from pydantic_ai.settings import ModelSettings
 
-    from orchestrator.toolset import GatewayToolset
+    from orchestrator.workflows.triage.toolset import GatewayToolset
 
     agent = Agent(
         chosen.build(),
@@ -101,7 +101,7 @@ async def triage_item(
         result = await agent.run(
             f"Triage this {item.kind}.\n\nDATA\n{data}",
             deps=run,
-            instructions=prompt.text.replace("MARK", run.mark),
+            instructions=prompt.render(run.mark),
             usage=usage,
             usage_limits=UsageLimits(
                 request_limit=bounds.requests,

@@ -6,14 +6,14 @@ from contextlib import AbstractAsyncContextManager
 import typer
 from rich.console import Console
 
-from orchestrator.batch import Batch, TooManyFailures
-from orchestrator.display import show_progress, show_summary
 from orchestrator.gateway_client import GatewayClient, GatewayError
 from orchestrator.grants import Issuer
-from orchestrator.models import ChosenModel
-from orchestrator.report import ItemReport
-from orchestrator.triage import Bounds
-from orchestrator.work import Item
+from orchestrator.models.choosing import ChosenModel
+from orchestrator.workflows.triage.batch import Batch, TooManyFailures
+from orchestrator.workflows.triage.display import show_progress, show_summary
+from orchestrator.workflows.triage.items import Item
+from orchestrator.workflows.triage.loop import Bounds
+from orchestrator.workflows.triage.report import ItemReport
 
 
 async def triage_all(

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.fence import for_terminal
-from orchestrator.report import ItemReport
-from orchestrator.work import Item
+from orchestrator.workflows.triage.items import Item
+from orchestrator.workflows.triage.report import ItemReport
 
 EFFECT_STYLE = {"drafted": "green", "updated": "green", "proposed": "cyan", "escalated": "yellow", "failed": "red"}
 

@@ -14,9 +14,9 @@ from rich.text import Text
 from orchestrator.fence import for_terminal
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, Ok, Pending
 from orchestrator.grants import Issuer
-from orchestrator.rules import read_text
-from orchestrator.triage_task import triage_task
-from orchestrator.work import Item
+from orchestrator.workflows.triage.items import Item
+from orchestrator.workflows.triage.rules import read_text
+from orchestrator.workflows.triage.task import triage_task
 
 MAILBOX = "support@larkspur.example"
 OWN_DOMAIN = "@larkspur.example"

@@ -73,6 +73,6 @@ def _anthropic(model: str, key: str) -> "Model":
 def _stand_in() -> "Model":
     from pydantic_ai.models.function import FunctionModel
 
-    from orchestrator.stand_in import respond
+    from orchestrator.workflows.triage.stand_in import respond
 
     return FunctionModel(respond, model_name=STAND_IN)

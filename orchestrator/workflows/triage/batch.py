@@ -3,18 +3,20 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator.gateway_client import Declared, GatewayClient, Tool
 from orchestrator.grants import Issuer
-from orchestrator.item_run import ItemRun
-from orchestrator.models import ChosenModel
+from orchestrator.models.choosing import ChosenModel
 from orchestrator.prompt import Prompt, load_prompt
-from orchestrator.report import ItemReport
-from orchestrator.triage import Bounds, build_agent, triage_item
-from orchestrator.triage_task import triage_task
-from orchestrator.work import Item, open_items
+from orchestrator.workflows.triage.item_run import ItemRun
+from orchestrator.workflows.triage.items import Item, open_items
+from orchestrator.workflows.triage.loop import Bounds, build_agent, triage_item
+from orchestrator.workflows.triage.report import ItemReport
+from orchestrator.workflows.triage.task import triage_task
 
 MAX_FAILURES_IN_A_ROW = 3
+PROMPTS = Path(__file__).parent / "prompts"
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Batch:
 
     chosen: ChosenModel
     issuer: Issuer | None = None
-    prompt: Prompt = field(default_factory=lambda: load_prompt("triage"))
+    prompt: Prompt = field(default_factory=lambda: load_prompt("triage", PROMPTS))
     run: str = field(default_factory=lambda: f"triage-{secrets.token_hex(5)}")
     reports: list[ItemReport] = field(default_factory=list)
 

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.fence import fence, new_mark, texts, unfence
 from orchestrator.gateway_client import Declared, Failed, GatewayClient, Ok, Tool
 from orchestrator.grants import Grant
-from orchestrator.report import Call
+from orchestrator.workflows.triage.report import Call
 
 TRIAGE_TOOLS = (
     "crm_search_contacts",

@@ -11,8 +11,8 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Tool
 from pydantic_ai.models.function import AgentInfo
 
 from orchestrator.fence import unfence
-from orchestrator.report import Action, Evidence, Triage
-from orchestrator.rules import Reading, read_text, reply_in
+from orchestrator.workflows.triage.report import Action, Evidence, Triage
+from orchestrator.workflows.triage.rules import Reading, read_text, reply_in
 
 ORDER_INTENTS = frozenset({"refund", "delivery", "defect", "billing", "order_change"})
 KNOWN_SENDERS_ONLY = frozenset({"refund", "billing", "order_change", "account"})

@@ -1,0 +1,85 @@
+"""What the orchestrator keeps: runs, the steps that they have done, and the events that they wait for."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+FORM = 1
+"""The form of these tables; a database of another form is refused."""
+
+tables = MetaData()
+
+form = Table("orchestrator_form", tables, Column("number", Integer, primary_key=True))
+
+runs = Table(
+    "runs",
+    tables,
+    Column("id", String(64), primary_key=True),
+    Column("workflow", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("given", Text, nullable=False, comment="what the run was started with, as JSON"),
+    Column("about", String(200), nullable=False, comment="one line for people: what it is about"),
+    Column("team", String(64), nullable=False),
+    Column("customer", String(200), nullable=False),
+    Column("person", String(200), nullable=False, comment="on whose behalf, if anyone's"),
+    Column("state", String(16), nullable=False),
+    Column("due", BigInteger, comment="when it is to be taken up: started, woken, or taken over as its lease ends"),
+    Column("fence", Integer, nullable=False, comment="rises whenever the run changes hands"),
+    Column("worker", String(80), nullable=False),
+    Column("why", String(400), nullable=False, comment="why it waits, was put off, or failed: for people"),
+    Column("tries", Integer, nullable=False, comment="how often it was put off since it last got on"),
+    Column("seed", String(64), nullable=False, comment="makes its marks unguessable and the same after each restart"),
+    Column("result", Text, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Index("runs_due", "due"),
+    Index("runs_changed", "changed"),
+)
+
+waits = Table(
+    "waits",
+    tables,
+    Column("run", String(64), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("event", String(200), primary_key=True, comment="any of its events takes a waiting run up"),
+    Index("waits_event", "event"),
+)
+
+steps = Table(
+    "steps",
+    tables,
+    Column("run", String(64), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("kind", String(16), nullable=False, comment="function, model, call, person, event"),
+    Column("given", String(64), nullable=False, comment="fingerprint of what it was given"),
+    Column("output", Text, nullable=False),
+    Column("facts", Text, nullable=False, comment="for people and measures, as JSON: model, prompt, tool, status …"),
+    Column("milliseconds", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    tables,
+    Column("name", String(200), primary_key=True),
+    Column("payload", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's own clock in milliseconds: the hosts of several workers need not agree on the time."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "sqlite")
+def _sqlite(*_: Any, **__: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
+    return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _postgresql(*_: Any, **__: Any) -> str:  # noqa: ANN401
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
