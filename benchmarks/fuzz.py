@@ -20,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -153,13 +154,14 @@ def main() -> int:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     todo = [(given.seed, given.first + number, size) for number, size in enumerate(sizes)]
     spawned = multiprocessing.get_context("spawn")
-    # A process ends now and then: a leak of memory would be seen within its batches.
+    # A process ends now and then: a leak of memory would be seen within its batches. One that is killed breaks the run.
     with (
         Progress(*columns, console=console) as progress,
-        spawned.Pool(given.processes, maxtasksperchild=20) as pool,
+        ProcessPoolExecutor(given.processes, mp_context=spawned, max_tasks_per_child=20) as pool,
     ):
         task = progress.add_task("requests", total=given.requests)
-        for batch in pool.imap_unordered(_batch, todo):
+        for future in as_completed([pool.submit(_batch, each) for each in todo]):
+            batch = future.result()
             total.add(batch)
             for finding in batch.findings[:20]:
                 progress.console.print(finding, markup=False)
