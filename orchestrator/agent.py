@@ -140,9 +140,9 @@ class Session:
         model = self.model.account.model
         return await self.work.try_call(name, tool, arguments, Said(self.prompt.label, model, self.case))
 
-    def shown(self, tool: str, outcome: Settled) -> dict[str, Any]:
+    def shown(self, tool: str, arguments: Mapping[str, Any], outcome: Settled) -> dict[str, Any]:
         """An outcome as the model may see it: outside text between marks and bounded."""
-        self.calls.append(facts_of(tool, outcome))
+        self.calls.append(facts_of(tool, arguments, outcome))
         if not isinstance(outcome, Ok):
             return outcome.model_dump(exclude={"call_id"})
         self.results.append((tool, outcome.result))
@@ -186,7 +186,7 @@ class _Tools(AbstractToolset[Session]):
         outcome = await ctx.deps.attempt(name, tool_args, place)
         if isinstance(outcome, Pending):
             raise CallDeferred({"place": place, "approval": outcome.approval.id})
-        return ctx.deps.shown(name, outcome)
+        return ctx.deps.shown(name, tool_args, outcome)
 
 
 async def run_agent(
@@ -277,7 +277,7 @@ async def _answered(session: Session, asked: DeferredToolRequests) -> DeferredTo
         if isinstance(outcome, Pending):
             waiting.append(session.work.parked(outcome))
         else:
-            results.calls[call.tool_call_id] = session.shown(call.tool_name, outcome)
+            results.calls[call.tool_call_id] = session.shown(call.tool_name, call.args_as_dict(), outcome)
     if waiting:
         raise any_of(waiting)
     return results

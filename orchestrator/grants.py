@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from urllib.parse import urljoin
 
@@ -11,6 +12,7 @@ import httpx
 from orchestrator.gateway_client import GatewayError
 
 _SECONDS = 30.0
+_MARGIN = timedelta(minutes=1)
 
 
 @cache
@@ -38,10 +40,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant: its id in the gateway's journal, and the token that calls send."""
+    """A grant: its id in the gateway's journal, the token that calls send, and until when it is good."""
 
     id: str
     token: str = field(repr=False)
+    expires_at: str = ""
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether it is over, or so soon that a call might come too late."""
+        return bool(self.expires_at) and datetime.fromisoformat(self.expires_at) - _MARGIN <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Issuer:
                 answer = await http.post(where, json=asdict(task), headers=headers)
             told = answer.json()
             if answer.status_code == httpx.codes.CREATED:
-                return Grant(str(told["id"]), str(told["token"]))
+                return Grant(str(told["id"]), str(told["token"]), str(told.get("expires_at", "")))
             why = str(told["error"]["message"])
         except httpx.HTTPError as error:
             raise GatewayError(f"no answer from `{where}`: {error}; is the gateway running?") from None

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any, TypeVar
-
-from pydantic import BaseModel
 
 from orchestrator.durable.run import Parked, Run, TryLater
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, GatewayError, Ok, Pending, Tool
@@ -16,7 +16,7 @@ from orchestrator.models.asking import LEVELS, Models, Payer
 from orchestrator.prompt import Prompt, load_prompt
 from orchestrator.workflow import Workflow
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 Settled = Ok | Denied | Failed
 """How a call ends: whatever waits for a person is waited for."""
 
@@ -41,6 +41,10 @@ class Surroundings:
     models: Models
     issuer: Issuer | None = None
     hears: bool = False
+
+
+class CannotReadAgain(Exception):
+    """A run whose grant is over cannot get another one, because what it has read is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,9 @@ class Work:
     @property
     def sees(self) -> str:
         """How confidential the most confidential is that the run has read."""
-        seen = [str(step.facts.get("confidentiality") or LEVELS[0]) for step in self.run.done.values()]
-        return max(seen, key=LEVELS.index, default=LEVELS[0])
+        seen = {str(step.facts.get("confidentiality") or LEVELS[0]) for step in self.run.done.values()}
+        # A level that is not known here is one that nobody may see.
+        return max(seen, key=LEVELS.index, default=LEVELS[0]) if seen <= set(LEVELS) else LEVELS[-1]
 
     def prompt(self, name: str) -> Prompt:
         """A prompt of the workflow."""
@@ -96,26 +101,56 @@ class Work:
     async def grant(self, task: Task) -> None:
         """Narrow all calls from here on to what a task needs; before anything of outsiders was read.
 
-        Without an issuer nothing is narrowed beyond what policy allows.
+        A run may outlive its grant. Then it gets a new one, and under it reads again whatever it has read: the gateway
+        knows of no run but a grant's, and must go on knowing what this one has seen. Without an issuer nothing is
+        narrowed beyond what policy allows.
+
+        Raises:
+            TryLater: If no grant is to be had now.
+            CannotReadAgain: If the grant is over and something may no longer be read.
         """
-        issuer = self.around.issuer
-        if issuer is None:
+        if self.around.issuer is None:
             return
+        self._grant = await self._issued("grant", self.around.issuer, task)
+        for number in count(2):
+            name = f"grant{number}"
+            if name not in self.run.done and not self._grant.is_over(datetime.now(UTC)):
+                return
+            self._grant = await self._issued(name, self.around.issuer, task)
+            await self.run.step(f"{name}.read", self._read_again, int)
 
-        async def issued() -> dict[str, str]:
-            try:
-                return asdict(await issuer.grant(task))
-            except GatewayError as error:
-                raise TryLater(str(error)) from None
+    async def _issued(self, name: str, issuer: Issuer, task: Task) -> Grant:
+        async def issued() -> Grant:
+            return await _answering(issuer.grant(task))
 
-        kept = await self.run.step("grant", issued, given=asdict(task), facts=lambda told: {"grant": told["id"]})
-        self._grant = Grant(**kept)
+        return await self.run.step(name, issued, Grant, given=asdict(task), facts=lambda grant: {"grant": grant.id})
+
+    async def _read_again(self) -> int:
+        offered = await _answering(self.gateway.list_tools(self._token))
+        read = [step.facts for step in self.run.done.values() if step.kind == "call" and step.facts["status"] == "ok"]
+        reads = [facts for facts in read if facts["tool"] in offered and offered[facts["tool"]].read_only]
+        for number, facts in enumerate(reads):
+            tool, arguments = facts["tool"], facts["arguments"]
+            outcome = await self._attempt(f"again:{self._token[-12:]}:{number}", tool, arguments, Said())
+            if not isinstance(outcome, Ok):
+                raise CannotReadAgain(
+                    f"the run's grant is over, and `{tool}` gives no more what it gave: begin it anew"
+                )
+        return len(reads)
+
+    @property
+    def _token(self) -> str:
+        return self._grant.token if self._grant else ""
 
     async def tools(self, names: Sequence[str]) -> dict[str, Tool]:
-        """Those of the tools that the gateway offers to this run, with their narrowed schemas."""
+        """Those of the tools that the gateway offers to this run, with their narrowed schemas.
+
+        Raises:
+            TryLater: If the gateway does not answer.
+        """
 
         async def listed() -> dict[str, Tool]:
-            offered = await self.gateway.list_tools(self._grant.token if self._grant else "")
+            offered = await _answering(self.gateway.list_tools(self._token))
             return {name: offered[name] for name in names if name in offered}
 
         return await self.run.step("tools", listed, dict[str, Tool], given=list(names))
@@ -151,20 +186,16 @@ class Work:
         async def settled() -> Settled:
             return outcome
 
-        facts = facts_of(tool, outcome)
+        facts = facts_of(tool, arguments, outcome)
         return await self.run.step(name, settled, Settled, kind="call", given=[tool, arguments], facts=lambda _: facts)
 
     async def _attempt(self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said") -> Settled | Pending:
         # The step's name makes the key: the same step is the same call, whoever makes it.
         canonical = json.dumps([name, tool, arguments], sort_keys=True)
         key = f"{self.run.id}:{hashlib.sha256(canonical.encode()).hexdigest()[:24]}"
-        grant = self._grant.token if self._grant else ""
         reply = await self._reply(name)
-        declared = Declared(self.run.id, said.model, said.prompt, key, grant, said.case, reply)
-        try:
-            outcome = await self.gateway.call(tool, dict(arguments), declared)
-        except GatewayError as error:
-            raise TryLater(str(error)) from None
+        declared = Declared(self.run.id, said.model, said.prompt, key, self._token, said.case, reply)
+        outcome = await _answering(self.gateway.call(tool, dict(arguments), declared))
         if isinstance(outcome, Failed) and outcome.error.kind in _PASSING and self.run.tries < _PATIENCE:
             raise TryLater(f"`{tool}`: {outcome.error.message}")
         return outcome
@@ -194,13 +225,20 @@ class Work:
         return str(payload) if told else ""
 
 
+async def _answering(asked: Awaitable[T]) -> T:
+    try:
+        return await asked
+    except GatewayError as error:
+        raise TryLater(str(error)) from None
+
+
 async def _never() -> Any:  # noqa: ANN401 - it gives nothing
     raise AssertionError("the step is done")
 
 
-def facts_of(tool: str, outcome: Settled) -> dict[str, Any]:
+def facts_of(tool: str, arguments: Mapping[str, Any], outcome: Settled) -> dict[str, Any]:
     """What is kept of a call beside its outcome, for people and measures."""
-    facts: dict[str, Any] = {"tool": tool, "status": outcome.status, "call": outcome.call_id}
+    facts = {"tool": tool, "arguments": dict(arguments), "status": outcome.status, "call": outcome.call_id}
     if isinstance(outcome, Ok):
         return facts | {"confidentiality": outcome.confidentiality or LEVELS[1]}
     if isinstance(outcome, Denied):
