@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -40,7 +41,7 @@ from benchmarks.fuzzing.world import World, calls_by_kind, opened
 from gateway.journal import Kind
 from gateway.principal import Principal
 
-BATCH = 5_000
+BATCH, BATCHES = 5_000, 20
 AT_ONCE = 32
 
 
@@ -122,6 +123,13 @@ def _batch(which: tuple[int, int, int]) -> Batch:
     return asyncio.run(run_batch(*which))
 
 
+def _played(batches: list[tuple[int, int, int]], processes: int) -> Iterator[Batch]:
+    """Play batches in fresh processes: a leak of memory is seen within those of one. A killed one breaks the run."""
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_batch, each) for each in batches]):
+            yield future.result()
+
+
 def _shown(total: Batch, seconds: float, cores: int) -> Table:
     table = Table(
         title=f"{total.sent:,} requests in {seconds / 60:.1f} min on {cores} processes",
@@ -153,15 +161,10 @@ def main() -> int:
     sizes = [min(BATCH, given.requests - at) for at in range(0, given.requests, BATCH)]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     todo = [(given.seed, given.first + number, size) for number, size in enumerate(sizes)]
-    spawned = multiprocessing.get_context("spawn")
-    # A process ends now and then: a leak of memory would be seen within its batches. One that is killed breaks the run.
-    with (
-        Progress(*columns, console=console) as progress,
-        ProcessPoolExecutor(given.processes, mp_context=spawned, max_tasks_per_child=20) as pool,
-    ):
+    rounds = [todo[at : at + given.processes * BATCHES] for at in range(0, len(todo), given.processes * BATCHES)]
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task("requests", total=given.requests)
-        for future in as_completed([pool.submit(_batch, each) for each in todo]):
-            batch = future.result()
+        for batch in chain.from_iterable(_played(each, given.processes) for each in rounds):
             total.add(batch)
             for finding in batch.findings[:20]:
                 progress.console.print(finding, markup=False)
