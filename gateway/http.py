@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,6 +21,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.approvals.endpoint import PATH as CHANGES
+from gateway.approvals.endpoint import changes_endpoint
 from gateway.background import background
 from gateway.console.app import Address, console_routes
 from gateway.database import Database
@@ -31,6 +34,7 @@ from gateway.limits.flood import Flood
 from gateway.metrics import CONTENT_TYPE
 from gateway.metrics_together import Together
 from gateway.oauth.serving import authorization
+from gateway.principal import Principal
 from gateway.readiness import Readiness
 from gateway.sessions.replies import Replies
 from gateway.sessions.sealed_id import Seal
@@ -48,6 +52,7 @@ def build_http_app(
     verifier: StaticTokenVerifier | None,
     database: Database | None = None,
     beside: Path | None = None,
+    operator_named: Principal | None = None,
 ) -> Starlette:
     """Make the ASGI app.
 
@@ -61,15 +66,19 @@ def build_http_app(
         database: Where the console finds the journal and who is signed in, and grants the tokens that issue them; None
             serves neither.
         beside: The folder where it meets the other processes of its address; None if there are none.
+        operator_named: Who asks for changes of approvals without authentication; None refuses them.
     """
     accepted = _accepted(settings, host, port)
     sessions = _sessions(gateway, server, settings, accepted, database)
     flood = Flood(gateway)
     mcp: ASGIApp = StreamableHTTPASGIApp(sessions)
+    told = changes_endpoint(gateway.approvals.changes, gateway.now, operator_named)
+    changes: ASGIApp = _FromHere(told, accepted)
     oauth: list[BaseRoute] = []
     if verifier:
         behind = AuthContextMiddleware(RequireAuthMiddleware(mcp, required_scopes=[]))
         mcp, oauth = authorization(gateway, verifier, behind, flood.by_caller, settings.max_body, database)
+        changes = replace(mcp, app=changes, beside=CHANGES)
 
     readiness, together = Readiness(gateway), Together(gateway.metrics, beside)
 
@@ -104,6 +113,7 @@ def build_http_app(
             Route("/healthz", alive),
             Route("/readyz", ready),
             *metrics,
+            Route(f"/{CHANGES}", changes, methods=["GET"]),
             *grants,
             *oauth,
             *pages,
@@ -122,6 +132,18 @@ def _trimmed(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return serve
+
+
+class _FromHere:
+    """An app for requests whose Host and Origin are accepted, as the MCP endpoint takes them."""
+
+    def __init__(self, app: ASGIApp, accepted: TransportSecuritySettings) -> None:
+        self._app = app
+        self._security = TransportSecurityMiddleware(accepted)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = await self._security.validate_request(Request(scope), is_post=False)
+        await (refused or self._app)(scope, receive, send)
 
 
 def _sessions(

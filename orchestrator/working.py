@@ -3,20 +3,27 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from hashlib import sha256
 from urllib.parse import urljoin
 
 import anyio
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from orchestrator.durable.run import Parked, Run, TryLater
-from orchestrator.durable.store import Fenced, Store
+from orchestrator.durable.store import ANYTHING, Fenced, Store
 from orchestrator.durable.worker import Unfit
 from orchestrator.gateway_client import GatewayClient, GatewayError
 from orchestrator.work import Surroundings, Work
 from orchestrator.workflow import UnknownWorkflow, Workflows
 
 log = get_logger("remit.worker")
+
+_APPROVAL = "approval:"
+_LONGEST_PAUSE = 60.0
+_AT_ONCE = 50
+_A_SECOND = 20
 
 
 @dataclass(frozen=True)
@@ -62,23 +69,58 @@ class Working:
 
 
 async def hear_answers(store: Store, url: str, token: str, seconds: float = 2.0) -> None:
-    """Wake runs whose calls a person has answered, until cancelled: asks the gateway what changed since last time.
+    """Take up runs whose calls a person has answered, until cancelled: asks the gateway what changed since last time.
+
+    Up to where it was heard is kept with the runs: what changes while no worker looks is heard of by the next one.
 
     Args:
         store: The runs.
         url: The gateway's MCP endpoint; its `/approvals/changes` lies beside it.
         token: The token that the runs' calls are made with.
-        seconds: Between two looks.
+        seconds: Between two looks; after errors it is more and more.
     """
-    where, after = urljoin(url, "approvals/changes"), ""
-    async with httpx.AsyncClient(timeout=10.0, headers={"Authorization": f"Bearer {token}"}) as http:
+    kept, pause = f"heard:{sha256(f'{url} {token}'.encode()).hexdigest()[:32]}", seconds
+    headers, where = {"Authorization": f"Bearer {token}"}, urljoin(url, "approvals/changes")
+    async with httpx.AsyncClient(timeout=10.0, headers=headers) as http:
         while True:
             try:
-                answer = await http.get(where, params={"after": after} if after else {})
-                answer.raise_for_status()
-                told = answer.json()
-                await store.wake([f"approval:{each['id']}" for each in told["changes"]])
-                after = told["next"]
-            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+                pause = 0.0 if await hear_once(store, http, where, kept) else seconds
+            except (httpx.HTTPError, SQLAlchemyError, ValueError, KeyError, TypeError) as error:
+                pause = min(max(pause, seconds) * 2, _LONGEST_PAUSE)
                 log.warning("answers_not_heard", error=f"{type(error).__name__}: {error}"[:200])
-            await anyio.sleep(seconds)
+            await anyio.sleep(pause)
+
+
+async def hear_once(store: Store, http: httpx.AsyncClient, where: str, kept: str) -> bool:
+    """Look once; where it fails, the next look finds what this one did not.
+
+    Args:
+        store: The runs.
+        http: Shows the token.
+        where: What is asked.
+        kept: Under which name it is kept up to where was heard.
+
+    Returns:
+        Whether there was something, so that there may be more.
+    """
+    _, after = await store.event(kept)
+    answer = await http.get(where, params={"after": after} if after else {})
+    if after and answer.status_code == httpx.codes.BAD_REQUEST:
+        after, answer = None, await http.get(where)  # another gateway gave the cursor, or to another caller
+    told = answer.raise_for_status().json()
+    changed = [f"{_APPROVAL}{each['id']}" for each in told["changes"]]
+    for name in changed:
+        await store.hear(name)
+    if not after:
+        await _all_look(store)
+    if told["next"] != after:
+        await store.keep(kept, told["next"])
+    return bool(changed)
+
+
+async def _all_look(store: Store) -> None:
+    """Let every run that waits for an approver look for itself, a few at a time: nobody knows what changed."""
+    await store.hear(ANYTHING)
+    waiting = await store.awaited(_APPROVAL)
+    for start in range(0, len(waiting), _AT_ONCE):
+        await store.wake(waiting[start : start + _AT_ONCE], later=start / _A_SECOND)

@@ -11,6 +11,7 @@ from connectors.embedded.tenancy import EVERY_TENANT, Tenant
 from gateway.approvals import answering, standing
 from gateway.approvals.answering import NotAnswerable
 from gateway.approvals.approval import Approval, Question, Ruling, State, question_id, read_approval, schema_hash
+from gateway.approvals.changes import Changes
 from gateway.approvals.deciding import Decider
 from gateway.approvals.standing import Standing, Terms
 from gateway.approvals.standing_book import StandingBook
@@ -71,6 +72,7 @@ class ApprovalBook:
         self._ttl = ttl
         self._secret = secret
         self.standing = StandingBook(journal, database)
+        self.changes = Changes(database, secret)
         self.listeners: list[Callable[[Approval], None]] = []
         """Told of each question that was asked or has changed, in this process."""
 

@@ -89,7 +89,7 @@ class Serving:
                 verifier = None if self.no_auth else StaticTokenVerifier(Tokens(database), utc_now)
                 server = build_server(gateway, named)
                 app = build_http_app(
-                    gateway, server, self.settings, self.host, self.port, verifier, database, self.beside
+                    gateway, server, self.settings, self.host, self.port, verifier, database, self.beside, named
                 )
                 announce(gateway, f"http://{self.host}:{self.port}/mcp", str(named or "bearer tokens"))
                 yield app

@@ -22,6 +22,8 @@ _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 # SQLite's own row number is an INTEGER, of up to 64 bits.
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 _is_once = text("once IS NOT NULL")
+IS_CHANGE = "kind IN ('answered', 'asked_back', 'rebound', 'withdrawn')"
+"""What a question's caller wants to hear of, and what an index holds: both databases compare its words."""
 
 journal = Table(
     "journal",
@@ -34,6 +36,14 @@ journal = Table(
     Column("hash", LargeBinary, nullable=False),
     Index("journal_call", "call_id"),
     Index("journal_run", "tenant", "principal", "kind", "at"),
+    Index(
+        "journal_changes",
+        "tenant",
+        "principal",
+        "position",
+        sqlite_where=text(IS_CHANGE),
+        postgresql_where=text(IS_CHANGE),
+    ),
     Index("journal_once", "tenant", "once", unique=True, sqlite_where=_is_once, postgresql_where=_is_once),
 )
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urljoin
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -37,6 +38,7 @@ class Guard:
             for every other name. It records that the tool was called.
         now: The time in seconds since 1970.
         max_body: Bytes of the largest request that is read.
+        beside: Where the app lies beside the gateway's resource; empty for the resource itself.
     """
 
     app: ASGIApp
@@ -47,6 +49,7 @@ class Guard:
     lacking: Callable[[Access, str], Awaitable[tuple[str, str] | None]]
     now: Callable[[], float]
     max_body: int
+    beside: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request (ASGI)."""
@@ -105,7 +108,7 @@ class Guard:
         if not is_proven:
             raise BadProof("the token is bound to a key: send it with the scheme DPoP and a proof")
         identity = self.verifier.identity
-        place = identity.resource if identity else ""
+        place = urljoin(identity.resource, self.beside) if identity else ""
         proof = checked(headers.getlist("dpop"), access.key, token, method, place, self.now())
         if not await self.use(proof, access.principal.tenant):
             raise BadProof("the proof was used already")

@@ -11,13 +11,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.durable.database import Database, is_taken
 from orchestrator.durable.tables import events, now_ms, runs, steps, waits
 
 MAX_TRIES = 200
+HEARD = {"heard": True}
+"""What is kept of an event that says only that something has changed, and may come again."""
+ANYTHING = "heard:anything"
+"""Heard of when nobody knows what has changed: whatever waits is to look for itself."""
+_HEARD = json.dumps(HEARD)
 
 
 class State(StrEnum):
@@ -190,8 +195,18 @@ class Store:
 
         await self.database.run(write)
 
-    async def park(self, run: str, fence: int, awaits: Collection[str], why: str, until: int | None) -> None:
+    async def park(
+        self, run: str, fence: int, awaits: Collection[str], why: str, until: int | None, since: int | None = None
+    ) -> None:
         """Put a run away until one of some events or a moment, whatever comes first.
+
+        Args:
+            run: The run.
+            fence: Under which it is held.
+            awaits: The names of the events.
+            why: Why it waits.
+            until: When it is taken up although nothing came; None if never.
+            since: When it was taken up: what was heard of since then it may not have seen. None if it has seen all.
 
         Raises:
             Fenced: If the run is no longer held under this fence.
@@ -206,7 +221,7 @@ class Store:
         await self.database.run(write)
         if awaits:
             # An event that came in between found nothing to wake.
-            await self.database.run(lambda connection: _wake(connection, awaits, arrived_only=True))
+            await self.database.run(lambda connection: _take_up_if_arrived(connection, run, awaits, since))
 
     async def end(self, run: str, fence: int, state: State, result: str = "", why: str = "") -> None:
         """Write down how a run ended.
@@ -266,10 +281,22 @@ class Store:
         query = select(waits.c.event).distinct().where(waits.c.event.startswith(prefix, autoescape=True))
         return await self.database.run(lambda connection: list(connection.scalars(query)))
 
-    async def wake(self, names: Collection[str]) -> None:
-        """Take up what waits for these events although they were not told: to look for itself."""
+    async def keep(self, name: str, payload: Any) -> None:  # noqa: ANN401 - JSON data
+        """Tell of an event that may come again: the last one counts."""
+        if not await self.tell(name, payload):
+            values = {"payload": json.dumps(payload), "at": now_ms()}
+            again = update(events).where(events.c.name == name).values(values)
+            await self.database.run(lambda connection: connection.execute(again))
+
+    async def hear(self, name: str) -> None:
+        """Take up what waits for this event, and what looked before now and comes to wait for it: to look anew."""
+        await self.keep(name, HEARD)
+        await self.wake([name])
+
+    async def wake(self, names: Collection[str], later: float = 0.0) -> None:
+        """Take up what waits for these events although they were not told: to look for itself, in some seconds."""
         if names:
-            await self.database.run(lambda connection: _wake(connection, names))
+            await self.database.run(lambda connection: _wake(connection, names, later))
 
     async def cancel(self, run: str, why: str) -> bool:
         """End a run from outside; what it has begun at this moment is still done, but nothing after it.
@@ -362,11 +389,20 @@ def _tell_of_end(connection: Connection, run: str, result: str) -> None:
     _wake(connection, [f"ended:{run}"])
 
 
-def _wake(connection: Connection, names: Collection[str], arrived_only: bool = False) -> None:
+def _wake(connection: Connection, names: Collection[str], later: float = 0.0) -> None:
     waiting = select(waits.c.run).where(waits.c.event.in_(names))
-    if arrived_only:
-        waiting = waiting.where(waits.c.event.in_(select(events.c.name)))
-    connection.execute(update(runs).where(runs.c.state == State.WAITING, runs.c.id.in_(waiting)).values(due=now_ms()))
+    due = now_ms() + int(later * 1_000)
+    fits = (runs.c.state == State.WAITING, runs.c.id.in_(waiting), or_(runs.c.due.is_(None), runs.c.due > due))
+    connection.execute(update(runs).where(*fits).values(due=due))
+
+
+def _take_up_if_arrived(connection: Connection, run: str, awaits: Collection[str], since: int | None) -> None:
+    told, heard = events.c.payload != _HEARD, events.c.payload == _HEARD
+    arrived = and_(events.c.name.in_(awaits), told)
+    if since is not None:
+        arrived = or_(arrived, and_(events.c.name.in_([*awaits, ANYTHING]), heard, events.c.at >= since))
+    if connection.scalar(select(events.c.name).where(arrived).limit(1)):
+        connection.execute(update(runs).where(runs.c.id == run, runs.c.state == State.WAITING).values(due=now_ms()))
 
 
 def _steps_of(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, Done]]:

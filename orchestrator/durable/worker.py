@@ -114,7 +114,7 @@ class Worker:
         try:
             result = await self.work(run)
         except Parked as parked:
-            await self.store.park(run.id, fence, parked.awaits, parked.why, parked.until)
+            await self.store.park(run.id, fence, parked.awaits, parked.why, parked.until, run.kept.changed)
         except (TryLater, Unfit) as error:
             await self._put_off(run, str(error))
         except (Fenced, SQLAlchemyError):

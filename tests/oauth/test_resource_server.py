@@ -13,7 +13,7 @@ from gateway.oauth.keys import RETRY_SECONDS
 from gateway.oauth.verifying import REMEMBERED_SECONDS
 from gateway.principal import Principal
 from gateway.stopping.stop import Target, What
-from tests.oauth.conftest import SCOPES, OpenSite
+from tests.oauth.conftest import SCOPES, URL, OpenSite, Site
 from tests.oauth.forging import claims_of, hs256, proof, signed, unsigned
 from tests.oauth.provider import SECRET, Provider
 
@@ -291,6 +291,27 @@ async def test_a_bearer_token_is_no_bound_one_and_where_the_file_says_so_it_is_r
         answer = await here.call(token)
         assert answer.status_code == 401
         assert any(each.startswith('DPoP algs="ES256') for each in answer.headers.get_list("WWW-Authenticate"))
+
+
+async def test_changes_of_approvals_are_guarded_like_calls(site: OpenSite, issuer: Provider) -> None:
+    async def status(here: Site, scheme: str, token: str, *proofs: str) -> int:
+        headers = [("Authorization", f"{scheme} {token}"), *(("DPoP", each) for each in proofs)]
+        return (await here.http.get(place, headers=headers)).status_code
+
+    place, key, at = f"{URL}/approvals/changes", ECKey.generate_key("P-256"), time.time()
+    async with site(SCOPES) as here:
+        assert await status(here, "Bearer", issuer.of_person("ana", here.resource, "remit.read")) == 200
+        assert await status(here, "Bearer", issuer.of_person("ana", f"{URL}/other", "remit.read")) == 401
+        assert await status(here, "Bearer", issuer.of_person("ana", here.resource)) == 403, "none of the scopes"
+        challenge = (await here.http.get(place)).headers["WWW-Authenticate"]
+        assert challenge.endswith(f'resource_metadata="{URL}/.well-known/oauth-protected-resource/mcp"')
+    async with site() as here:
+        bound = issuer.of_client("triage-bot", here.resource, DPoP=proof(key, f"{issuer.url}/token", at))
+        good = proof(key, place, at, bound, "GET")
+        assert await status(here, "DPoP", bound, good) == 200
+        assert await status(here, "DPoP", bound, good) == 401, "used"
+        assert await status(here, "DPoP", bound, proof(key, here.resource, at, bound, "GET")) == 401, "of another place"
+        assert await here.status(bound, scheme="DPoP", proof=proof(key, place, at, bound)) == "401 invalid_dpop_proof"
 
 
 async def test_tokens_of_remit_token_create_go_on_working_beside(site: OpenSite) -> None:
