@@ -9,13 +9,13 @@ import difflib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio.to_thread
 
 from orchestrator.gateway_client import Denied, Ok
-from orchestrator.promotion import Rating, Stage, record, standing
+from orchestrator.promotion import Act, Rating, Stage, record, standing
 from orchestrator.work import Said, Settled, Work
 
 PATIENCE_SECONDS = 7 * 86_400.0
@@ -93,7 +93,7 @@ async def act(
     answer = await _asked(work, name, stage, proposal, seconds)
     choice, final = _chosen(answer, arguments)
     if choice:
-        await _rate(work, rating, choice, answer, arguments, final)
+        await _rate(work, replace(rating, choice=choice), answer, arguments, final)
     if stage.place < Stage.APPROVE.place or choice in ("", "reject"):
         return Acted(drafted, stage, choice, final)
     return Acted(await work.call(f"{name}.call", tool, final, said), stage, choice, final)
@@ -101,17 +101,20 @@ async def act(
 
 async def _holding(work: Work, step: str, name: str) -> tuple[Stage, int]:
     """The stage that holds when the run comes here, and since which change it does: both stay for this act."""
-    workflow = work.workflow
 
     async def read() -> tuple[Stage, int]:
-        shipped = Stage(workflow.acts[step])
-        now = await work.run.store.database.run(lambda connection: standing(connection, workflow.name, step, shipped))
+        wanted = _act(work, step)
+        now = await work.run.store.database.run(lambda connection: standing(connection, wanted))
         return now.stage, now.since
 
-    facts = {"act": step}
-    return await work.step(
-        f"{name}.stage", read, tuple[Stage, int], facts=lambda it: facts | {"stage": it[0], "since": it[1]}
-    )
+    def facts(it: tuple[Stage, int]) -> dict[str, Any]:
+        return {"act": step, "stage": it[0], "since": it[1]}
+
+    return await work.step(f"{name}.stage", read, tuple[Stage, int], facts=facts)
+
+
+def _act(work: Work, step: str) -> Act:
+    return Act(work.workflow.name, step, Stage(work.workflow.acts[step]))
 
 
 async def _asked(work: Work, name: str, stage: Stage, proposal: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -154,32 +157,26 @@ async def _stopped(work: Work, rating: Rating, outcome: Settled) -> str:
     asked = work.run.done.get(f"{rating.name}.call.asked")
     if not (asked and isinstance(outcome, Denied) and f" refused {asked.facts['approval']}" in outcome.reason):
         return ""
-    await _rate(work, rating, "reject", {"by": "an approver of the gateway"}, {}, {})
+    await _rate(work, replace(rating, choice="reject"), {"by": "an approver of the gateway"})
     return "reject"
 
 
 async def _rate(
     work: Work,
     rating: Rating,
-    choice: str,
-    answer: dict[str, Any],
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> None:
-    shipped = Stage(work.workflow.acts[rating.step])
-
     async def kept() -> float:
-        changed = await anyio.to_thread.run_sync(distance, before, after)
-        said = {"person": str(answer.get("by", ""))[:200], "note": str(answer.get("note", ""))}
-        whole = Rating(**{**_fields(rating), "choice": choice, "distance": changed, **said})
-        await record(work.run.store.database, whole, shipped)
+        changed = await anyio.to_thread.run_sync(distance, before or {}, after or {})
+        person, note = str(answer.get("by", ""))[:200], str(answer.get("note", ""))
+        whole = replace(rating, distance=changed, person=person, note=note)
+        await record(work.run.store.database, whole, _act(work, rating.step))
         return changed
 
-    await work.step(f"{rating.name}.rated", kept, float, kind="person", facts=lambda it: {"choice": choice, "edit": it})
-
-
-def _fields(rating: Rating) -> dict[str, Any]:
-    return {name: getattr(rating, name) for name in Rating.__slots__}
+    facts = {"choice": rating.choice}
+    await work.step(f"{rating.name}.rated", kept, float, kind="person", facts=lambda it: facts | {"distance": it})
 
 
 def distance(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:

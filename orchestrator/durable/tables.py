@@ -1,8 +1,8 @@
-"""What the orchestrator keeps: runs, the steps that they have done, and the events that they wait for."""
+"""What the orchestrator keeps: runs, the steps that they have done, the events that they wait for, ratings."""
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -65,6 +65,30 @@ events = Table(
     Column("name", String(200), primary_key=True),
     Column("payload", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+stages = Table(
+    "stages",
+    tables,
+    *(Column(name, String(200), primary_key=True) for name in ("workflow", "step")),
+    Column("number", Integer, primary_key=True, comment="rises with each change; the highest holds"),
+    Column("since", Integer, nullable=False, comment="the change that brought the stage"),
+    *(Column(name, Text, nullable=False) for name in ("stage", "thresholds", "person", "reason")),
+    Column("at", BigInteger, nullable=False),
+)
+
+ratings = Table(
+    "ratings",
+    tables,
+    # The name is what the run calls the act; the choice is accept, edit, reject, needless, or incident.
+    *(Column(name, String(200), primary_key=True) for name in ("run", "name", "choice")),
+    *(Column(name, String(200), nullable=False) for name in ("workflow", "step", "stage", "person")),
+    Column("since", Integer, nullable=False, comment="which change of the stage it is evidence of"),
+    Column("escalated", Boolean, nullable=False, comment="the run said that this case is a person's"),
+    Column("distance", Float, nullable=False, comment="which share of the words a person changed"),
+    Column("note", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("ratings_step", "workflow", "step", "since"),
 )
 
 

@@ -17,6 +17,7 @@ from orchestrator.gateway_client import Approval, Declared, Denied, GatewayClien
 from orchestrator.models.asking import Models
 from orchestrator.promotion import (
     ITSELF,
+    Act,
     Rating,
     Stage,
     Standing,
@@ -31,6 +32,7 @@ from orchestrator.workflow import Workflow, Workflows, workflow
 from orchestrator.working import Working
 
 LETTER = {"to": "kim@customer.example", "body": "We send a new one today."}
+REPLY = Act("letters", "reply", Stage.RECOMMEND)
 DRAFT = ("email_create_draft", LETTER)
 
 
@@ -101,14 +103,13 @@ class Office:
         return Result.model_validate_json(kept.result)
 
     async def standing(self) -> Standing:
-        return await self.store.database.run(lambda it: standing(it, "letters", "reply", Stage.RECOMMEND))
+        return await self.store.database.run(lambda it: standing(it, REPLY))
 
     async def put(self, stage: Stage, **thresholds: Any) -> Standing:
-        where, shipped = ("letters", "reply"), Stage.RECOMMEND
-        return await set_stage(self.store.database, where, shipped, stage, thresholds, "ines", "a test", anyway=True)
+        return await set_stage(self.store.database, REPLY, stage, thresholds, "ines", "a test", anyway=True)
 
     async def ratings(self, since: int = 0) -> list[Rating]:
-        return await self.store.database.run(lambda it: rated(it, "letters", "reply", since))
+        return await self.store.database.run(lambda it: rated(it, REPLY, since))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -254,7 +255,7 @@ async def test_two_workers_that_record_at_once_take_a_stage_back_once(office: Of
     async with anyio.create_task_group() as tasks:
         for number in range(8):
             where = office.store.database if number % 2 else other
-            tasks.start_soon(record, where, rating(f"r{number}", "reject", since), Stage.RECOMMEND)
+            tasks.start_soon(record, where, rating(f"r{number}", "reject", since), REPLY)
     other.close()
     now = await office.standing()
     assert (now.stage, now.number) == (Stage.APPROVE, 2)
