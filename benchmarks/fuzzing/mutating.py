@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -78,7 +79,8 @@ def change_tree(random: Random, tree: dict[str, Any], pool: tuple[Any, ...]) -> 
     # What lies in the arguments gets furthest; what lies above is mostly refused at once.
     within = arguments if isinstance(arguments, dict) and arguments and random.random() < 0.6 else tree
     node, key = random.choice(list(places(within)) or [(tree, "id")])
-    value = random.choice(pool if random.random() < 0.4 else ODD)
+    # A copy: later changes of this request must not go into the next.
+    value = deepcopy(random.choice(pool if random.random() < 0.4 else ODD))
     match random.randrange(10):
         case 0:
             node.pop(key)
