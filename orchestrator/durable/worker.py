@@ -112,10 +112,9 @@ class Worker:
         try:
             with hold[1]:
                 await self._dispose(kept)
-        except anyio.get_cancelled_exc_class():  # the next worker need not wait until the lease is over
+        except anyio.get_cancelled_exc_class():  # by whoever stops the worker, or by the workflow itself
             with anyio.move_on_after(_LETTING_GO, shield=True), suppress(Fenced, Exception):
                 await self.store.put_off(kept.id, kept.fence, "its worker was stopped", 0, kept.tries + 1)
-            raise
         except Fenced as error:
             log.info("run_lost", run=kept.id, why=str(error))
         except Exception as error:  # noqa: BLE001 - when the lease is over, the run is taken up again
