@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -176,11 +175,12 @@ class Work:
         self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said | None" = None
     ) -> Settled | Pending:
         """Call a tool as `call` does, but do not wait for a person: the same call may be tried again later."""
-        if name in self.run.done:
+        numbered = self.run.upcoming(name)
+        if numbered in self.run.done:
             return await self.run.step(name, _never, Settled, kind="call", given=[tool, arguments])
-        outcome = await self._attempt(name, tool, arguments, said or Said())
+        outcome = await self._attempt(numbered, tool, arguments, said or Said())
         if isinstance(outcome, Pending):
-            await self._note_question(name, tool, outcome)
+            await self._note_question(numbered, tool, outcome)
             return outcome
 
         async def settled() -> Settled:
@@ -215,9 +215,10 @@ class Work:
         approval, moments = outcome.approval, []
         why = f"approver asks: {approval.asked_back}" if approval.asked_back else f"needs approval: {outcome.reason}"
         if approval.expires_at:
-            moments.append(int(approval.expires_at.timestamp() * 1_000) + _MARGIN_MS)
+            # Later than now, whatever the gateway's clock says: it would be looked after again and again.
+            moments.append(max(int(approval.expires_at.timestamp() * 1_000), self.run.now()) + _MARGIN_MS)
         if not self.around.hears:
-            moments.append(time.time_ns() // 1_000_000 + _AGAIN_SECONDS * 1_000)
+            moments.append(self.run.now() + _AGAIN_SECONDS * 1_000)
         return Parked(frozenset({f"approval:{approval.id}"}), why, min(moments, default=None))
 
     async def _reply(self, name: str) -> str:

@@ -109,8 +109,7 @@ async def hear_once(store: Store, http: httpx.AsyncClient, where: str, kept: str
         after, answer = None, await http.get(where)  # another gateway gave the cursor, or to another caller
     told = answer.raise_for_status().json()
     changed = [f"{_APPROVAL}{each['id']}" for each in told["changes"]]
-    for name in changed:
-        await store.hear(name)
+    await store.wake(changed)
     if not after:
         await _all_look(store)
     if told["next"] != after:
@@ -120,7 +119,7 @@ async def hear_once(store: Store, http: httpx.AsyncClient, where: str, kept: str
 
 async def _all_look(store: Store) -> None:
     """Let every run that waits for an approver look for itself, a few at a time: nobody knows what changed."""
-    await store.hear(ANYTHING)
+    await store.wake([ANYTHING])
     waiting = await store.awaited(_APPROVAL)
     for start in range(0, len(waiting), _AT_ONCE):
-        await store.wake(waiting[start : start + _AT_ONCE], later=start / _A_SECOND)
+        await store.wake_later(waiting[start : start + _AT_ONCE], start / _A_SECOND)

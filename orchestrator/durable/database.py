@@ -1,22 +1,42 @@
 """The orchestrator's database: a SQLite file or a PostgreSQL database, by one URL."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from orchestrator.durable.tables import FORM, form, tables
 
 T = TypeVar("T")
 _BUSY_SECONDS = 20
+_TOGETHER = 64
 
 
 class UnfitDatabase(Exception):
     """The database cannot be used: it does not answer, or another version made it."""
+
+
+@dataclass(eq=False)
+class _Write(Generic[T]):
+    """Something to be done in a transaction, and what came of it."""
+
+    work: Callable[[Connection], T]
+    result: T | None = None
+    error: BaseException | None = None
+    is_over: bool = False
+
+    def carry_out(self, connection: Connection) -> None:
+        try:
+            with connection.begin_nested():
+                self.result = self.work(connection)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for, and is no fault of the others
+            self.error = error
 
 
 class Database:
@@ -32,8 +52,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
-        # SQLite has one writer at a time: more threads would only wait for each other.
-        self._threads = anyio.CapacityLimiter(8 if self.is_postgresql else 1)
+        self._reader = self.engine.execution_options(only_reads=True)
+        self._threads, self._reading = anyio.CapacityLimiter(8), anyio.CapacityLimiter(4)
+        self._turn = anyio.Lock()
+        self._waiting: list[_Write[Any]] = []
 
     def prepare(self) -> None:
         """Make the tables if there are none.
@@ -54,17 +76,50 @@ class Database:
             raise UnfitDatabase(f"the orchestrator's database has form {found}, and this version works with {FORM}")
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Do something in one transaction."""
+        """Do something in one transaction.
 
-        def transaction() -> T:
+        SQLite has one writer at a time and syncs the disk for each: what came meanwhile is written with the next one,
+        each part for itself, as if alone.
+        """
+        if self.is_postgresql:
+            return await anyio.to_thread.run_sync(_transaction, self.engine, work, limiter=self._threads)
+        write = _Write(work)
+        self._waiting.append(write)
+        try:
+            async with self._turn:
+                while not write.is_over:
+                    together, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+                    await anyio.to_thread.run_sync(self._write_together, together, limiter=self._threads)
+        finally:
+            if write in self._waiting:
+                self._waiting.remove(write)
+        if write.error is not None:
+            raise write.error
+        return write.result  # type: ignore[return-value] # it is over, and there was no error
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Read in one transaction, beside whatever writes."""
+        return await anyio.to_thread.run_sync(_transaction, self._reader, work, limiter=self._reading)
+
+    def _write_together(self, writes: list[_Write[Any]]) -> None:
+        try:
             with self.engine.begin() as connection:
-                return work(connection)
-
-        return await anyio.to_thread.run_sync(transaction, limiter=self._threads)
+                for write in writes:
+                    write.carry_out(connection)
+        except BaseException as error:  # noqa: BLE001 - as above
+            for write in writes:
+                write.error = write.error or error
+        for write in writes:
+            write.is_over = True
 
     def close(self) -> None:
         """Let go of the connections."""
         self.engine.dispose()
+
+
+def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
 
 
 def _engine(url: str) -> Engine:
@@ -80,7 +135,11 @@ def _engine(url: str) -> Engine:
             pool_size=8,
             pool_pre_ping=True,
             pool_timeout=_BUSY_SECONDS,
-            connect_args={"connect_timeout": 10, "options": "-c statement_timeout=30000"},
+            connect_args={
+                "connect_timeout": 10,
+                "tcp_user_timeout": 30_000,
+                "options": "-c statement_timeout=30000",
+            },
         )
     if kind != "sqlite" or not parsed.database:
         raise UnfitDatabase("a database is given as `sqlite:///FILE` or `postgresql://…`")
@@ -99,7 +158,9 @@ def _engine(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A transaction that reads first and then writes would otherwise fail when another process wrote in between.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(
+            "BEGIN" if connection.get_execution_options().get("only_reads") else "BEGIN IMMEDIATE"
+        )
 
     return engine
 
@@ -109,7 +170,7 @@ def _line(error: SQLAlchemyError) -> str:
     return (str(cause).splitlines() or [type(error).__name__])[0][:200]
 
 
-def is_taken(error: IntegrityError) -> bool:
-    """Whether a row was not inserted because there is one of its name."""
-    told = str(error.orig)
-    return "UNIQUE constraint" in told or "duplicate key" in told
+def is_away(error: SQLAlchemyError) -> bool:
+    """Whether the database did not answer or could not just now, rather than that it was asked for what cannot be."""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, OperationalError | InterfaceError | NoConnection)

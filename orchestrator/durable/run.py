@@ -8,16 +8,26 @@ different then: the time, chance, the outside world all belong in steps.
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, TypeVar
 
+import anyio
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
+from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.durable.store import Begin, Done, Kept, Store
+from orchestrator.durable.database import is_away
+from orchestrator.durable.store import Begin, Done, Fenced, Kept, Store
 
 T = TypeVar("T")
+LARGEST_OUTPUT = 16 * 1024 * 1024
+_NAME = re.compile(r"(?!.*#\d+$)[ -~]{1,120}")
+_PATIENCE = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0)
+_within: ContextVar[str] = ContextVar("step", default="")
 
 
 class Parked(BaseException):
@@ -49,6 +59,26 @@ class StepChanged(Exception):
     """A step is given other things than when it was done: the workflow's code or something it depends on changed."""
 
 
+class BadStep(Exception):
+    """A step cannot be kept so that the run could go on from it; its text says why."""
+
+
+async def while_away(do: Callable[[], Awaitable[T]]) -> T:
+    """Read or write although the database may not answer for a moment: what was done would be done again otherwise.
+
+    Raises:
+        Fenced: If it still does not answer: the run is let go of, and taken up again when its lease is over.
+    """
+    for pause in _PATIENCE:
+        try:
+            return await do()
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+        await anyio.sleep(pause)
+    raise Fenced("the database does not answer")
+
+
 class Run:
     """One run while a worker has it.
 
@@ -62,8 +92,9 @@ class Run:
         self.kept = kept
         self.store = store
         self.done = done
-        self.found = len(done)
+        self.found = self._places = len(done)
         self._named: dict[str, int] = {}
+        self._claimed = time.monotonic()
 
     @property
     def id(self) -> str:
@@ -74,6 +105,10 @@ class Run:
     def tries(self) -> int:
         """How often it was put off since it last got on."""
         return self.kept.tries if len(self.done) == self.found else 0
+
+    def now(self) -> int:
+        """The time in milliseconds since 1970 as the database has it, whose clock takes runs up."""
+        return self.kept.changed + round((time.monotonic() - self._claimed) * 1_000)
 
     def unguessable(self, name: str) -> str:
         """A text that nobody else can guess, the same whenever the run is taken up."""
@@ -102,23 +137,40 @@ class Run:
 
         Raises:
             StepChanged: If it was done before with other things.
+            BadStep: If its name is not one, it is within another step, or what it gives cannot be kept.
             Fenced: If the run is another worker's by now.
         """
+        if not _NAME.fullmatch(name) or _within.get() == self.id:
+            raise BadStep(
+                f"step `{name[:120]}` has a bad name, or is within another one: then it would be numbered anew"
+            )
         adapter: TypeAdapter[T] = TypeAdapter(type_)
         name, fingerprint = self._number(name), _fingerprint(given)
         if kept := self.done.get(name):
             if kept.given != fingerprint:
                 raise StepChanged(f"step `{name}` of run `{self.id}` was done with other things than it is given now")
             return adapter.validate_json(kept.output)
-        began = time.monotonic()
-        result = await do()
+        began, inside = time.monotonic(), _within.set(self.id)
+        try:
+            result = await do()
+        finally:
+            _within.reset(inside)
         lasted = round((time.monotonic() - began) * 1_000)
-        output = adapter.dump_json(result).decode()
-        done = Done(name, kind, fingerprint, output, facts(result) if facts else {}, lasted)
-        await self.store.add_step(self.id, self.kept.fence, done)
+        try:
+            output = adapter.dump_json(result).decode()
+            # What goes on now is what would go on after a restart.
+            again = adapter.validate_json(output)
+        except ValueError:
+            raise BadStep(f"what step `{name}` gives does not survive JSON as its type") from None
+        if len(output) > LARGEST_OUTPUT:
+            raise BadStep(
+                f"step `{name}` gives more than {LARGEST_OUTPUT:,} letters; keep it elsewhere and give its name"
+            )
+        done = Done(name, kind, fingerprint, output, facts(result) if facts else {}, lasted, self._places)
+        self._places += 1
+        await while_away(lambda: self.store.add_step(self.id, self.kept.fence, done))
         self.done[name] = done
-        # What goes on now is what would go on after a restart.
-        return adapter.validate_json(output)
+        return again
 
     async def wait(self, name: str, event: str, *, seconds: float | None = None, why: str = "") -> Any:  # noqa: ANN401
         """Wait for an event, for hours or weeks: the run takes no memory meanwhile.
@@ -129,8 +181,8 @@ class Run:
         until = await self._until(name, seconds)
 
         async def look() -> Any:  # noqa: ANN401 - JSON data
-            told, payload = await self.store.event(event)
-            if not told and (until is None or _now() < until):
+            told, payload = await while_away(lambda: self.store.event(event))
+            if not told and (until is None or self.now() < until):
                 raise Parked(frozenset({event}), why or f"waits for {event}", until)
             return payload
 
@@ -141,7 +193,7 @@ class Run:
         until = await self._until(name, seconds) or 0
 
         async def look() -> None:
-            if _now() < until:
+            if self.now() < until:
                 raise Parked(frozenset(), "sleeps", until)
 
         await self.step(name, look, kind="event")
@@ -158,7 +210,7 @@ class Run:
         Returns:
             `choice` (empty if nobody answered in time), `note`, `by`, and what they changed under `edited`.
         """
-        event = f"answer:{self.id}:{name}"
+        event = f"answer:{self.id}:{self.upcoming(name)}"
         asked = {"question": question, "choices": choices, "event": event}
 
         async def noted() -> None:
@@ -169,32 +221,36 @@ class Run:
         return answer or {"choice": "", "note": "", "by": ""}
 
     async def child(self, name: str, wanted: Begin) -> str:
-        """Begin another run; it has an id made of this one's, so that it is begun once.
+        """Begin another run and wait for its end; it has an id made of this one's, so that it is begun once.
 
         Returns:
-            Its result as JSON, when it has ended; empty if it failed or was cancelled.
+            Its result as JSON; empty if it was cancelled. A failed one is waited for, until it is resumed or cancelled.
         """
-        begin = Begin(**{**{part: getattr(wanted, part) for part in Begin.__slots__}, "id": f"{self.id}.{name}"})
+        mark = hashlib.sha256(f"{self.id}\n{self.upcoming(name)}".encode()).hexdigest()[:20]
+        begin = replace(wanted, id=f"{wanted.workflow[:40]}-{mark}", parent=self.id)
 
         async def started() -> str:
-            return await self.store.begin(begin)
+            return await while_away(lambda: self.store.begin(begin))
 
-        child = await self.step(f"{name}.begun", started, str)
+        given = [wanted.workflow, wanted.given]
+        child = await self.step(f"{name}.begun", started, str, given=given, facts=lambda run: {"run": run})
         return str(await self.wait(name, f"ended:{child}", why=f"waits for run {child}") or "")
 
     async def _until(self, name: str, seconds: float | None) -> int | None:
         async def moment() -> int | None:
-            return None if seconds is None else _now() + int(seconds * 1_000)
+            return None if seconds is None else self.now() + int(seconds * 1_000)
 
         return await self.step(f"{name}.until", moment, kind="event")
 
-    def _number(self, name: str) -> str:
-        number = self._named[name] = self._named.get(name, 0) + 1
+    def upcoming(self, name: str) -> str:
+        """What the next step of this name is called: it is numbered if there was one before."""
+        number = self._named.get(name, 0) + 1
         return name if number == 1 else f"{name}#{number}"
 
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+    def _number(self, name: str) -> str:
+        numbered = self.upcoming(name)
+        self._named[name] = self._named.get(name, 0) + 1
+        return numbered
 
 
 def _fingerprint(given: object) -> str:

@@ -7,22 +7,37 @@ for it says the fence under which it was begun: a worker that was thought dead a
 import json
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    String,
+    case,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as insert_new
 
-from orchestrator.durable.database import Database, is_taken
+from orchestrator.durable.database import Database
 from orchestrator.durable.tables import events, now_ms, runs, steps, waits
 
 MAX_TRIES = 200
-HEARD = {"heard": True}
-"""What is kept of an event that says only that something has changed, and may come again."""
-ANYTHING = "heard:anything"
-"""Heard of when nobody knows what has changed: whatever waits is to look for itself."""
-_HEARD = json.dumps(HEARD)
+"""How often a run is put off without getting on, before it fails."""
+MAX_LOSSES = 10
+"""How many workers may be lost in turn with a run that does not get on, as when it kills them."""
+
+ANYTHING = "anything"
+"""Told of when nobody knows what has changed: whatever is about to wait looks once more."""
 
 
 class State(StrEnum):
@@ -60,6 +75,7 @@ class Begin:
         customer: Which customer it is about, if one.
         person: On whose behalf it acts, if on anyone's.
         id: The run's id; the same id is begun once. Empty makes one.
+        parent: The run that begins it, if one does: it is cancelled with it.
     """
 
     workflow: str
@@ -70,6 +86,7 @@ class Begin:
     customer: str = ""
     person: str = ""
     id: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,7 @@ class Kept:
     """A run as it is kept. Times are milliseconds since 1970, `due` is None if nothing but an event takes it up."""
 
     id: str
+    parent: str
     workflow: str
     version: int
     given: str
@@ -90,6 +108,7 @@ class Kept:
     worker: str
     why: str
     tries: int
+    losses: int
     seed: str = field(repr=False)
     result: str
     begun: int
@@ -106,6 +125,7 @@ class Done:
     output: str
     facts: dict[str, Any]
     milliseconds: int
+    place: int = 0
     at: int = 0
 
 
@@ -116,112 +136,105 @@ class Store:
         self.database = database
 
     async def begin(self, wanted: Begin) -> str:
-        """Begin a run, unless one of its id was begun before; returns the id."""
+        """Begin a run, unless one of its id was begun before; returns the id.
+
+        Raises:
+            ValueError: If a part of it is longer than it may be.
+        """
         run_id = wanted.id or f"{wanted.workflow}-{secrets.token_hex(6)}"
-        values = {
-            name: getattr(wanted, name) for name in ("workflow", "version", "given", "team", "customer", "person")
-        }
+        parts = ("workflow", "version", "given", "team", "customer", "person", "parent")
+        values = {name: getattr(wanted, name) for name in parts} | {"id": run_id, "about": _line(wanted.about, 200)}
+        for column in runs.c:
+            most = column.type.length if isinstance(column.type, String) else None
+            if most and len(values.get(column.name, "")) > most:
+                raise ValueError(f"a run's `{column.name}` has at most {most} letters")
 
         def write(connection: Connection) -> None:
             moment = connection.scalar(select(now_ms()))
-            fresh = {"due": moment, "begun": moment, "changed": moment, "state": State.READY, "fence": 0, "tries": 0}
-            empty = dict.fromkeys(("worker", "why", "result"), "")
-            about = wanted.about[:200]
-            connection.execute(
-                insert(runs).values(id=run_id, **values, about=about, seed=secrets.token_hex(16), **fresh, **empty)
-            )
+            fresh = {
+                "due": moment,
+                "begun": moment,
+                "changed": moment,
+                "state": State.READY,
+                "seed": secrets.token_hex(16),
+            }
+            nothing = {"fence": 0, "tries": 0, "losses": 0, "worker": "", "why": "", "result": ""}
+            connection.execute(insert_new(runs).values(**values, **fresh, **nothing).on_conflict_do_nothing())
 
-        try:
-            await self.database.run(write)
-        except IntegrityError as error:
-            if not is_taken(error):
-                raise
+        await self.database.run(write)
         return run_id
 
-    async def claim(self, worker: str, most: int, lease: float) -> list[tuple[Kept, dict[str, Done]]]:
-        """Take up runs that are due, the longest due first, with the steps that they have done."""
+    async def claim(self, worker: str, most: int, lease: float) -> list[Kept]:
+        """Take up runs that are due, the longest due first."""
+        due = select(runs.c.id).where(runs.c.due <= now_ms()).order_by(runs.c.due).limit(most)
+        # Within the update it could be looked at again for each row, and then find more than `most`.
+        found = due.with_for_update(skip_locked=True).cte("found")
+        was_lost = case((runs.c.state == State.RUNNING, 1), else_=0)
+        taken = {"state": State.RUNNING, "worker": worker, "due": _in(lease), "changed": now_ms()}
+        take = (
+            update(runs)
+            .where(runs.c.id.in_(select(found.c.id)))
+            .values(**taken, fence=runs.c.fence + 1, losses=runs.c.losses + was_lost)
+            .returning(runs)
+        )
 
-        def write(connection: Connection) -> list[tuple[Kept, dict[str, Done]]]:
-            due = select(runs.c.id).where(runs.c.due <= now_ms()).order_by(runs.c.due).limit(most)
-            taken = connection.execute(
-                update(runs)
-                .where(runs.c.id.in_(due.with_for_update(skip_locked=True).scalar_subquery()))
-                .values(
-                    state=State.RUNNING,
-                    fence=runs.c.fence + 1,
-                    worker=worker,
-                    due=now_ms() + int(lease * 1_000),
-                    changed=now_ms(),
-                )
-                .returning(runs)
-            ).all()
-            ids = [row.id for row in taken]
-            connection.execute(delete(waits).where(waits.c.run.in_(ids)))
-            done = _steps_of(connection, ids)
-            return [(_kept(row), done.get(row.id, {})) for row in taken]
+        def write(connection: Connection) -> list[Kept]:
+            claimed = [_kept(row) for row in connection.execute(take)]
+            if claimed:
+                connection.execute(delete(waits).where(waits.c.run.in_([kept.id for kept in claimed])))
+            return claimed
 
         return await self.database.run(write)
 
     async def renew(self, held: dict[str, int], lease: float) -> set[str]:
         """Prolong the leases of runs, given with their fences; returns those that are still held."""
-        if not held:
-            return set()
-
-        def write(connection: Connection) -> set[str]:
-            kept = connection.execute(
-                update(runs)
-                .where(runs.c.id.in_(held), runs.c.state == State.RUNNING)
-                .values(due=now_ms() + int(lease * 1_000))
-                .returning(runs.c.id, runs.c.fence)
-            )
-            return {row.id for row in kept if held[row.id] == row.fence}
-
-        return await self.database.run(write)
+        mine = tuple_(runs.c.id, runs.c.fence).in_(list(held.items()))
+        renewed = update(runs).where(mine, runs.c.state == State.RUNNING).values(due=_in(lease)).returning(runs.c.id)
+        return await self.database.run(lambda connection: set(connection.scalars(renewed))) if held else set()
 
     async def add_step(self, run: str, fence: int, step: Done) -> None:
-        """Keep a step that was done.
+        """Keep a step that was done; to do so again changes nothing.
 
         Raises:
             Fenced: If the run is no longer held under this fence.
         """
+        values = {name: getattr(step, name) for name in ("name", "place", "kind", "given", "output", "milliseconds")}
+        kept = insert_new(steps).values(run=run, **values, facts=json.dumps(step.facts), at=now_ms())
 
         def write(connection: Connection) -> None:
-            _change(connection, run, fence, tries=0)
-            values = {"name": step.name, "kind": step.kind, "given": step.given, "output": step.output}
-            facts = json.dumps(step.facts, ensure_ascii=False)
-            connection.execute(
-                insert(steps).values(run=run, **values, facts=facts, milliseconds=step.milliseconds, at=now_ms())
-            )
+            _change(connection, run, fence, tries=0, losses=0)
+            connection.execute(kept.on_conflict_do_nothing())
 
         await self.database.run(write)
 
     async def park(
-        self, run: str, fence: int, awaits: Collection[str], why: str, until: int | None, since: int | None = None
+        self, run: str, fence: int, awaits: Collection[str], why: str, until: int | None, since: int = 0
     ) -> None:
         """Put a run away until one of some events or a moment, whatever comes first.
 
         Args:
             run: The run.
             fence: Under which it is held.
-            awaits: The names of the events.
-            why: Why it waits.
-            until: When it is taken up although nothing came; None if never.
-            since: When it was taken up: what was heard of since then it may not have seen. None if it has seen all.
+            awaits: The events.
+            why: Why it waits, for people.
+            until: The moment, in milliseconds since 1970.
+            since: When it last looked: an event that was told from then on takes it up at once.
 
         Raises:
             Fenced: If the run is no longer held under this fence.
         """
-        parked = {"state": State.WAITING, "why": why[:400], "due": until, "worker": "", "tries": 0}
+        parked = {"state": State.WAITING, "why": _line(why), "due": until, "worker": "", "tries": 0, "losses": 0}
+        told = select(events.c.name).where(events.c.name.in_([*awaits, ANYTHING]), events.c.at >= since).limit(1)
 
         def write(connection: Connection) -> None:
+            self._one_at_a_time(connection, awaits)
             _change(connection, run, fence, **parked)
             if awaits:
-                connection.execute(insert(waits), [{"run": run, "event": event} for event in sorted(awaits)])
+                connection.execute(insert(waits), [{"run": run, "event": event} for event in awaits])
+                if connection.scalar(told):
+                    connection.execute(update(runs).where(runs.c.id == run).values(due=now_ms()))
 
         await self.database.run(write)
-        if awaits:
-            # An event that came in between found nothing to wake.
-            await self.database.run(lambda connection: _take_up_if_arrived(connection, run, awaits, since))
 
     async def end(self, run: str, fence: int, state: State, result: str = "", why: str = "") -> None:
         """Write down how a run ended.
@@ -229,12 +242,12 @@ class Store:
         Raises:
             Fenced: If the run is no longer held under this fence.
         """
-        ended = {"state": state, "result": result, "why": why[:400], "due": None, "worker": ""}
+        ended = {"state": state, "result": result, "why": _line(why), "due": None, "worker": ""}
 
         def write(connection: Connection) -> None:
             _change(connection, run, fence, **ended)
             if state is not State.FAILED:  # whoever waits for a failed run waits until it was resumed or cancelled
-                _tell_of_end(connection, run, result)
+                self._tell(connection, f"ended:{run}", result)
 
         await self.database.run(write)
 
@@ -244,7 +257,7 @@ class Store:
         Raises:
             Fenced: If the run is no longer held under this fence.
         """
-        later = {"state": State.READY, "why": why[:400], "due": now_ms() + int(seconds * 1_000), "worker": ""}
+        later = {"state": State.READY, "why": _line(why), "due": _in(seconds), "worker": ""}
         await self.database.run(lambda connection: _change(connection, run, fence, **later, tries=tries))
 
     async def tell(self, name: str, payload: Any = None) -> bool:  # noqa: ANN401 - JSON data
@@ -253,53 +266,53 @@ class Store:
         Returns:
             False if an event of this name was told before: the first one stays.
         """
+        return await self.database.run(lambda connection: self._tell(connection, name, payload))
 
-        def write(connection: Connection) -> None:
-            connection.execute(insert(events).values(name=name, payload=json.dumps(payload), at=now_ms()))
-
-        is_new = True
-        try:
-            await self.database.run(write)
-        except IntegrityError as error:
-            if not is_taken(error):
-                raise
-            is_new = False
-        await self.database.run(lambda connection: _wake(connection, [name]))
+    def _tell(self, connection: Connection, name: str, payload: Any = None) -> bool:  # noqa: ANN401 - JSON data
+        self._one_at_a_time(connection, [name])
+        event = insert_new(events).values(name=name, payload=json.dumps(payload), at=now_ms())
+        is_new = connection.scalar(event.on_conflict_do_nothing().returning(events.c.name)) is not None
+        _wake(connection, [name])
         return is_new
+
+    def _one_at_a_time(self, connection: Connection, names: Collection[str]) -> None:
+        """Let whoever tells of an event and whoever comes to wait for it not miss each other."""
+        if self.database.is_postgresql:  # SQLite has one writer anyway
+            for name in sorted(names):
+                connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     async def event(self, name: str) -> tuple[bool, Any]:
         """Whether an event was told, and with what."""
-
-        def read(connection: Connection) -> tuple[bool, Any]:
-            found = connection.scalar(select(events.c.payload).where(events.c.name == name))
-            return (False, None) if found is None else (True, json.loads(found))
-
-        return await self.database.run(read)
+        query = select(events.c.payload).where(events.c.name == name)
+        found = await self.database.read(lambda connection: connection.scalar(query))
+        return (False, None) if found is None else (True, json.loads(found))
 
     async def awaited(self, prefix: str) -> list[str]:
         """The names of events that runs wait for, of those that begin so."""
         query = select(waits.c.event).distinct().where(waits.c.event.startswith(prefix, autoescape=True))
-        return await self.database.run(lambda connection: list(connection.scalars(query)))
+        return await self.database.read(lambda connection: list(connection.scalars(query)))
 
     async def keep(self, name: str, payload: Any) -> None:  # noqa: ANN401 - JSON data
         """Tell of an event that may come again: the last one counts."""
-        if not await self.tell(name, payload):
-            values = {"payload": json.dumps(payload), "at": now_ms()}
-            again = update(events).where(events.c.name == name).values(values)
-            await self.database.run(lambda connection: connection.execute(again))
 
-    async def hear(self, name: str) -> None:
-        """Take up what waits for this event, and what looked before now and comes to wait for it: to look anew."""
-        await self.keep(name, HEARD)
-        await self.wake([name])
+        def write(connection: Connection) -> None:
+            if not self._tell(connection, name, payload):
+                again = {"payload": json.dumps(payload), "at": now_ms()}
+                connection.execute(update(events).where(events.c.name == name).values(again))
 
-    async def wake(self, names: Collection[str], later: float = 0.0) -> None:
-        """Take up what waits for these events although they were not told: to look for itself, in some seconds."""
-        if names:
-            await self.database.run(lambda connection: _wake(connection, names, later))
+        await self.database.run(write)
+
+    async def wake(self, names: Collection[str]) -> None:
+        """Take up what waits for these events, to look for itself; also what is about to wait for them."""
+        for name in sorted(names):
+            await self.keep(name, None)
+
+    async def wake_later(self, names: Collection[str], seconds: float) -> None:
+        """Take up what waits for these events by now, in some seconds."""
+        await self.database.run(lambda connection: _wake(connection, names, seconds))
 
     async def cancel(self, run: str, why: str) -> bool:
-        """End a run from outside; what it has begun at this moment is still done, but nothing after it.
+        """End a run from outside, with those that it has begun; what it does at this moment is still done.
 
         Returns:
             False if it had ended already.
@@ -307,35 +320,47 @@ class Store:
         Raises:
             UnknownRun: If there is none.
         """
-        ended = {"state": State.CANCELLED, "why": why[:400], "due": None, "fence": runs.c.fence + 1}
+        ended = {"state": State.CANCELLED, "why": _line(why), "due": None, "worker": "", "fence": runs.c.fence + 1}
         # A failed run can be resumed, so that it can be given up as well.
-        return await self._change_from_outside(
-            run, runs.c.state.not_in((State.DONE, State.CANCELLED)), ended, ends=True
-        )
+        unended = runs.c.state.not_in((State.DONE, State.CANCELLED))
+
+        def write(connection: Connection) -> bool:
+            _must_be_there(connection, run)
+            todo, cancelled = [run], list[str]()
+            while todo:
+                one = todo.pop()
+                todo += connection.scalars(select(runs.c.id).where(runs.c.parent == one))
+                change = update(runs).where(runs.c.id == one, unended).values(**ended, changed=now_ms())
+                if connection.execute(change).rowcount:
+                    cancelled.append(one)
+            connection.execute(delete(waits).where(waits.c.run.in_(cancelled)))
+            for one in sorted(cancelled):
+                self._tell(connection, f"ended:{one}", "")
+            return run in cancelled
+
+        return await self.database.run(write)
 
     async def resume(self, run: str) -> bool:
-        """Take a failed or a waiting run up again at once, with the steps that it has done.
+        """Take a run up again at once that failed, waits or was put off, with the steps that it has done.
 
         Returns:
-            False if it is neither.
+            False if it is none of these.
 
         Raises:
             UnknownRun: If there is none.
         """
-        again = {"state": State.READY, "why": "", "due": now_ms(), "tries": 0}
-        fits = or_(runs.c.state == State.FAILED, runs.c.state == State.WAITING)
-        return await self._change_from_outside(run, fits, again)
+        again = {"state": State.READY, "why": "", "due": now_ms(), "tries": 0, "losses": 0, "changed": now_ms()}
+        fits = runs.c.state.in_((State.FAILED, State.WAITING, State.READY))
 
-    async def _change_from_outside(self, run: str, fits: Any, values: dict[str, Any], ends: bool = False) -> bool:  # noqa: ANN401
         def write(connection: Connection) -> bool:
-            if connection.scalar(select(runs.c.id).where(runs.c.id == run)) is None:
-                raise UnknownRun(f"there is no run `{run}`")
-            changed = connection.execute(update(runs).where(runs.c.id == run, fits).values(**values, changed=now_ms()))
-            if changed.rowcount and ends:
-                _tell_of_end(connection, run, "")
-            return bool(changed.rowcount)
+            _must_be_there(connection, run)
+            return bool(connection.execute(update(runs).where(runs.c.id == run, fits).values(**again)).rowcount)
 
         return await self.database.run(write)
+
+    async def steps(self, run: str) -> dict[str, Done]:
+        """The steps that a run has done, in their order."""
+        return await self.database.read(lambda connection: _steps_of(connection, run))
 
     async def find(self, run: str) -> tuple[Kept, dict[str, Done]]:
         """A run with its steps in the order in which they were done.
@@ -348,9 +373,9 @@ class Store:
             row = connection.execute(select(runs).where(runs.c.id == run)).first()
             if row is None:
                 raise UnknownRun(f"there is no run `{run}`")
-            return _kept(row), _steps_of(connection, [run]).get(run, {})
+            return _kept(row), _steps_of(connection, run)
 
-        return await self.database.run(read)
+        return await self.database.read(read)
 
     async def list(self, states: Sequence[State] = (), workflow: str = "", most: int = 100) -> list[Kept]:
         """Runs, the one that changed last first."""
@@ -359,21 +384,27 @@ class Store:
             query = query.where(runs.c.state.in_(states))
         if workflow:
             query = query.where(runs.c.workflow == workflow)
-        return await self.database.run(lambda connection: [_kept(row) for row in connection.execute(query)])
+        return await self.database.read(lambda connection: [_kept(row) for row in connection.execute(query)])
 
     async def count(self) -> dict[State, int]:
         """How many runs stand where."""
         query = select(runs.c.state, func.count()).group_by(runs.c.state)
-        rows = await self.database.run(lambda connection: connection.execute(query).all())
+        rows = await self.database.read(lambda connection: connection.execute(query).all())
         return {State(state): number for state, number in rows}
 
     async def forget(self, before: int) -> int:
-        """Delete runs that ended before a moment, with what they read and wrote; returns how many."""
-        over = (runs.c.state.in_(ENDS), runs.c.changed < before)
+        """Delete runs that ended before a moment, with what they read and wrote; returns how many.
+
+        What a run began stays as long as it does, and an event as long as a run that could still ask for it.
+        """
+        stays = or_(runs.c.state.not_in(ENDS), runs.c.changed >= before)
+        over = (not_(stays), runs.c.parent.not_in(select(runs.c.id).where(stays)))
+        oldest = select(func.coalesce(func.min(runs.c.begun), before)).scalar_subquery()
 
         def write(connection: Connection) -> int:
-            connection.execute(delete(events).where(events.c.at < before, events.c.name.not_in(select(waits.c.event))))
-            return connection.execute(delete(runs).where(*over)).rowcount
+            forgotten = connection.execute(delete(runs).where(*over)).rowcount
+            connection.execute(delete(events).where(events.c.at < before, events.c.at < oldest))
+            return forgotten
 
         return await self.database.run(write)
 
@@ -384,34 +415,33 @@ def _change(connection: Connection, run: str, fence: int, **values: Any) -> None
         raise Fenced(f"run `{run}` is no longer this worker's")
 
 
-def _tell_of_end(connection: Connection, run: str, result: str) -> None:
-    connection.execute(insert(events).values(name=f"ended:{run}", payload=json.dumps(result), at=now_ms()))
-    _wake(connection, [f"ended:{run}"])
+def _must_be_there(connection: Connection, run: str) -> None:
+    if connection.scalar(select(runs.c.id).where(runs.c.id == run)) is None:
+        raise UnknownRun(f"there is no run `{run}`")
 
 
-def _wake(connection: Connection, names: Collection[str], later: float = 0.0) -> None:
+def _wake(connection: Connection, names: Collection[str], seconds: float = 0) -> None:
     waiting = select(waits.c.run).where(waits.c.event.in_(names))
-    due = now_ms() + int(later * 1_000)
-    fits = (runs.c.state == State.WAITING, runs.c.id.in_(waiting), or_(runs.c.due.is_(None), runs.c.due > due))
-    connection.execute(update(runs).where(*fits).values(due=due))
+    fits = (runs.c.state == State.WAITING, runs.c.id.in_(waiting), or_(runs.c.due.is_(None), runs.c.due > _in(seconds)))
+    connection.execute(update(runs).where(*fits).values(due=_in(seconds)))
 
 
-def _take_up_if_arrived(connection: Connection, run: str, awaits: Collection[str], since: int | None) -> None:
-    told, heard = events.c.payload != _HEARD, events.c.payload == _HEARD
-    arrived = and_(events.c.name.in_(awaits), told)
-    if since is not None:
-        arrived = or_(arrived, and_(events.c.name.in_([*awaits, ANYTHING]), heard, events.c.at >= since))
-    if connection.scalar(select(events.c.name).where(arrived).limit(1)):
-        connection.execute(update(runs).where(runs.c.id == run, runs.c.state == State.WAITING).values(due=now_ms()))
+def _in(seconds: float) -> ColumnElement[int]:
+    return now_ms() + int(seconds * 1_000)
 
 
-def _steps_of(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, Done]]:
-    done: dict[str, dict[str, Done]] = {}
-    if ids:
-        for row in connection.execute(select(steps).where(steps.c.run.in_(ids)).order_by(steps.c.at)):
-            fields = {name: getattr(row, name) for name in ("name", "kind", "given", "output", "milliseconds", "at")}
-            done.setdefault(row.run, {})[row.name] = Done(**fields, facts=json.loads(row.facts))
-    return done
+def _line(text: str, most: int = 400) -> str:
+    """One line that any database takes."""
+    return " ".join(text.replace("\0", "").encode(errors="replace").decode().split())[:most]
+
+
+def _steps_of(connection: Connection, run: str) -> dict[str, Done]:
+    rows = connection.execute(select(steps).where(steps.c.run == run).order_by(steps.c.place, steps.c.at))
+    names = [part.name for part in fields(Done)]
+    return {
+        row.name: Done(**{name: getattr(row, name) for name in names} | {"facts": json.loads(row.facts)})
+        for row in rows
+    }
 
 
 def _kept(row: Row[Any]) -> Kept:

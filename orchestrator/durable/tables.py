@@ -17,6 +17,7 @@ runs = Table(
     "runs",
     tables,
     Column("id", String(64), primary_key=True),
+    Column("parent", String(64), nullable=False, comment="the run that began it; empty if none did"),
     Column("workflow", String(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("given", Text, nullable=False, comment="what the run was started with, as JSON"),
@@ -30,12 +31,14 @@ runs = Table(
     Column("worker", String(80), nullable=False),
     Column("why", String(400), nullable=False, comment="why it waits, was put off, or failed: for people"),
     Column("tries", Integer, nullable=False, comment="how often it was put off since it last got on"),
+    Column("losses", Integer, nullable=False, comment="how often its worker was lost since it last got on"),
     Column("seed", String(64), nullable=False, comment="makes its marks unguessable and the same after each restart"),
     Column("result", Text, nullable=False),
     Column("begun", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
     Index("runs_due", "due"),
     Index("runs_changed", "changed"),
+    Index("runs_parent", "parent"),
 )
 
 waits = Table(
@@ -51,6 +54,7 @@ steps = Table(
     tables,
     Column("run", String(64), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(200), primary_key=True),
+    Column("place", Integer, nullable=False, comment="how many were done before it"),
     Column("kind", String(16), nullable=False, comment="function, model, call, person, event"),
     Column("given", String(64), nullable=False, comment="fingerprint of what it was given"),
     Column("output", Text, nullable=False),

@@ -4,7 +4,10 @@ import os
 import secrets
 import socket
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -12,12 +15,15 @@ import anyio.abc
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
-from orchestrator.durable.run import Parked, Run, TryLater
-from orchestrator.durable.store import MAX_TRIES, Fenced, State, Store
+from orchestrator.durable.database import is_away
+from orchestrator.durable.run import Parked, Run, TryLater, any_of, while_away
+from orchestrator.durable.store import MAX_LOSSES, MAX_TRIES, Fenced, Kept, State, Store
 
 log = get_logger("remit.worker")
 
 LONGEST_PAUSE = 300.0
+_UNFIT_PAUSE = 30.0
+_LETTING_GO = 5.0
 
 
 class Unfit(Exception):
@@ -48,91 +54,152 @@ class Worker:
     lease: float = 15.0
     idle: float = 0.25
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
+    _stopping: bool = False
     _held: dict[str, tuple[int, anyio.CancelScope]] = field(default_factory=dict)
-    _freed: anyio.Event = field(default_factory=anyio.Event)
+    _stirred: anyio.Event = field(default_factory=anyio.Event)
+
+    def stop(self) -> None:
+        """Take up nothing more: `run` ends when what is under way has come to rest."""
+        self._stopping = True
+        self._stirred.set()
 
     async def run(self, *, until_idle: bool = False) -> None:
-        """Work until cancelled, or until nothing is due and nothing under way."""
+        """Work until stopped, or until nothing is due or under way; cancelled, let go of the runs at once."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew)
             while True:
-                claimed = await self._claim(tasks)
-                if until_idle and not claimed and not self._held:
+                self._stirred = anyio.Event()
+                claimed = await self._claim() if not self._stopping else []
+                for kept in claimed or ():
+                    self._take_up(kept, tasks)
+                if claimed == [] and not self._held and (until_idle or self._stopping):
                     break
                 if not claimed:
-                    await self._pause()
+                    with anyio.move_on_after(self.idle):
+                        await self._stirred.wait()
             tasks.cancel_scope.cancel()
 
-    async def _claim(self, tasks: anyio.abc.TaskGroup) -> bool:
+    async def _claim(self) -> list[Kept] | None:
+        """The runs to take up now; None if nobody knows, because the database does not answer."""
         if not (free := self.at_once - len(self._held)):
-            return False
+            return []
         try:
-            claimed = await self.store.claim(self.name, free, self.lease)
-        except SQLAlchemyError as error:
-            log.warning("database_unavailable", error=type(error).__name__)
+            return await self.store.claim(self.name, free, self.lease)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker outlives it
+            log.warning("runs_not_claimed", error=type(error).__name__)
             await anyio.sleep(1.0)
-            return False
-        for kept, done in claimed:
-            scope = anyio.CancelScope()
-            self._held[kept.id] = (kept.fence, scope)
-            tasks.start_soon(self._work_on, Run(kept, done, self.store), scope)
-        return bool(claimed)
+            return None
 
-    async def _pause(self) -> None:
-        self._freed = anyio.Event()
-        with anyio.move_on_after(self.idle):
-            await self._freed.wait()
+    def _take_up(self, kept: Kept, tasks: anyio.abc.TaskGroup) -> None:
+        if earlier := self._held.get(kept.id):  # its lease ran out here
+            earlier[1].cancel()
+        self._held[kept.id] = (kept.fence, anyio.CancelScope())
+        tasks.start_soon(self._work_on, kept, self._held[kept.id])
 
     async def _renew(self) -> None:
         while True:
             await anyio.sleep(self.lease / 3)
-            held = {run: fence for run, (fence, _) in self._held.items()}
+            held = dict(self._held)
             try:
-                still = await self.store.renew(held, self.lease)
-            except SQLAlchemyError as error:
-                log.warning("database_unavailable", error=type(error).__name__)
+                still = await self.store.renew({run: fence for run, (fence, _) in held.items()}, self.lease)
+            except Exception as error:  # noqa: BLE001 - as above
+                log.warning("leases_not_renewed", error=type(error).__name__)
                 continue
             for run in held.keys() - still:
-                if run in self._held and self._held[run][0] == held[run]:
-                    self._held[run][1].cancel()
+                held[run][1].cancel()
 
-    async def _work_on(self, run: Run, scope: anyio.CancelScope) -> None:
+    async def _work_on(self, kept: Kept, hold: tuple[int, anyio.CancelScope]) -> None:
         try:
-            with scope:
-                await self._dispose(run)
-        except Fenced:
-            log.info("run_lost", run=run.id)
-        except SQLAlchemyError as error:  # the lease runs out, and the run is taken up again
-            log.warning("database_unavailable", run=run.id, error=type(error).__name__)
+            with hold[1]:
+                await self._dispose(kept)
+        except anyio.get_cancelled_exc_class():  # by whoever stops the worker, or by the workflow itself
+            with anyio.move_on_after(_LETTING_GO, shield=True), suppress(Fenced, Exception):
+                await self.store.put_off(kept.id, kept.fence, "its worker was stopped", 0, kept.tries + 1)
+        except Fenced as error:
+            log.info("run_lost", run=kept.id, why=str(error))
+        except Exception as error:  # noqa: BLE001 - when the lease is over, the run is taken up again
+            log.warning("run_let_go", run=kept.id, error=type(error).__name__)
         finally:
-            self._held.pop(run.id, None)
-            self._freed.set()
+            if self._held.get(kept.id) is hold:
+                del self._held[kept.id]
+            self._stirred.set()
 
-    async def _dispose(self, run: Run) -> None:
+    async def _dispose(self, kept: Kept) -> None:
         """Work on a run and write down how that ended."""
-        fence = run.kept.fence
+        name, fence, store = kept.id, kept.fence, self.store
+        if kept.losses > MAX_LOSSES or kept.tries > MAX_TRIES:
+            why = f"given up: workers were lost or stopped {kept.losses + kept.tries} times while they had it"
+            await while_away(lambda: store.end(name, fence, State.FAILED, why=why))
+            return
+        try:
+            run = Run(kept, await while_away(lambda: store.steps(name)), store)
+        except Exception as error:  # noqa: BLE001 - what is kept of it cannot be read
+            why = _why(error)
+            await while_away(lambda: store.end(name, fence, State.FAILED, why=why))
+            return
         try:
             result = await self.work(run)
-        except Parked as parked:
-            await self.store.park(run.id, fence, parked.awaits, parked.why, parked.until, run.kept.changed)
-        except (TryLater, Unfit) as error:
-            await self._put_off(run, str(error))
-        except (Fenced, SQLAlchemyError):
+        except anyio.get_cancelled_exc_class():
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the run's end and not the worker's
-            # Where it failed and no more: what the code had at hand there is customers' data.
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            at = f"{where.filename}:{where.lineno}"
-            log.error("run_failed", run=run.id, workflow=run.kept.workflow, error=type(error).__name__, at=at)
-            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            await self.store.end(run.id, fence, State.FAILED, why=why)
+        except BaseException as error:  # noqa: BLE001 - sorted out below
+            await self._settle(run, _sorted_out(error))
         else:
-            await self.store.end(run.id, fence, State.DONE, result)
+            await while_away(lambda: store.end(name, fence, State.DONE, result))
+
+    async def _settle(self, run: Run, error: BaseException) -> None:
+        """Write down that a run waits, was put off or failed; raise what is none of these."""
+        name, fence = run.id, run.kept.fence
+        match error:
+            case Parked():
+                parked = (error.awaits, error.why, error.until, run.kept.changed)
+                await while_away(lambda: self.store.park(name, fence, *parked))
+            case Unfit():  # however long no worker is fit, it is no fault of the run
+                await while_away(lambda: self.store.put_off(name, fence, str(error), _UNFIT_PAUSE, run.tries))
+            case TryLater():
+                await self._put_off(run, str(error))
+            case SQLAlchemyError() if is_away(error):
+                await self._put_off(run, "the database did not answer")
+            case Exception():
+                where = _where(error)
+                log.error("run_failed", run=name, workflow=run.kept.workflow, error=type(error).__name__, at=where)
+                await while_away(lambda: self.store.end(name, fence, State.FAILED, why=_why(error)))
+            case _:
+                raise error
 
     async def _put_off(self, run: Run, why: str) -> None:
-        tries = run.tries + 1
+        name, fence, tries = run.id, run.kept.fence, run.tries + 1
         if tries > MAX_TRIES:
-            await self.store.end(run.id, run.kept.fence, State.FAILED, why=f"given up after {MAX_TRIES} tries: {why}")
+            given_up = f"given up after {MAX_TRIES} tries: {why}"
+            await while_away(lambda: self.store.end(name, fence, State.FAILED, why=given_up))
             return
         pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(tries, 20)) * (0.5 + secrets.randbelow(500) / 1_000)
-        await self.store.put_off(run.id, run.kept.fence, why, pause, tries)
+        await while_away(lambda: self.store.put_off(name, fence, why, pause, tries))
+
+
+def _sorted_out(error: BaseException) -> BaseException:
+    """What counts of the errors of a workflow that does several things at the same time: they come as a group."""
+    errors = list(_each(error))
+    waiting = [each for each in errors if isinstance(each, Parked)]
+    passing = [each for each in errors if isinstance(each, TryLater | Unfit)]
+    lost = [each for each in errors if not isinstance(each, Exception | Parked)]
+    failed = [each for each in errors if isinstance(each, Exception) and each not in passing]
+    return next(iter([*lost, *failed, *passing]), None) or any_of(waiting)
+
+
+def _each(error: BaseException) -> Iterator[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for part in error.exceptions:
+        yield from _each(part)
+
+
+def _where(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join(f"{Path(each.filename).name}:{each.lineno}" for each in frame)
+
+
+def _why(error: Exception) -> str:
+    """Why a run failed: in its own words only if they are ours, as others may quote what customers wrote."""
+    ours = type(error).__module__.startswith(("orchestrator.", "own_workflows_"))
+    return f"{type(error).__name__}: {error}" if ours else f"{type(error).__name__} at {_where(error)}"
