@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.commands.cost import cost
+from orchestrator.commands.models import models
+
 SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
 
 
@@ -16,6 +19,8 @@ def register(app: typer.Typer) -> None:
     runs.command("triage")(run_triage)
     runs.callback()(lambda: None)
     app.add_typer(runs, name="run", rich_help_panel="Try it")
+    app.command("cost", rich_help_panel="Run it")(cost)
+    app.command("models", rich_help_panel="Run it")(models)
     app.command("demo", rich_help_panel="Try it")(demo)
 
 
