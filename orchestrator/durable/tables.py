@@ -91,6 +91,13 @@ ratings = Table(
     Index("ratings_step", "workflow", "step", "since"),
 )
 
+remembered = Table(
+    "remembered",
+    tables,
+    Column("id", String(200), primary_key=True, comment="an item that began a run, a schedule, or a trigger's looks"),
+    Column("at", BigInteger, nullable=False, comment="when it began it, since when it is known, when the last one was"),
+)
+
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
     """The database's own clock in milliseconds: the hosts of several workers need not agree on the time."""

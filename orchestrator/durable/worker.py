@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from orchestrator.durable.store import MAX_TRIES, Fenced, State, Store
 log = get_logger("remit.worker")
 
 LONGEST_PAUSE = 300.0
+_LETTING_GO = 3.0
 
 
 class Unfit(Exception):
@@ -40,6 +42,7 @@ class Worker:
         at_once: How many runs at the same time.
         lease: Seconds after which a run is taken over from a worker that does not renew.
         idle: Seconds between looks for work when there was none.
+        only: The one run that it works on, and its children; empty for whatever is due.
     """
 
     store: Store
@@ -47,17 +50,24 @@ class Worker:
     at_once: int = 16
     lease: float = 15.0
     idle: float = 0.25
+    only: str = ""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
+    _stopping: bool = False
     _held: dict[str, tuple[int, anyio.CancelScope]] = field(default_factory=dict)
     _freed: anyio.Event = field(default_factory=anyio.Event)
 
+    def stop(self) -> None:
+        """Take up nothing more: `run` ends when what is under way has come to rest."""
+        self._stopping = True
+        self._freed.set()
+
     async def run(self, *, until_idle: bool = False) -> None:
-        """Work until cancelled, or until nothing is due and nothing under way."""
+        """Work until stopped or cancelled, or until nothing is due and nothing under way."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew)
             while True:
-                claimed = await self._claim(tasks)
-                if until_idle and not claimed and not self._held:
+                claimed = not self._stopping and await self._claim(tasks)
+                if (until_idle or self._stopping) and not claimed and not self._held:
                     break
                 if not claimed:
                     await self._pause()
@@ -67,7 +77,7 @@ class Worker:
         if not (free := self.at_once - len(self._held)):
             return False
         try:
-            claimed = await self.store.claim(self.name, free, self.lease)
+            claimed = await self.store.claim(self.name, free, self.lease, self.only)
         except SQLAlchemyError as error:
             log.warning("database_unavailable", error=type(error).__name__)
             await anyio.sleep(1.0)
@@ -100,6 +110,10 @@ class Worker:
         try:
             with scope:
                 await self._dispose(run)
+        except anyio.get_cancelled_exc_class():  # another worker takes it up now, and not when the lease is over
+            with anyio.move_on_after(_LETTING_GO, shield=True), suppress(Fenced, SQLAlchemyError):
+                await self.store.put_off(run.id, run.kept.fence, "its worker was stopped", 0, run.tries)
+            raise
         except Fenced:
             log.info("run_lost", run=run.id)
         except SQLAlchemyError as error:  # the lease runs out, and the run is taken up again

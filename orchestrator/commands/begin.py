@@ -1,0 +1,47 @@
+"""`remit run WORKFLOW`: begins a run of any workflow, and waits for its result if it is told to."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.assembling import Orchestrator
+from orchestrator.commands.opening import opened
+from orchestrator.commands.runs import ended, result_of
+from orchestrator.durable.store import Kept
+
+ANY = "WORKFLOW"
+
+
+class AnyWorkflow(TyperGroup):
+    """A group in which a name that is no command of its own is a workflow's."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as typer has it
+        return super().resolve_command(ctx, args if self.get_command(ctx, args[0]) else [ANY, *args])
+
+
+def begin(
+    workflow: Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.")],
+    input_: Annotated[str, typer.Option("--input", metavar="JSON|@FILE", help="What it is begun with.")] = "{}",
+    run_id: Annotated[str, typer.Option("--id", help="The run's id; the same id is begun once.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Work on it here until it ends, and print its result.")] = False,
+) -> None:
+    """Begin a run of a workflow; a worker takes it up."""
+    with opened() as orchestrator:
+        text = Path(input_[1:]).read_text("utf-8") if input_.startswith("@") else input_
+        wanted = orchestrator.workflows.find(workflow).begin(json.loads(text), run_id)
+        run = anyio.run(orchestrator.store.begin, wanted)
+        typer.echo(result_of(anyio.run(worked_on, orchestrator, run)) if wait else run)
+
+
+async def worked_on(orchestrator: Orchestrator, run: str) -> Kept:
+    """A run once it has ended, worked on here unless a worker is faster."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(orchestrator.worker(only=run).run)
+        tasks.start_soon(orchestrator.hear_answers)
+        kept = await ended(orchestrator.store, run)
+        tasks.cancel_scope.cancel()
+    return kept
