@@ -177,8 +177,10 @@ async def _by_meaning(work: Work, step: str, query: str, passages: Sequence[Pass
 
     if not passages:
         return []
-    kept = tuple[list[int], Account]
-    return (await work.step(step, embed, kept, kind="model", facts=lambda told: told[1].model_dump()))[0]
+    found = await work.step(
+        step, embed, tuple[list[int], Account], facts=lambda it: it[1].model_dump() if it[1].model else {}
+    )
+    return found[0]
 
 
 def _facts(context: Context) -> dict[str, object]:

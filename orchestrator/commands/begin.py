@@ -1,6 +1,7 @@
 """`remit run WORKFLOW`: begins a run of any workflow, and waits for its result if it is told to."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,21 +28,29 @@ def begin(
     workflow: Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.")],
     input_: Annotated[str, typer.Option("--input", metavar="JSON|@FILE", help="What it is begun with.")] = "{}",
     run_id: Annotated[str, typer.Option("--id", help="The run's id; the same id is begun once.")] = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Work on it here until it ends, and print its result.")] = False,
+    wait: Annotated[float, typer.Option(help="Work on it here for so many seconds at most, and print its result.")] = 0,
 ) -> None:
     """Begin a run of a workflow; a worker takes it up."""
     with opened() as orchestrator:
-        text = Path(input_[1:]).read_text("utf-8") if input_.startswith("@") else input_
-        wanted = orchestrator.workflows.find(workflow).begin(json.loads(text), run_id)
+        wanted = orchestrator.workflows.find(workflow).begin(_read(input_), run_id)
         run = anyio.run(orchestrator.store.begin, wanted)
-        typer.echo(result_of(anyio.run(worked_on, orchestrator, run)) if wait else run)
+        typer.echo(result_of(anyio.run(worked_on, orchestrator, run, wait)) if wait else run)
 
 
-async def worked_on(orchestrator: Orchestrator, run: str) -> Kept:
-    """A run once it has ended, worked on here unless a worker is faster."""
+def _read(given: str) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(Path(given[1:]).read_text("utf-8") if given.startswith("@") else given)
+    except OSError as error:
+        raise ValueError(f"`{given[1:]}` cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"the input is no JSON: {error}") from None
+
+
+async def worked_on(orchestrator: Orchestrator, run: str, seconds: float = math.inf) -> Kept:
+    """A run once it has ended, or after so many seconds: worked on here unless a worker is faster."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(orchestrator.worker(only=run).run)
         tasks.start_soon(orchestrator.hear_answers)
-        kept = await ended(orchestrator.store, run)
+        kept = await ended(orchestrator.store, run, seconds)
         tasks.cancel_scope.cancel()
     return kept

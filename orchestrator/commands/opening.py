@@ -1,8 +1,10 @@
-"""What every command of the orchestrator begins with: its parts, and an error told in one line."""
+"""What every command of the orchestrator begins with: its parts, its log, and an error told in one line."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 import typer
 
 from orchestrator.assembling import Orchestrator, assembled
@@ -18,10 +20,21 @@ _EXPECTED = (BadInput, BadSettings, BadTriggers, GatewayError, UnfitDatabase, Un
 
 @contextmanager
 def opened() -> Iterator[Orchestrator]:
-    """The orchestrator's parts until the block ends; what people can put right ends the command with code 1."""
+    """The orchestrator's parts until the block ends; what people can put right ends the command with code 1.
+
+    The log goes to standard error as JSON.
+    """
+    before = structlog.get_config()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, stamp, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         with assembled() as orchestrator:
             yield orchestrator
     except _EXPECTED as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
+    finally:
+        structlog.configure(**before)

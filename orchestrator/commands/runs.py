@@ -89,17 +89,15 @@ def answer(
 def wait(run: RunId, seconds: Annotated[float, typer.Option(min=0, help="How long at most.")] = 86_400.0) -> None:
     """Wait until a run has ended and print its result; ends with code 1 if it has none, or takes longer."""
     with opened() as orchestrator:
-        try:
-            typer.echo(result_of(anyio.run(_in_time, orchestrator.store, run, seconds)))
-        except TimeoutError:
-            raise ValueError(f"run `{run}` has not ended within {seconds:g} s") from None
+        typer.echo(result_of(anyio.run(ended, orchestrator.store, run, seconds)))
 
 
-async def ended(store: Store, run: str) -> Kept:
-    """A run, once it has ended."""
+async def ended(store: Store, run: str, seconds: float) -> Kept:
+    """A run once it has ended, or after so many seconds."""
+    over = time.monotonic() + seconds
     while True:
         kept, _ = await store.find(run)
-        if kept.state in ENDS:
+        if kept.state in ENDS or time.monotonic() > over:
             return kept
         await anyio.sleep(0.2)
 
@@ -108,16 +106,11 @@ def result_of(kept: Kept) -> str:
     """A run's result as JSON.
 
     Raises:
-        ValueError: If it ended without one.
+        ValueError: If it has none; says where the run stands.
     """
     if kept.state is not State.DONE:
         raise ValueError(f"run `{kept.id}` {kept.state}: {kept.why}")
     return kept.result
-
-
-async def _in_time(store: Store, run: str, seconds: float) -> Kept:
-    with anyio.fail_after(seconds):
-        return await ended(store, run)
 
 
 async def _answer(store: Store, run: str, step: str, told: dict[str, Any]) -> str:
@@ -126,9 +119,10 @@ async def _answer(store: Store, run: str, step: str, told: dict[str, Any]) -> st
     open_ = {name: facts for name, facts in asked.items() if name not in done}
     if kept.state in ENDS or not open_:
         raise ValueError(f"run `{run}` asks nobody anything")
-    if (step or len(open_) > 1) and step not in open_:
-        raise ValueError(f"run `{run}` asks in several steps; name one of {', '.join(sorted(open_))}")
-    name, facts = next((name, facts) for name, facts in open_.items() if step in ("", name))
+    name = step or next(iter(open_))
+    if name not in open_ or (len(open_) > 1 and not step):
+        raise ValueError(f"there is no question in step `{step}`; there is in {', '.join(sorted(open_))}")
+    facts = open_[name]
     if "event" in facts:
         if told["choice"] not in facts["choices"]:
             raise ValueError(f"step `{name}` takes one of the choices {', '.join(facts['choices'])}")

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +40,6 @@ def work(
 
 
 async def _work(orchestrator: Orchestrator, triggers: Triggers, listener: socket.socket | None) -> None:
-    _log_as_json()
     worker, kept = orchestrator.worker(), orchestrator.settings
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_when_told, worker, kept.patience, tasks)
@@ -51,7 +49,9 @@ async def _work(orchestrator: Orchestrator, triggers: Triggers, listener: socket
             if not isinstance(trigger, Hook):
                 tasks.start_soon(triggers.watch, name, trigger)
         if listener:
-            config = uvicorn.Config(hooks_app(triggers), log_config=None, server_header=False, ws="none")
+            config = uvicorn.Config(
+                hooks_app(triggers), log_config=None, server_header=False, ws="none", lifespan="off"
+            )
             tasks.start_soon(_Server(config).serve, [listener])
         log.info("worker_begins", worker=worker.name, at_once=worker.at_once, triggers=len(triggers.known))
         await worker.run()
@@ -96,14 +96,3 @@ def _listening(address: str) -> Iterator[socket.socket | None]:
         raise ValueError(f"nothing can listen at `{address}`: {error.strerror}") from None
     with listener:
         yield listener
-
-
-def _log_as_json() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

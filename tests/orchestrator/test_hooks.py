@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,10 +112,8 @@ async def test_another_delivery_begins_another_run(client: httpx.AsyncClient, st
 async def test_whatever_is_wrong_with_a_delivery_begins_nothing(
     client: httpx.AsyncClient, store: Store, path: str, body: bytes, headers: dict[str, str], status: int
 ) -> None:
-    encoded: Callable[[str], bytes] = lambda text: text.encode("latin-1")
-    answer = await client.post(
-        path, content=body, headers=[(name.encode(), encoded(it)) for name, it in headers.items()]
-    )
+    sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    answer = await client.post(path, content=body, headers=sent)
     assert answer.status_code == status
     assert SECRET not in answer.text
     assert await store.list() == []
