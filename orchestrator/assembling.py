@@ -17,7 +17,7 @@ from orchestrator.grants import Issuer
 from orchestrator.settings import Settings, load_settings
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflows, shipped_and_own
-from orchestrator.working import Working
+from orchestrator.working import Working, hear_answers
 
 if TYPE_CHECKING:
     from orchestrator.models.asking import Ask, Models
@@ -60,11 +60,16 @@ class Orchestrator:
         command = shlex.split(kept.command) or None
         return partial(connect, url=kept.url, token=kept.token.get_secret_value(), command=command)
 
-    def worker(self) -> Worker:
-        """A worker that does the work of its runs."""
+    def worker(self, only: str = "") -> Worker:
+        """A worker for whatever is due, or `only` for one run and its children."""
         around = Surroundings(self.models, self.issuer, hears=not self.settings.command)
         work = Working(self.workflows, around, self.connect)
-        return Worker(self.store, work, self.settings.at_once, self.settings.lease)
+        return Worker(self.store, work, self.settings.at_once, self.settings.lease, only=only)
+
+    async def hear_answers(self) -> None:
+        """Wake runs whose calls a person has answered; a gateway over stdio is asked by its runs themselves."""
+        if not self.settings.command:
+            await hear_answers(self.store, self.settings.url, self.settings.token.get_secret_value())
 
 
 @contextmanager

@@ -7,18 +7,25 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.commands import begin, runs, worker
 from orchestrator.commands.cost import cost
 from orchestrator.commands.models import models
+from orchestrator.workflows.ask.command import ask
 
 SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
 
 
 def register(app: typer.Typer) -> None:
     """Add the orchestrator's commands to the `remit` command."""
-    runs = typer.Typer(no_args_is_help=True, help="Run an agent against a gateway, over MCP.")
-    runs.command("triage")(run_triage)
-    runs.callback()(lambda: None)
-    app.add_typer(runs, name="run", rich_help_panel="Try it")
+    begins = typer.Typer(
+        cls=begin.AnyWorkflow, no_args_is_help=True, help="Run a workflow against a gateway, over MCP."
+    )
+    begins.command("triage")(run_triage)
+    begins.command(begin.ANY)(begin.begin)
+    app.add_typer(begins, name="run", rich_help_panel="Try it")
+    app.add_typer(runs.app, name="runs", rich_help_panel="Run it")
+    app.command("worker", rich_help_panel="Run it")(worker.work)
+    app.command("ask", rich_help_panel="Try it")(ask)
     app.command("cost", rich_help_panel="Run it")(cost)
     app.command("models", rich_help_panel="Run it")(models)
     app.command("demo", rich_help_panel="Try it")(demo)

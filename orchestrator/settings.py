@@ -6,8 +6,6 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SHIPPED_MODELS = Path(__file__).parent / "models.toml"
-
 
 class Settings(BaseSettings):
     """Every setting of the orchestrator; `REMIT_URL` sets `url`, and so on. Times are in seconds.
@@ -19,10 +17,9 @@ class Settings(BaseSettings):
         token: The bearer token that runs call the gateway with.
         grant_token: A token that may issue grants; with it, each run is narrowed to what its task needs.
         command: A gateway to start and talk to over stdio instead, such as `remit serve --stdio`.
-        models: The registry of models.
+        models: The register of models; by default it follows from the keys in the environment.
         workflows: A folder of workflows of one's own, beside those that come with Remit.
         triggers: What begins runs; by default `HOME/triggers.toml`, if it is there.
-        team: The team on whose account the command line begins runs.
         at_once: How many runs a worker works on at the same time.
         lease: After how long a run is taken over from a worker that is silent.
         patience: How long a worker that is told to stop goes on with what it has begun.
@@ -37,10 +34,9 @@ class Settings(BaseSettings):
     token: SecretStr = SecretStr("")
     grant_token: SecretStr = SecretStr("")
     command: str = ""
-    models: Path = SHIPPED_MODELS
+    models: Path | None = None
     workflows: Path | None = None
     triggers: Path | None = None
-    team: str = ""
     at_once: Annotated[int, Field(ge=1, le=1_000)] = 16
     lease: Annotated[float, Field(ge=1, le=3_600)] = 15.0
     patience: Annotated[float, Field(ge=0, le=600)] = 20.0

@@ -55,7 +55,7 @@ async def report(database: Database, by: By, since: int = 0) -> list[tuple[str |
         since: From when on, in milliseconds since 1970.
 
     Returns:
-        Rows: what it is, `COUNTS`, but the cost as US dollars, and the dollars that are reserved for requests under way.
+        Rows: what it is, `COUNTS`, but the cost as US dollars, and the dollars reserved for requests under way.
     """
     group = spending.c.at - spending.c.at % _DAY if by is By.DAY else spending.c["run" if by is By.TASK else by]
     sums = [func.sum(spending.c[name]) for name in (*COUNTS, "reserved")]

@@ -164,9 +164,11 @@ class Store:
         await self.database.run(write)
         return run_id
 
-    async def claim(self, worker: str, most: int, lease: float) -> list[Kept]:
-        """Take up runs that are due, the longest due first."""
+    async def claim(self, worker: str, most: int, lease: float, only: str = "") -> list[Kept]:
+        """Take up runs that are due, or `only` one and its children; the longest due first."""
         due = select(runs.c.id).where(runs.c.due <= now_ms()).order_by(runs.c.due).limit(most)
+        if only:
+            due = due.where(or_(runs.c.id == only, runs.c.id.startswith(f"{only}.", autoescape=True)))
         # Within the update it could be looked at again for each row, and then find more than `most`.
         found = due.with_for_update(skip_locked=True).cte("found")
         was_lost = case((runs.c.state == State.RUNNING, 1), else_=0)

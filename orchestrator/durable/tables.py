@@ -95,6 +95,13 @@ ratings = Table(
     Index("ratings_step", "workflow", "step", "since"),
 )
 
+remembered = Table(
+    "remembered",
+    tables,
+    Column("id", String(200), primary_key=True, comment="an item that began a run, a schedule, or a trigger's looks"),
+    Column("at", BigInteger, nullable=False, comment="when it began it, since when it is known, when the last one was"),
+)
+
 
 COUNTS = ("requests", "from_cache", "failed", "input_tokens", "cached_tokens", "output_tokens", "milliseconds", "cost")
 """What is counted of requests to models; costs are in billionths of a US dollar."""

@@ -45,6 +45,7 @@ class Worker:
         work: Does the work of one.
         at_once: How many runs at the same time.
         lease: Seconds after which a run is taken over from a worker that does not renew.
+        only: Work on this run and its children alone; empty for all.
         idle: Seconds between looks for work when there was none.
     """
 
@@ -53,6 +54,7 @@ class Worker:
     at_once: int = 16
     lease: float = 15.0
     idle: float = 0.25
+    only: str = ""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
     _stopping: bool = False
     _held: dict[str, tuple[int, anyio.CancelScope]] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class Worker:
         if not (free := self.at_once - len(self._held)):
             return []
         try:
-            return await self.store.claim(self.name, free, self.lease)
+            return await self.store.claim(self.name, free, self.lease, self.only)
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker outlives it
             log.warning("runs_not_claimed", error=type(error).__name__)
             await anyio.sleep(1.0)

@@ -110,3 +110,7 @@ class Models(Protocol):
             ModelsUnavailable: If none answers.
         """
         ...
+
+    async def embed(self, texts: list[str], payer: Payer, key: str, sees: str) -> tuple[list[list[float]], Account]:
+        """The vectors of texts, in their order; raises as `ask` does."""
+        ...

@@ -1,0 +1,56 @@
+"""`remit run WORKFLOW`: begins a run of any workflow, and waits for its result if it is told to."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.assembling import Orchestrator
+from orchestrator.commands.opening import opened
+from orchestrator.commands.runs import ended, result_of
+from orchestrator.durable.store import Kept
+
+ANY = "WORKFLOW"
+
+
+class AnyWorkflow(TyperGroup):
+    """A group in which a name that is no command of its own is a workflow's."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as typer has it
+        return super().resolve_command(ctx, args if self.get_command(ctx, args[0]) else [ANY, *args])
+
+
+def begin(
+    workflow: Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.")],
+    input_: Annotated[str, typer.Option("--input", metavar="JSON|@FILE", help="What it is begun with.")] = "{}",
+    run_id: Annotated[str, typer.Option("--id", help="The run's id; the same id is begun once.")] = "",
+    wait: Annotated[float, typer.Option(help="Work on it here for so many seconds at most, and print its result.")] = 0,
+) -> None:
+    """Begin a run of a workflow; a worker takes it up."""
+    with opened() as orchestrator:
+        wanted = orchestrator.workflows.find(workflow).begin(_read(input_), run_id)
+        run = anyio.run(orchestrator.store.begin, wanted)
+        typer.echo(result_of(anyio.run(worked_on, orchestrator, run, wait)) if wait else run)
+
+
+def _read(given: str) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(Path(given[1:]).read_text("utf-8") if given.startswith("@") else given)
+    except OSError as error:
+        raise ValueError(f"`{given[1:]}` cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"the input is no JSON: {error}") from None
+
+
+async def worked_on(orchestrator: Orchestrator, run: str, seconds: float = math.inf) -> Kept:
+    """A run once it has ended, or after so many seconds: worked on here unless a worker is faster."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(orchestrator.worker(only=run).run)
+        tasks.start_soon(orchestrator.hear_answers)
+        kept = await ended(orchestrator.store, run, seconds)
+        tasks.cancel_scope.cancel()
+    return kept

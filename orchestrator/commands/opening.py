@@ -1,0 +1,40 @@
+"""What every command of the orchestrator begins with: its parts, its log, and an error told in one line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import typer
+
+from orchestrator.assembling import Orchestrator, assembled
+from orchestrator.durable.database import UnfitDatabase
+from orchestrator.durable.store import UnknownRun
+from orchestrator.gateway_client import GatewayError
+from orchestrator.settings import BadSettings
+from orchestrator.triggers import BadTriggers
+from orchestrator.workflow import BadInput, UnknownWorkflow
+
+_EXPECTED = (BadInput, BadSettings, BadTriggers, GatewayError, UnfitDatabase, UnknownRun, UnknownWorkflow, ValueError)
+
+
+@contextmanager
+def opened() -> Iterator[Orchestrator]:
+    """The orchestrator's parts until the block ends; what people can put right ends the command with code 1.
+
+    The log goes to standard error as JSON.
+    """
+    before = structlog.get_config()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, stamp, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        with assembled() as orchestrator:
+            yield orchestrator
+    except _EXPECTED as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        structlog.configure(**before)
