@@ -138,11 +138,13 @@ class Store:
                 raise
         return run_id
 
-    async def claim(self, worker: str, most: int, lease: float) -> list[tuple[Kept, dict[str, Done]]]:
-        """Take up runs that are due, the longest due first, with the steps that they have done."""
+    async def claim(self, worker: str, most: int, lease: float, only: str = "") -> list[tuple[Kept, dict[str, Done]]]:
+        """Take up runs that are due, or `only` one and its children; the longest due first, with what each has done."""
 
         def write(connection: Connection) -> list[tuple[Kept, dict[str, Done]]]:
             due = select(runs.c.id).where(runs.c.due <= now_ms()).order_by(runs.c.due).limit(most)
+            if only:
+                due = due.where(or_(runs.c.id == only, runs.c.id.startswith(f"{only}.", autoescape=True)))
             taken = connection.execute(
                 update(runs)
                 .where(runs.c.id.in_(due.with_for_update(skip_locked=True).scalar_subquery()))

@@ -40,6 +40,7 @@ class Worker:
         at_once: How many runs at the same time.
         lease: Seconds after which a run is taken over from a worker that does not renew.
         idle: Seconds between looks for work when there was none.
+        only: The one run that it works on, and its children; empty for whatever is due.
     """
 
     store: Store
@@ -47,17 +48,24 @@ class Worker:
     at_once: int = 16
     lease: float = 15.0
     idle: float = 0.25
+    only: str = ""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
+    _stopping: bool = False
     _held: dict[str, tuple[int, anyio.CancelScope]] = field(default_factory=dict)
     _freed: anyio.Event = field(default_factory=anyio.Event)
 
+    def stop(self) -> None:
+        """Take up nothing more: `run` ends when what is under way has come to rest."""
+        self._stopping = True
+        self._freed.set()
+
     async def run(self, *, until_idle: bool = False) -> None:
-        """Work until cancelled, or until nothing is due and nothing under way."""
+        """Work until stopped or cancelled, or until nothing is due and nothing under way."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew)
             while True:
-                claimed = await self._claim(tasks)
-                if until_idle and not claimed and not self._held:
+                claimed = not self._stopping and await self._claim(tasks)
+                if (until_idle or self._stopping) and not claimed and not self._held:
                     break
                 if not claimed:
                     await self._pause()
@@ -67,7 +75,7 @@ class Worker:
         if not (free := self.at_once - len(self._held)):
             return False
         try:
-            claimed = await self.store.claim(self.name, free, self.lease)
+            claimed = await self.store.claim(self.name, free, self.lease, self.only)
         except SQLAlchemyError as error:
             log.warning("database_unavailable", error=type(error).__name__)
             await anyio.sleep(1.0)
