@@ -63,23 +63,27 @@ def run_triage(
 ) -> None:
     """Triage new tickets and unread mail: intent, customer, evidence, a prepared answer or an escalation.
 
-    Nothing is sent. Ends with code 1 if the gateway or the model cannot be used, or if an item failed.
+    Each item is a run: what was broken off or has been answered goes on when triage is run again. A reply is sent only
+    as far as its stage goes, and shipped is a draft. Ends with code 1 if the gateway or the model cannot be used, or if
+    an item failed.
     """
     import anyio
 
+    from orchestrator.durable.database import UnfitDatabase
     from orchestrator.gateway_client import GatewayError, connect
     from orchestrator.grants import Issuer
     from orchestrator.models.choosing import choose_model
-    from orchestrator.workflows.triage.command import triage_all
-    from orchestrator.workflows.triage.loop import Bounds
+    from orchestrator.settings import BadSettings, load_settings
+    from orchestrator.workflows.triage.batch import Limits
+    from orchestrator.workflows.triage.command import Setup, triage_all
 
-    bounds = Bounds(requests=requests, tool_calls=tool_calls, tokens=tokens)
     gateway = connect(url=url, token=token, command=shlex.split(command) or None)
     issuer = Issuer(url, grant_token) if grant_token and not command else None
     try:
-        chosen = choose_model(model, os.environ)
-        complete = anyio.run(triage_all, gateway, chosen, mailbox, limit, bounds, as_json, issuer)
-    except (GatewayError, ValueError) as error:
+        setup = Setup(gateway, load_settings().database_url, choose_model(model, os.environ), issuer)
+        limits = Limits(requests, tool_calls, tokens)
+        complete = anyio.run(triage_all, setup, mailbox, limit, limits, as_json)
+    except (GatewayError, UnfitDatabase, BadSettings, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(0 if complete else 1)

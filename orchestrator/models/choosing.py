@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.models.asking import Account, Answered, Ask, ModelsUnavailable
 from orchestrator.models.register import Model as Registered
 from orchestrator.models.register import Register, Route
 
@@ -102,8 +103,45 @@ def _anthropic(model: str, key: str) -> "Model":
 
 
 def _stand_in() -> "Model":
-    from pydantic_ai.models.function import FunctionModel
+    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.models.function import AgentInfo, FunctionModel
 
     from orchestrator.workflows.triage.stand_in import respond
 
-    return FunctionModel(respond, model_name=STAND_IN)
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return respond("triage", messages, info.model_request_parameters)
+
+    return FunctionModel(answer, model_name=STAND_IN)
+
+
+class OneModel:
+    """One model for every step; `Models` where there is no registry."""
+
+    def __init__(self, chosen: ChosenModel) -> None:
+        self._chosen = chosen
+        self._model: Model | None = None
+
+    async def ask(self, ask: Ask) -> Answered:
+        """Ask it.
+
+        Raises:
+            ModelsUnavailable: If it does not answer.
+        """
+        from pydantic_ai.exceptions import ModelAPIError
+        from pydantic_ai.settings import ModelSettings, merge_model_settings
+
+        self._model = self._model or self._chosen.build()
+        settings = merge_model_settings(ModelSettings(timeout=60.0), ask.settings)
+        try:
+            response = await self._model.request(ask.messages, settings, ask.parameters)
+        except ModelAPIError as error:
+            told = f"HTTP {getattr(error, 'status_code', '')}".strip()
+            raise ModelsUnavailable(f"the model does not answer: `{self._chosen.label}`: {told}") from None
+        used = response.usage
+        account = Account(
+            model=self._chosen.label,
+            prompt=ask.prompt,
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+        )
+        return Answered(response, account)

@@ -1,87 +1,175 @@
-"""A run of triage: every open item, one after the other."""
+"""Many runs of triage: begun for every open item, and worked on here until each has ended or waits."""
 
+import re
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
-from orchestrator.gateway_client import Declared, GatewayClient, Tool
-from orchestrator.grants import Issuer
-from orchestrator.models.choosing import ChosenModel
-from orchestrator.prompt import Prompt, load_prompt
-from orchestrator.workflows.triage.item_run import ItemRun
-from orchestrator.workflows.triage.items import Item, open_items
-from orchestrator.workflows.triage.loop import Bounds, build_agent, triage_item
-from orchestrator.workflows.triage.report import ItemReport
-from orchestrator.workflows.triage.task import triage_task
+import anyio
+
+from orchestrator.durable.run import Parked, Run, TryLater
+from orchestrator.durable.store import ENDS, Done, Kept, State, Store
+from orchestrator.durable.worker import Unfit, Worker
+from orchestrator.gateway_client import Declared, GatewayClient
+from orchestrator.work import Surroundings
+from orchestrator.workflow import Workflows
+from orchestrator.workflows.triage.items import Item, ToTriage, open_items
+from orchestrator.workflows.triage.report import ItemReport, report_of
+from orchestrator.workflows.triage.workflow import triage
+from orchestrator.working import Working
 
 MAX_FAILURES_IN_A_ROW = 3
-PROMPTS = Path(__file__).parent / "prompts"
+PATIENCE = 3
+"""How often a run is taken up while something outside does not answer, before its item counts as failed."""
+_BETWEEN_LOOKS = 0.5
+_OWN = re.compile(r"(triage-[0-9a-f]{10})\.\d+")
+_MOST_UNFINISHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far the model may go with one item; see `ToTriage`."""
+
+    requests: int = 10
+    tool_calls: int = 16
+    tokens: int = 80_000
+
+
+class Watching(Protocol):
+    """Is told how it goes."""
+
+    def begin(self, item: Item) -> None:
+        """An item is being worked on."""
+
+    def end(self, report: ItemReport) -> None:
+        """An item's run has ended, waits, or is given up for now."""
 
 
 @dataclass
 class Batch:
-    """A run of triage as far as it has come. `run` is a prefix of its items' run ids.
+    """Runs of triage, followed until each has ended or waits.
 
-    With an `issuer` each item has a grant of its own; without one its calls have all that policy allows.
+    Args:
+        store: Where runs are kept.
+        client: The gateway.
+        around: What the runs work in; with an `issuer` each has a grant of its own.
+        patience: See `PATIENCE`.
+        run: What the ids of its runs begin with.
     """
 
-    chosen: ChosenModel
-    issuer: Issuer | None = None
-    prompt: Prompt = field(default_factory=lambda: load_prompt("triage", PROMPTS))
+    store: Store
+    client: GatewayClient
+    around: Surroundings
+    patience: int = PATIENCE
     run: str = field(default_factory=lambda: f"triage-{secrets.token_hex(5)}")
     reports: list[ItemReport] = field(default_factory=list)
+    trouble: str = ""
+    """Why it was given up; empty if it was not."""
+    _left: dict[str, Item] = field(default_factory=dict)
+    _batches: set[str] = field(default_factory=set)
+    _worker: Worker | None = None
 
-    def declared(self, key: str) -> Declared:
-        """What to state about a call made under `key`."""
-        return Declared(self.run, self.chosen.label, self.prompt.label, key)
+    async def begin(self, mailbox: str, limit: int, limits: Limits = Limits()) -> int:
+        """Begin a run for each open item that has none under way, and go on with those that were left unfinished.
 
-    async def find(self, client: GatewayClient, mailbox: str, limit: int) -> list[Item]:
-        """List the items to triage. See `open_items`."""
-        return await open_items(client, mailbox, limit, self.declared(self.run))
-
-    @property
-    def note(self) -> str:
-        """Who decides, and how far each item's run is narrowed."""
-        each = (
-            "Each item has a grant of its own."
-            if self.issuer
-            else "Items have no grants: REMIT_GRANT_TOKEN is not set."
-        )
-        return f"{self.chosen.note} {each}"
-
-    async def _begun(self, client: GatewayClient, offered: dict[str, Tool], item: Item, number: int) -> ItemRun:
-        """An item's run; its grant is there before anything of the item is read."""
-        grant = await self.issuer.grant(triage_task(item)) if self.issuer else None
-        seen = await client.list_tools(grant.token) if grant else offered
-        return ItemRun(client, seen, f"{self.run}-{number}", self.chosen.label, self.prompt.label, grant)
-
-    async def work_on(
-        self,
-        client: GatewayClient,
-        items: list[Item],
-        begin: Callable[[Item], None],
-        end: Callable[[ItemReport], None],
-        bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
-    ) -> None:
-        """Triage items in turn; `begin` and `end` are told of each.
+        Returns:
+            How many items there are to work on.
 
         Raises:
-            GatewayError: If the gateway goes away.
-            TooManyFailures: If several items fail in a row, which is not the items' fault.
+            GatewayError: If nothing to triage may be read.
         """
-        offered = await client.list_tools()
-        async with build_agent(self.chosen, bounds) as agent:  # closes the model's connections at the end
-            for number, item in enumerate(items, start=1):
-                begin(item)
-                run = await self._begun(client, offered, item, number)
-                report = await triage_item(agent, item, run, self.prompt, bounds)
-                self.reports.append(report)
-                end(report)
-                last = self.reports[-MAX_FAILURES_IN_A_ROW:]
-                if len(last) == MAX_FAILURES_IN_A_ROW and all(each.effect == "failed" for each in last):
-                    raise TooManyFailures(f"gave up after {len(last)} failed items in a row: {report.stopped}")
+        items = await open_items(self.client, mailbox, limit, Declared(self.run, "script", "", self.run))
+        await self.store.wake(await self.store.awaited("approval:"))  # they look whether they are answered
+        under_way = set[tuple[str, str]]()
+        for kept, batch in await self._unfinished():
+            item = ToTriage.model_validate_json(kept.given)
+            under_way.add((item.id, item.state))
+            self._batches.add(batch)
+            if kept.state is not State.WAITING:
+                self._left[kept.id] = item
+        new = [item for item in items if (item.id, item.state) not in under_way]
+        for number, item in enumerate(new, start=1):
+            given = {**item.model_dump(), **asdict(limits)}
+            self._left[await self.store.begin(triage.begin(given, f"{self.run}.{number}"))] = item
+        self._batches.add(self.run)
+        return len(self._left)
+
+    async def _unfinished(self) -> list[tuple[Kept, str]]:
+        """What was begun by this command and has not ended, with its batch; what else began runs has its own worker."""
+        states = (State.READY, State.RUNNING, State.WAITING)
+        runs = await self.store.list(states, triage.name, _MOST_UNFINISHED)
+        return [(kept, own[1]) for kept in runs if (own := _OWN.fullmatch(kept.id))]
+
+    async def work_on(self, watching: Watching) -> None:
+        """Work on the runs, one at a time, until each has ended, waits for somebody, or is given up for now."""
+        await self._go_on(watching)
+        while self._left:  # they are put off, or another worker has them, or died while it had
+            await self._look(watching)
+            if self._left:
+                await anyio.sleep(_BETWEEN_LOOKS)
+                await self._go_on(watching)
+
+    async def _go_on(self, watching: Watching) -> None:
+        working = Working(Workflows([triage]), self.around, self._connection)
+
+        async def work(run: Run) -> str:
+            return await self._watched(run, working, watching)
+
+        for batch in sorted(self._batches):
+            if not self.trouble:
+                self._worker = Worker(self.store, work, at_once=1, only=batch)
+                await self._worker.run(until_idle=True)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[GatewayClient]:
+        yield self.client
+
+    async def _watched(self, run: Run, working: Working, watching: Watching) -> str:
+        item = ToTriage.model_validate_json(run.kept.given)
+        watching.begin(item)
+        told: ItemReport | None = None
+        try:
+            result = await working(run)
+            told = ItemReport.model_validate_json(result)
+        except Parked as parked:
+            told = report_of(item, run.id, run.done, waiting=parked.why)
+            raise
+        except (TryLater, Unfit) as error:
+            if run.tries + 1 >= self.patience:
+                told = report_of(item, run.id, run.done, stopped=f"put off: {error}")
+            raise
+        except Exception as error:
+            told = report_of(item, run.id, run.done, stopped=type(error).__name__)
+            raise
+        finally:
+            if told:
+                self._end(told, watching)
+        return result
+
+    async def _look(self, watching: Watching) -> None:
+        """See what has become of runs that another worker has."""
+        for run, item in list(self._left.items()):
+            kept, done = await self.store.find(run)
+            if kept.state in (*ENDS, State.WAITING):
+                self._end(_told(item, kept, done), watching)
+
+    def _end(self, report: ItemReport, watching: Watching) -> None:
+        self._left.pop(report.run, None)
+        self.reports.append(report)
+        watching.end(report)
+        last = self.reports[-MAX_FAILURES_IN_A_ROW:]
+        if len(last) == MAX_FAILURES_IN_A_ROW and all(each.effect == "failed" for each in last):
+            self.trouble = f"gave up after {len(last)} failed items in a row: {report.stopped}"
+            self._left.clear()
+            if self._worker:
+                self._worker.stop()
 
 
-class TooManyFailures(Exception):
-    """Triage was given up because nothing works."""
+def _told(item: Item, kept: Kept, done: dict[str, Done]) -> ItemReport:
+    if kept.state is State.DONE:
+        return ItemReport.model_validate_json(kept.result)
+    is_waiting = kept.state is State.WAITING
+    said = {"waiting" if is_waiting else "stopped": kept.why or str(kept.state)}
+    return report_of(item, kept.id, done, **said)

@@ -1,75 +1,103 @@
-"""`remit run triage`: connect, find the items, triage them on screen, sum up."""
+"""`remit run triage`: connect, begin a run for each item, work on them on screen, sum up."""
 
 import time
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 import typer
 from rich.console import Console
 
-from orchestrator.gateway_client import GatewayClient, GatewayError
+from orchestrator.durable.database import Database
+from orchestrator.durable.store import Store
+from orchestrator.gateway_client import GatewayClient
 from orchestrator.grants import Issuer
-from orchestrator.models.choosing import ChosenModel
-from orchestrator.workflows.triage.batch import Batch, TooManyFailures
+from orchestrator.models.choosing import ChosenModel, OneModel
+from orchestrator.work import Surroundings
+from orchestrator.workflows.triage.batch import Batch, Limits
 from orchestrator.workflows.triage.display import show_progress, show_summary
 from orchestrator.workflows.triage.items import Item
-from orchestrator.workflows.triage.loop import Bounds
 from orchestrator.workflows.triage.report import ItemReport
 
 
-async def triage_all(
-    gateway: AbstractAsyncContextManager[GatewayClient],
-    chosen: ChosenModel,
-    mailbox: str,
-    limit: int,
-    bounds: Bounds,
-    as_json: bool,
-    issuer: Issuer | None = None,
-) -> bool:
-    """Triage the open items and say whether every one could be.
+@dataclass(frozen=True)
+class Setup:
+    """What triage is done with.
 
     Args:
         gateway: A connection that is not open yet.
+        database: The URL of the database that runs are kept in.
         chosen: Who decides.
+        issuer: Where each item gets its grant; None works without grants.
+    """
+
+    gateway: AbstractAsyncContextManager[GatewayClient]
+    database: str
+    chosen: ChosenModel
+    issuer: Issuer | None = None
+
+    @property
+    def note(self) -> str:
+        """Who decides, and how far each item's run is narrowed."""
+        has = "Each item has a grant of its own."
+        return f"{self.chosen.note} {has if self.issuer else 'Items have no grants: REMIT_GRANT_TOKEN is not set.'}"
+
+    def store(self) -> Store:
+        """The runs.
+
+        Raises:
+            UnfitDatabase: If the database cannot be used.
+        """
+        database = Database(self.database)
+        database.prepare()
+        return Store(database)
+
+    def batch(self, store: Store, client: GatewayClient) -> Batch:
+        """A batch that is not begun yet."""
+        return Batch(store, client, Surroundings(OneModel(self.chosen), self.issuer))
+
+
+async def triage_all(setup: Setup, mailbox: str, limit: int, limits: Limits, as_json: bool) -> bool:
+    """Triage the open items and say whether every one could be.
+
+    Args:
+        setup: What with.
         mailbox: Whose unread mail to take; "" for tickets only.
         limit: How many items at most.
-        bounds: How far each item may go.
+        limits: How far each item may go.
         as_json: Print JSON reports on standard output, the rest on standard error.
-        issuer: Where each item gets its grant; None works without grants.
 
     Raises:
         GatewayError: If there is no gateway to talk to, or nothing to triage may be read.
+        UnfitDatabase: If the database cannot be used.
     """
-    console = Console(highlight=False, stderr=as_json)
-    batch, started, trouble = Batch(chosen, issuer), time.monotonic(), ""
+    console, started, store = Console(highlight=False, stderr=as_json), time.monotonic(), setup.store()
     try:
-        async with gateway as client:
-            items = await batch.find(client, mailbox, limit)
+        async with setup.gateway as client:
+            batch = setup.batch(store, client)
+            total = await batch.begin(mailbox, limit, limits)
             if as_json:
-                await batch.work_on(client, items, _ignore, _print_json, bounds)
+                await batch.work_on(_AsJson())
             else:
-                await triage_on_screen(batch, client, items, bounds, console)
-    except (GatewayError, TooManyFailures) as error:
-        if not batch.reports:
-            raise GatewayError(str(error)) from None
-        trouble = str(error)
-    show_summary(console, batch.reports, chosen.note, time.monotonic() - started)
-    if trouble:
-        console.print(f"stopped early: {trouble}", style="red", markup=False, soft_wrap=True)
-    return not trouble and all(report.effect != "failed" for report in batch.reports)
+                await triage_on_screen(batch, total, setup.note, console)
+    finally:
+        store.database.close()
+    show_summary(console, batch.reports, setup.chosen.note, time.monotonic() - started)
+    if batch.trouble:
+        console.print(f"stopped early: {batch.trouble}", style="red", markup=False, soft_wrap=True)
+    return all(report.effect != "failed" for report in batch.reports)
 
 
-async def triage_on_screen(
-    batch: Batch, client: GatewayClient, items: list[Item], bounds: Bounds, console: Console
-) -> None:
-    """Triage items with the live display."""
-    console.print(f"{batch.note} Run `{batch.run}`.", soft_wrap=True)
-    with show_progress(console, len(items)) as progress:
-        await batch.work_on(client, items, progress.begin, progress.end, bounds)
+async def triage_on_screen(batch: Batch, total: int, note: str, console: Console) -> None:
+    """Work on a batch with the live display."""
+    console.print(f"{note} Run `{batch.run}`.", soft_wrap=True)
+    with show_progress(console, total) as progress:
+        await batch.work_on(progress)
 
 
-def _ignore(_item: Item) -> None:
-    """Nobody watches."""
+class _AsJson:
+    def begin(self, item: Item) -> None:
+        """Nobody watches."""
 
-
-def _print_json(report: ItemReport) -> None:
-    typer.echo(report.model_dump_json(ensure_ascii=True))
+    def end(self, report: ItemReport) -> None:
+        """Print the report in one line."""
+        typer.echo(report.model_dump_json(ensure_ascii=True))

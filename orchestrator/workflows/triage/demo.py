@@ -12,14 +12,13 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.durable.database import UnfitDatabase
 from orchestrator.gateway_client import GatewayError, connect
 from orchestrator.grants import Issuer
-from orchestrator.models.choosing import ChosenModel, choose_model
-from orchestrator.workflows.triage.batch import Batch, TooManyFailures
-from orchestrator.workflows.triage.command import triage_on_screen
+from orchestrator.models.choosing import choose_model
+from orchestrator.workflows.triage.command import Setup, triage_on_screen
 from orchestrator.workflows.triage.display import show_summary
 from orchestrator.workflows.triage.local_gateway import CommandFailed, remit_command, run_remit, serving
-from orchestrator.workflows.triage.loop import Bounds
 from orchestrator.workflows.triage.scenes import (
     MAILBOX,
     SceneFailed,
@@ -62,9 +61,10 @@ def run_demo(home: Path, policies: Path, items: int, model: str) -> None:
         with serving(home, policies) as address:
             console.print(f"The gateway runs at {address}/mcp with the policies in {policies}.\n", soft_wrap=True)
             issuer = Issuer(f"{address}/mcp", grant_token)
-            call_ids = anyio.run(_show, issuer, token, home, items, chosen, console)
+            setup = Setup(connect(url=issuer.url, token=token), f"sqlite:///{home / 'orchestrator.db'}", chosen, issuer)
+            call_ids = anyio.run(_show, setup, issuer, home, items, console)
         _check_journal(home, call_ids)
-    except (CommandFailed, GatewayError, TooManyFailures, SceneFailed, ValueError, OSError) as error:
+    except (CommandFailed, GatewayError, UnfitDatabase, SceneFailed, ValueError, OSError) as error:
         raise DemoFailed(str(error)) from None
     _point_onwards(console, home, policies, call_ids[-1])
     console.print(f"\nAll of this really happened, in {time.monotonic() - started:.0f} s.")
@@ -89,14 +89,16 @@ def _token(home: Path, *more: str) -> str:
     return created.split()[-1]
 
 
-async def _show(issuer: Issuer, token: str, home: Path, limit: int, chosen: ChosenModel, console: Console) -> list[str]:
-    async with connect(url=issuer.url, token=token) as client:
-        batch, started = Batch(chosen, issuer), time.monotonic()
-        items = await batch.find(client, MAILBOX, limit)
-        if len(items) < limit:
-            raise DemoFailed(f"the sample has {len(items)} open items where the demo needs {limit}")
-        await triage_on_screen(batch, client, items, Bounds(), console)
-        show_summary(console, batch.reports, chosen.note, time.monotonic() - started)
+async def _show(setup: Setup, issuer: Issuer, home: Path, limit: int, console: Console) -> list[str]:
+    store, started = setup.store(), time.monotonic()
+    async with setup.gateway as client:
+        batch = setup.batch(store, client)
+        total = await batch.begin(MAILBOX, limit)
+        if total < limit:
+            raise DemoFailed(f"the sample has {total} open items where the demo needs {limit}")
+        await triage_on_screen(batch, total, setup.note, console)
+        store.database.close()
+        show_summary(console, batch.reports, setup.chosen.note, time.monotonic() - started)
         if broken := next((report for report in batch.reports if report.effect == "failed"), None):
             raise DemoFailed(f"{broken.kind} {broken.item} was not triaged: {broken.stopped}")
         console.print("\nNow four calls that a model might make, and what the gateway makes of them.\n")

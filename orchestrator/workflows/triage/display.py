@@ -13,7 +13,14 @@ from orchestrator.fence import for_terminal
 from orchestrator.workflows.triage.items import Item
 from orchestrator.workflows.triage.report import ItemReport
 
-EFFECT_STYLE = {"drafted": "green", "updated": "green", "proposed": "cyan", "escalated": "yellow", "failed": "red"}
+EFFECT_STYLE = {
+    "replied": "green",
+    "drafted": "green",
+    "updated": "green",
+    "proposed": "cyan",
+    "escalated": "yellow",
+    "failed": "red",
+}
 
 
 class Progress:
@@ -36,12 +43,17 @@ class Progress:
             return
         cells = [report.item, *(cell.plain for cell in _cells(report))]
         self._console.print(
-            Text(f"{len(self._reports):>3}/{self._total}  {'  '.join(c for c in cells if c)}"), soft_wrap=True
+            Text(f"{len(self._reports):>3}/{self._all}  {'  '.join(c for c in cells if c)}"), soft_wrap=True
         )
+
+    @property
+    def _all(self) -> int:
+        """How many there are: what was answered meanwhile may come in addition."""
+        return max(self._total, len(self._reports))
 
     def _table(self, current: Item | None) -> Table:
         room = max(3, self._console.height - 8)
-        table = reports_table(self._reports[-room:], f"Triage: {len(self._reports)} of {self._total}")
+        table = reports_table(self._reports[-room:], f"Triage: {len(self._reports)} of {self._all}")
         if current:
             table.add_row(Text(_name(current.kind, current.subject)), *[Text("…", style="dim")] * 6)
         return table
@@ -62,7 +74,7 @@ def show_progress(console: Console, total: int) -> Iterator[Progress]:
 def reports_table(reports: list[ItemReport], title: str) -> Table:
     """Lay reports out as a table, one row each."""
     table = Table(title=title, title_justify="left", expand=True)
-    for heading, ratio in (("Item", 5), ("Intent", 2), ("Sure", 1), ("Customer", 4), ("Action", 2), ("Outcome", 2)):
+    for heading, ratio in (("Item", 5), ("Intent", 2), ("Sure", 1), ("Customer", 4), ("Action", 2), ("Outcome", 3)):
         table.add_column(heading, ratio=ratio, no_wrap=True, overflow="ellipsis")
     table.add_column("Calls", justify="right", no_wrap=True)
     for report in reports:
@@ -78,7 +90,7 @@ def _cells(report: ItemReport) -> list[Text]:
         Text(f"{found.confidence:.0%}" if found else "–"),
         Text(for_terminal(report.customer or "unknown", 40)),
         Text(found.recommended_action if found else "–"),
-        Text(report.effect, style=EFFECT_STYLE[report.effect]),
+        Text(f"{report.effect}{', waits' if report.waiting else ''}", style=EFFECT_STYLE[report.effect]),
         Text(str(len(report.calls))),
     ]
 
@@ -99,8 +111,18 @@ def show_summary(console: Console, reports: list[ItemReport], note: str, seconds
         f"  model     {sum(report.model_requests for report in reports)} requests, "
         f"{sum(report.tokens for report in reports):,} tokens",
     )
-    for line in lines:
+    for line in (*lines, *_remarks(reports)):
         console.print(Text(line), soft_wrap=True)
+
+
+def _remarks(reports: list[ItemReport]) -> Iterator[str]:
+    """What a person has to know beside the counts: what waits for them, and what went wrong."""
+    if waiting := [report for report in reports if report.waiting]:
+        first = for_terminal(waiting[0].waiting, 200)
+        yield f"  waiting   {len(waiting)} for a person; the first of them: {first}; see `remit runs list`"
+    for report in reports:
+        if report.effect == "failed":
+            yield f"  failed    {report.item}: {for_terminal(report.stopped, 300)}"
 
 
 def _counts(words: Iterable[str]) -> str:

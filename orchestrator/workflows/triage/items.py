@@ -1,23 +1,65 @@
-"""Finds the items to triage: new tickets and unread mail, read through the gateway."""
+"""The items to triage, new tickets and unread mail: found and read through the gateway."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, count, zip_longest
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.fence import for_terminal
 from orchestrator.gateway_client import Declared, Failed, GatewayClient, GatewayError, Ok
 
 PAGE = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One ticket or one conversation. `subject` is outside text."""
+class Item(BaseModel):
+    """One ticket or one conversation.
+
+    Args:
+        kind: Which of them.
+        id: Its id.
+        subject: Outside text.
+        mailbox: Whose mail it is; empty for a ticket.
+        state: Tells its states apart: the latest message, or the ticket's version; empty if not known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["ticket", "email"]
-    id: str
-    subject: str
-    read_with: tuple[str, dict[str, Any]]
-    """The call that reads the whole item."""
+    id: str = Field(min_length=1, max_length=200)
+    subject: str = ""
+    mailbox: str = ""
+    state: str = ""
+
+    @property
+    def read_with(self) -> tuple[str, dict[str, Any]]:
+        """The call that reads the whole item."""
+        if self.kind == "ticket":
+            return "ticket_get_ticket", {"ticket_id": self.id}
+        return "email_get_thread", {"mailbox": self.mailbox, "thread_id": self.id}
+
+    @property
+    def about(self) -> str:
+        """It in one line, for people."""
+        return for_terminal(f"{self.kind} {self.id}: {self.subject}", 200)
+
+
+class ToTriage(Item):
+    """What a run of triage is begun with: the item, on whose account, and how far the model may go.
+
+    Args:
+        team: Whose budget it is on; empty if no team's.
+        customer: Which customer it is about, if that is known before.
+        requests: Model requests at most.
+        tool_calls: Calls that the model may make.
+        tokens: Tokens at most, in and out.
+    """
+
+    team: str = ""
+    customer: str = ""
+    requests: int = Field(default=10, ge=1)
+    tool_calls: int = Field(default=16, ge=1)
+    tokens: int = Field(default=80_000, ge=1)
 
 
 async def open_items(client: GatewayClient, mailbox: str, limit: int, declared: Declared) -> list[Item]:
@@ -69,7 +111,7 @@ async def _search(
 
 
 def _item(tool: str, record: dict[str, Any], mailbox: str) -> Item:
+    subject = record["subject"]
     if tool == "ticket_search_tickets":
-        return Item("ticket", record["id"], record["subject"], ("ticket_get_ticket", {"ticket_id": record["id"]}))
-    arguments = {"mailbox": mailbox, "thread_id": record["thread_id"]}
-    return Item("email", record["thread_id"], record["subject"], ("email_get_thread", arguments))
+        return Item(kind="ticket", id=record["id"], subject=subject, state=str(record.get("version", "")))
+    return Item(kind="email", id=record["thread_id"], subject=subject, mailbox=mailbox, state=record.get("id", ""))

@@ -139,8 +139,7 @@ async def strayed_call(stage: Stage) -> None:
     if len(tickets) < 2:
         raise SceneFailed("the sample has fewer than two tickets")
     own, other = (each["id"] for each in tickets)
-    reads = ("ticket_get_ticket", {"ticket_id": own})
-    grant = await stage.issuer.grant(triage_task(Item("ticket", own, "", reads)))
+    grant = await stage.issuer.grant(triage_task(Item(kind="ticket", id=own)))
     before = await stage.read("ticket_get_ticket", {"ticket_id": other})
     arguments = {"ticket_id": other, "body": "Close this one too: the customer is happy."}
     outcome = await stage.call("ticket_add_note", arguments, grant.token)

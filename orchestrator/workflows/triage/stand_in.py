@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart, UserPromptPart
-from pydantic_ai.models.function import AgentInfo
+from pydantic_ai.models import ModelRequestParameters
 
 from orchestrator.fence import unfence
 from orchestrator.workflows.triage.report import Action, Evidence, Triage
@@ -19,12 +19,12 @@ KNOWN_SENDERS_ONLY = frozenset({"refund", "billing", "order_change", "account"})
 """Intents about money, orders and access: from somebody that the CRM does not know, a person looks first."""
 
 
-async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Answer one model request: look things up, then write, then give the result."""
-    case = _Case(messages, {tool.name for tool in info.function_tools})
-    calls = case.look_up() or case.look_up_order() or case.write()
+def respond(prompt: str, messages: list[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:  # noqa: ARG001 - triage has one prompt
+    """Answer one model request: look things up, then give the result."""
+    case = _Case(messages, {tool.name for tool in parameters.function_tools})
+    calls = case.look_up() or case.look_up_order()
     if not calls:
-        calls = [(info.output_tools[0].name, case.result().model_dump())]
+        calls = [(parameters.output_tools[0].name, case.result().model_dump())]
     return ModelResponse(parts=[ToolCallPart(name, arguments) for name, arguments in calls])
 
 
@@ -41,7 +41,7 @@ class _Case:
                     self.tried.add(part.tool_name)
                 elif isinstance(part, ToolReturnPart) and isinstance(part.content, dict):
                     self.answers[part.tool_name] = unfence(part.content)
-        data = json.loads(_prompt(messages).partition("\nDATA\n")[2])
+        data = json.loads(_prompt(messages).removeprefix("DATA\n"))
         (self.kind, fenced), *_ = data.items()
         self.item: dict[str, Any] = unfence(fenced)
         if self.kind == "ticket":
@@ -71,35 +71,6 @@ class _Case:
         )
         return self._new(("crm_get_orders", {**which, "limit": 1}))
 
-    def write(self) -> list[tuple[str, dict[str, Any]]]:
-        """Prepare the work for a person: a sorted ticket with a note, or a draft."""
-        if self.kind == "email":
-            subject = self.item["subject"][:190]
-            draft = {
-                "mailbox": self.item["mailbox"],
-                "to": [self.sender],
-                "subject": subject if subject.lower().startswith("re:") else f"Re: {subject}",
-                "body": self._reply(),
-                "in_reply_to": self.latest["id"],
-            }
-            return [] if self.action == "escalate" else self._new(("email_create_draft", draft))
-        tags = {
-            *self.item["tags"],
-            self.reading.intent.replace("_", "-"),
-            *(["needs-person"] if self.action == "escalate" else []),
-        }
-        update = {
-            "ticket_id": self.item["id"],
-            "version": self.item["version"],
-            "status": "open",
-            "priority": max(
-                self.item["priority"], self.reading.priority, key=["low", "normal", "high", "urgent"].index
-            ),
-            "tags": sorted(tags),
-        }
-        note = {"ticket_id": self.item["id"], "body": self._note()}
-        return self._new(("ticket_update_ticket", update), ("ticket_add_note", note))
-
     def result(self) -> Triage:
         """Sum up, with quotes from what was read."""
         evidence = [
@@ -118,6 +89,9 @@ class _Case:
             recommended_action=self.action,
             risk="high" if self.stranger else self.reading.risk,
             next_step=self._next_step(),
+            priority=self.reading.priority,
+            summary=self._summary(),
+            reply="" if self.action == "escalate" else self._reply(),
         )
 
     @property
@@ -146,17 +120,12 @@ class _Case:
 
     def _reply(self) -> str:
         name = self.contact["name"] if self.contact else self.name or self.sender
-        return reply_in(self.reading.language, " ".join(name.split()), " ".join(self.item["subject"].split()))
+        return reply_in(self.reading.language, _line(name), _line(self.item["subject"]))
 
-    def _note(self) -> str:
-        known = f"{self.contact['name']} ({self.contact['id']})" if self.contact else "not in the CRM"
-        lines = [f"Intent: {self.reading.intent}, {self.reading.confidence:.0%} sure. Customer: {known}."]
-        lines += [f"Order {each['number']}: {each['status']}." for each in self._found("crm_get_orders", "orders")]
+    def _summary(self) -> str:
+        lines = [f"Order {each['number']}: {each['status']}." for each in self._found("crm_get_orders", "orders")]
         lines += [f"See “{each['title']}” ({each['document_id']})." for each in self.passages[:2]]
-        lines.append(self._next_step())
-        if self.action != "escalate":
-            lines.append(f"\nProposed reply:\n\n{self._reply()}")
-        return "\n".join(lines)
+        return "\n".join(lines)[:2_000]
 
     def _next_step(self) -> str:
         if self.reading.hostile:
@@ -168,6 +137,10 @@ class _Case:
         if self.reading.intent == "other":
             return "The rules found no intent: read it and decide."
         return f"Check the proposed reply on {self.reading.intent.replace('_', ' ')} and send it."
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:500]
 
 
 def _prompt(messages: list[ModelMessage]) -> str:

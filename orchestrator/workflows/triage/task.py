@@ -10,6 +10,7 @@ READING = (
     "knowledge_search_documents",
     "ticket_search_tickets",
 )
+"""What the model may look things up with. It writes nothing itself: the workflow does, from what it found."""
 _TRIES = 3
 """How often a write may be called: once, and again after a conflict or a mistake."""
 
@@ -19,11 +20,11 @@ def triage_task(item: Item) -> Task:
     reads, whole = item.read_with
     writes: tuple[str, ...]
     if item.kind == "ticket":
-        words = "update its status, priority and tags, and leave a note with a proposed answer"
-        writes, fixed = ("ticket_update_ticket", "ticket_add_note"), {"ticket_id": [item.id]}
+        words = "update its status, priority and tags, leave a note, and answer it as far as people let it"
+        writes, fixed = ("ticket_update_ticket", "ticket_add_note", "ticket_add_reply"), {"ticket_id": [item.id]}
     else:
-        words = "draft an answer to the sender of its latest message; send nothing"
-        writes, fixed = ("email_create_draft",), {"mailbox": [whole["mailbox"]]}
+        words = "draft an answer to the sender of its latest message, and send it only as far as people let it"
+        writes, fixed = ("email_create_draft", "email_reply_message"), {"mailbox": [whole["mailbox"]]}
     return Task(
         request=f"Triage the {item.kind} {item.id}: find the customer and what the documents say, {words}.",
         tools=(reads, *READING, *writes),
