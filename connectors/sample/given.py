@@ -4,6 +4,7 @@ The file is YAML or JSON: parts by name, each with `customers`, `orders`, `ticke
 form. A record has an `id` within its part, by which others name it; those of the part "" are known in all parts.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from email.message import EmailMessage
 from email.utils import formataddr
@@ -79,6 +80,12 @@ class Said(_Short):
     body: str = ""
     by_staff: bool = False
     headers: dict[str, str] = {}
+    padding: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+    @property
+    def text(self) -> str:
+        """The body, with so many characters of readings in the place of `[padding]`."""
+        return self.body.replace("[padding]", ("Reading 12.01, nothing noted. " * (self.padding // 30 + 1))[: self.padding])
 
 
 class Ticket(_Short):
@@ -127,17 +134,19 @@ def read_company(path: Path) -> dict[str, Part]:
     """Read a company's file.
 
     Raises:
-        InvalidInput: If it is no YAML, or a record in it is wrong; says which.
+        InvalidInput: If it is neither YAML nor JSON, or a record in it is wrong; says which.
         OSError: If it cannot be read.
     """
     try:
-        return TypeAdapter(dict[str, Part]).validate_python(yaml.safe_load(path.read_bytes()))
+        # YAML reads most JSON, but not how JSON escapes what lies beyond the first 65,536 characters.
+        read = json.loads if path.suffix == ".json" else yaml.safe_load
+        return TypeAdapter(dict[str, Part]).validate_python(read(path.read_bytes()))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"`{path}`: `{where}`: {first['msg'].lower()}") from None
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"`{path}` is no YAML: {' '.join(str(error).split())[:200]}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InvalidInput(f"`{path}` is neither YAML nor JSON: {' '.join(str(error).split())[:200]}") from None
 
 
 async def load_given(
@@ -230,7 +239,7 @@ def _ticket(part: str, each: Ticket, people: _People) -> Record:
             CommentRecord(
                 author=(_who(one.sender, one.name, people)[1] if one.sender else name) or address,
                 by_staff=one.by_staff,
-                body=one.body,
+                body=one.text,
                 at=_moment(hour),
             )
             for hour, one in enumerate(said)
@@ -256,7 +265,7 @@ def _conversation(part: str, mail: Mail, people: _People) -> Iterator[Record]:
             message["In-Reply-To"] = message["References"] = first
         for header, value in said.headers.items():
             message[header] = value
-        message.set_content(said.body)
+        message.set_content(said.text)
         yield MessageRecord(
             source_id=f"{part}/{mail.id}.{hour}" if hour else f"{part}/{mail.id}",
             mailbox=mail.mailbox,

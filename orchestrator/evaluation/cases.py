@@ -2,11 +2,12 @@
 
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
 World = dict[str, list[dict[str, Any]]]
 """The records that the gateway serves, as `remit sample --from-file` takes them."""
@@ -110,16 +111,16 @@ def load_set(folder: Path) -> tuple[Shared, list[Case]]:
     Raises:
         BadSet: If there is none, or something in it is wrong; says what and where.
     """
-    shared = Shared.model_validate(_read(folder / "set.yaml", Shared))
+    shared = _read(folder / "set.yaml", Shared)
     themes = [path for path in sorted(folder.glob("*.yaml")) if path.name != "set.yaml"]
-    cases = [case for path in themes for case in Theme.model_validate(_read(path, Theme)).cases]
+    cases = [case for path in themes for case in _read(path, Theme).cases]
     ids = [case.id for case in cases]
     if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         raise BadSet(f"two cases in `{folder}` are named `{twice[0]}`")
     return shared, cases
 
 
-def _read(path: Path, form: type[BaseModel]) -> BaseModel:
+def _read(path: Path, form: type[M]) -> M:
     try:
         return form.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:

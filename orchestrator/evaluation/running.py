@@ -41,6 +41,7 @@ class Seen:
     Args:
         expect: What is right, with the ids of the gateway's records.
         read: The texts that the run got to see.
+        outcome: The workflow's, and under `steps` what each step gave.
         asked: How often it asked a person.
         taken: What it took: `calls`, `tokens`, `cost`, `seconds` of work.
         labels: The models and prompts that took part.
@@ -125,12 +126,20 @@ async def observe(
                 for case in some:
                     given = filled({**shared.input, **case.input}, ids[case.id])
                     await store.begin(workflow.begin(given, run_id=case.id))
-                await Worker(store, _told(work, tell), at_once=8).run(until_idle=True)
+                await _work(store, Worker(store, _told(work, tell), at_once=8))
                 for case in some:
                     await _look(store, case.id, seen[case.id])
             finally:
                 database.close()
     return seen
+
+
+async def _work(store: Store, worker: Worker) -> None:
+    """Work on all runs; where one asks a person, the person accepts. Approvals of the gateway are left open."""
+    answer = {"choice": "accept", "note": "", "by": "evaluation"}
+    await worker.run(until_idle=True)
+    while [each for each in await store.awaited("answer:") if await store.tell(each, answer)]:
+        await worker.run(until_idle=True)
 
 
 def _told(work: Working, tell: Callable[[], None]) -> Callable[[Run], Any]:
@@ -147,7 +156,8 @@ async def _look(store: Store, run: str, seen: Seen) -> None:
     kept, steps = await store.find(run)
     accounts = [Account.model_validate(step.facts) for step in steps.values() if step.kind == "model"]
     seen.state, seen.why = kept.state, kept.why
-    seen.outcome = json.loads(kept.result or "null")
+    outputs = {step.name: json.loads(step.output) for step in steps.values()}
+    seen.outcome = json.loads(kept.result or "{}") | {"steps": outputs}
     seen.asked = sum(step.kind == "person" for step in steps.values())
     seen.labels = {label for each in accounts for label in (each.model, each.prompt) if label}
     seen.taken = {
