@@ -1,6 +1,7 @@
 """`remit import` and `remit sample`: fill the embedded back ends."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,10 @@ def make_sample(
         Path | None,
         typer.Option("--to-files", help="Write mbox, CSV, JSONL and Markdown files to this folder instead."),
     ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from-file", help="Load the records of this file instead, and print their ids as JSON."),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Make the sample company, Larkspur Instruments: accounts, orders, tickets, mail, knowledge, some hostile."""
@@ -68,6 +73,9 @@ def make_sample(
     from connectors.sample.loading import load_company
 
     settings = load_settings(home=home)
+    if from_file:
+        _load_file(from_file, settings)
+        return
     company = generate(seed)
     if to_files:
         export(company, to_files)
@@ -91,6 +99,20 @@ def make_sample(
     typer.echo(
         f"Larkspur Instruments is in {settings.home}: {loaded.added} records added, {loaded.unchanged} unchanged"
     )
+
+
+def _load_file(path: Path, settings: Settings) -> None:
+    from connectors.sample.company import TENANT
+    from connectors.sample.given import load_given, read_company
+
+    company = read_company(path)
+    make_home(settings)
+    database = Database(settings.company_database)
+    try:
+        ids = asyncio.run(load_given(company, embedded(database, settings.outbox), database, TENANT))
+    finally:
+        database.close()
+    typer.echo(json.dumps(ids))
 
 
 @contextmanager
