@@ -5,7 +5,8 @@ Whoever wants to do it otherwise does it otherwise: each is a step or a plain fu
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -87,6 +88,26 @@ class Letter:
     last: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found: `raw` for rules, and `shown` for models, with marks around what outsiders could have written."""
+
+    raw: Any = field(default_factory=dict)
+    shown: Any = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+    def all(self, part: str) -> "Found":
+        """A list in it, empty if nothing was found."""
+        return Found(self.raw.get(part, []), self.shown.get(part, []))
+
+    def first(self, part: str) -> "Found":
+        """The first of a list in it, nothing if there is none."""
+        found = self.all(part)
+        return Found(found.raw[0], found.shown[0]) if found else Found()
+
+
 class Evidence(BaseModel):
     """A word-for-word quote from something that was read."""
 
@@ -125,22 +146,23 @@ async def read(work: Work, given: Incoming) -> Letter:
     return Letter(record, shown, sender, name, text, said[0]["at"], last)
 
 
-async def look_up(work: Work, name: str, tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - the tool's
-    """What a reading tool gives; empty if it is denied or fails."""
+async def look_up(work: Work, name: str, tool: str, **arguments: Any) -> Found:  # noqa: ANN401 - the tool's
+    """What a reading tool gives; nothing if it is denied or fails."""
     outcome = await work.call(name, tool, arguments)
-    return outcome.result if isinstance(outcome, Ok) else {}
+    if not isinstance(outcome, Ok):
+        return Found()
+    return Found(outcome.result, fence(outcome.result, outcome.untrusted, work.mark))
 
 
-async def find_customer(work: Work, address: str) -> dict[str, Any]:
-    """The contact in the CRM with an address; empty if there is none."""
-    found = await look_up(work, "customer", "crm_search_contacts", email=address, limit=1)
-    return next(iter(found.get("contacts", [])), {})
+async def find_customer(work: Work, address: str) -> Found:
+    """The contact in the CRM with an address."""
+    return (await look_up(work, "customer", "crm_search_contacts", email=address, limit=1)).first("contacts")
 
 
-async def find_documents(work: Work, name: str, query: str) -> list[dict[str, Any]]:
+async def find_documents(work: Work, name: str, query: str) -> Found:
     """The passages of the company's official documents that fit a query, best first."""
     found = await look_up(work, name, "knowledge_search_documents", query=query, origin="official", limit=5)
-    return list(found.get("passages", []))
+    return found.all("passages")
 
 
 def steers(text: str) -> bool:
@@ -200,6 +222,11 @@ async def decided(work: Work, name: str, rule: Callable[[], T], type_: type[T]) 
         return rule()
 
     return await work.step(name, decide, type_)
+
+
+async def today(work: Work) -> date:
+    """The day on which the run came here first, in UTC."""
+    return await decided(work, "today", lambda: datetime.now(UTC).date(), date)
 
 
 async def hand_to_person(work: Work, given: Incoming, brief: str, question: str, wait: bool = False) -> str:

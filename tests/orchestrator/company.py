@@ -202,13 +202,22 @@ def ticket(subject: str, body: str, sender: str = "lena@vogt.example", **changes
 
 
 def mail(
-    subject: str, body: str, sender: str = "Lena Vogt <lena@vogt.example>", mailbox: str = SUPPORT
+    subject: str, body: str, sender: str = "Lena Vogt <lena@vogt.example>", mailbox: str = SUPPORT, answers: str = ""
 ) -> MessageRecord:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = sender, mailbox, subject
-    message["Date"], message["Message-ID"] = "Fri, 20 Nov 2026 09:00:00 +0000", f"<{abs(hash(subject))}@mail.example>"
+    message["Date"], message["Message-ID"] = (
+        f"Fri, 20 Nov 2026 {9 + bool(answers):02}:00:00 +0000",
+        _message_id(subject),
+    )
+    if answers:
+        message["In-Reply-To"] = _message_id(answers)
     message.set_content(body)
     return MessageRecord(source_id=message["Message-ID"], mailbox=mailbox, unread=True, raw=message.as_bytes())
+
+
+def _message_id(subject: str) -> str:
+    return f"<{subject.replace(' ', '-').replace(':', '')}@mail.example>"
 
 
 def document(title: str, text: str, source: str = "", days_ago: int = 10) -> DocumentRecord:

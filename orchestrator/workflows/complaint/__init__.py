@@ -1,13 +1,23 @@
 """A complaint goes from specialist to specialist, what is grave to a person, and no answer out without one."""
 
+from functools import partial
+
 from pydantic import BaseModel
 
 from orchestrator.patterns import HandOver, hand_over
 from orchestrator.work import Said, Work
 from orchestrator.workflow import workflow
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Incoming
-from orchestrator.workflows.complaint.specialists import SPECIALISTS, Desk, Draft, triage, write
+from orchestrator.workflows.blocks import Found, Incoming
+from orchestrator.workflows.complaint.specialists import (
+    SPECIALISTS,
+    Desk,
+    Draft,
+    Specialists,
+    look,
+    triage,
+    write,
+)
 from orchestrator.workflows.complaint.task import complaint_task
 
 
@@ -26,13 +36,13 @@ async def complaint(work: Work, given: Incoming) -> Outcome:
     """Read, gather, hand over until there is a draft or a person has taken it, then answer after a yes."""
     await work.grant(complaint_task(given))
     desk = await gather(work, given)
-    specialists = {
-        "triage": lambda brief, _: triage(desk, brief),
-        **{name: lambda brief, _, look=look: look(desk, brief) for name, look in SPECIALISTS.items()},
-        "person": lambda brief, _: person(desk, brief),
-        "writer": lambda brief, _: write(desk, brief),
+    specialists: Specialists = {
+        "triage": partial(triage, desk),
+        **{name: partial(look, desk, name) for name in SPECIALISTS},
+        "person": partial(person, desk),
+        "writer": partial(write, desk),
     }
-    ended = await hand_over(HandOver("triage", ""), specialists)
+    ended: Draft | str | None = await hand_over(HandOver("triage", ""), specialists)
     grave = desk.grave
     if not isinstance(ended, Draft):
         brief, taken = (ended, True) if ended else (desk.told, False)
@@ -56,11 +66,11 @@ async def gather(work: Work, given: Incoming) -> Desk:
     """Everything that the specialists work with, and the ticket marked as a complaint."""
     letter = await blocks.read(work, given)
     customer = await blocks.find_customer(work, letter.sender)
-    orders = {}
+    orders = Found()
     if customer:
-        orders = await blocks.look_up(work, "orders", "crm_get_orders", contact_id=customer["id"], limit=3)
+        orders = await blocks.look_up(work, "orders", "crm_get_orders", contact_id=customer.raw["id"], limit=3)
     rules = await blocks.find_documents(work, "rules", "handling complaints escalation")
-    desk = Desk(work, given, letter, customer, orders.get("orders", []), rules)
+    desk = Desk(work, given, letter, customer, orders.all("orders"), rules)
     tags = [
         "complaint",
         *(["needs-person"] if desk.grave else []),
@@ -70,7 +80,7 @@ async def gather(work: Work, given: Incoming) -> Desk:
     return desk
 
 
-async def person(desk: Desk, brief: str) -> HandOver | str:
+async def person(desk: Desk, brief: str, _turn: int) -> HandOver | str:
     """Wait until somebody takes it, or gives it back to have an answer written."""
     question = f"take over a complaint ({', '.join(desk.grave)}), or give it `back` for a draft"
     choice = await blocks.hand_to_person(desk.work, desk.given, brief, question, wait=True)

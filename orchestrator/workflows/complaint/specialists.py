@@ -1,7 +1,7 @@
 """The specialists: triage, law, safety and quality read and hand on; a writer writes. Grave words bind them."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.patterns import HandOver, review
 from orchestrator.work import Work
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Evidence, Incoming, Letter, Reply
+from orchestrator.workflows.blocks import Evidence, Found, Incoming, Letter, Reply
 
 Kind = Literal["law", "safety", "quality", "service"]
 GRAVE = {
@@ -23,6 +23,9 @@ GRAVE = {
     r"mental health|pregnan|carer\b|care home|cannot afford|bankrupt|behinder|verstorben|handicap|enceinte",
 }
 """What is always a person's, by the words that say it: no model can make it less."""
+
+
+SPECIALISTS = ("law", "safety", "quality")
 
 
 class Sorted(BaseModel):
@@ -55,6 +58,10 @@ class Draft:
     brief: str
 
 
+Specialists = Mapping[str, Callable[[str, int], Awaitable["HandOver | Draft | str"]]]
+"""By name; a text is the brief that a person has taken over with."""
+
+
 @dataclass
 class Desk:
     """A complaint with what was gathered; `told` is the last brief, `grave` why it is a person's."""
@@ -62,9 +69,9 @@ class Desk:
     work: Work
     given: Incoming
     letter: Letter
-    customer: Mapping[str, Any]
-    orders: Sequence[Mapping[str, Any]]
-    rules: Sequence[Mapping[str, Any]]
+    customer: Found
+    orders: Found
+    rules: Found
     grave: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     told: str = ""
@@ -77,15 +84,20 @@ class Desk:
     @property
     def data(self) -> dict[str, Any]:
         """What a specialist is given."""
-        return {"item": self.letter.shown, "customer": self.customer, "orders": self.orders, "rules": self.rules}
+        found = {"customer": self.customer.shown, "orders": self.orders.shown, "rules": self.rules.shown}
+        return {"item": self.letter.shown, **found}
+
+    @property
+    def read(self) -> list[Any]:
+        """What evidence may come from."""
+        return [self.letter.record, self.customer.raw, self.orders.raw, self.rules.raw]
 
     def supported(self, evidence: list[Evidence]) -> list[str]:
         """Those of the quotes that really were read, for a brief."""
-        read = [self.letter.record, self.customer, self.orders, self.rules]
-        return [f"- {each.record_id}: {each.quote}" for each in evidence if not blocks.unsupported([each], read)]
+        return [f"- {each.record_id}: {each.quote}" for each in evidence if not blocks.unsupported([each], self.read)]
 
 
-async def triage(desk: Desk, _brief: str) -> HandOver:
+async def triage(desk: Desk, _brief: str, _turn: int) -> HandOver:
     """Say what it is about, and hand it to whoever knows about that; words that are grave overrule the model."""
     from orchestrator.agent import Exhausted, think
 
@@ -101,7 +113,7 @@ async def triage(desk: Desk, _brief: str) -> HandOver:
     if found.vulnerable and "vulnerable" not in desk.grave:
         desk.grave.append("vulnerable")
     desk.kinds = sorted({kind, *desk.grave})
-    who = f"{desk.customer['name']} ({desk.customer['id']})" if desk.customer else "not in the CRM"
+    who = f"{desk.customer.raw['name']} ({desk.customer.raw['id']})" if desk.customer else "not in the CRM"
     lines = [
         f"Complaint about {', '.join(desk.kinds)}. Customer: {who}.",
         found.summary,
@@ -111,7 +123,8 @@ async def triage(desk: Desk, _brief: str) -> HandOver:
     return HandOver(kind if kind in SPECIALISTS else _next(desk), desk.told)
 
 
-async def _look(desk: Desk, brief: str, kind: str) -> HandOver:
+async def look(desk: Desk, kind: str, brief: str, _turn: int) -> HandOver:
+    """Have a specialist look at it, and hand it to a person if it is grave, otherwise to the writer."""
     from orchestrator.agent import Exhausted, think
 
     work, data = desk.work, {**desk.data, "brief": brief}
@@ -134,26 +147,18 @@ def _next(desk: Desk) -> str:
     return "person" if desk.grave else "writer"
 
 
-Specialist = Callable[[Desk, str], Awaitable[HandOver]]
-SPECIALISTS: Mapping[str, Specialist] = {
-    "law": lambda desk, brief: _look(desk, brief, "law"),
-    "safety": lambda desk, brief: _look(desk, brief, "safety"),
-    "quality": lambda desk, brief: _look(desk, brief, "quality"),
-}
-
-
-async def write(desk: Desk, brief: str) -> Draft | HandOver:
+async def write(desk: Desk, brief: str, _turn: int) -> Draft | HandOver:
     """Write an answer that promises and admits nothing, or give it to a person."""
     from orchestrator.agent import Exhausted, think
 
-    prompt, read = desk.work.prompt("write"), [desk.letter.record, desk.customer, desk.orders, desk.rules]
+    prompt = desk.work.prompt("write")
 
     async def draft(number: int, wrong: list[str]) -> Reply:
         data = {**desk.data, "brief": brief, "wrong": wrong}
         return await think(desk.work, f"write{number}", prompt, data, Reply, route="write")
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:
-        return blocks.overpromised(reply.body, set(), set()) + blocks.unsupported(reply.evidence, read)
+        return blocks.overpromised(reply.body, set(), set()) + blocks.unsupported(reply.evidence, desk.read)
 
     try:
         written = await review(draft, evaluate)

@@ -1,6 +1,7 @@
 """A customer wants money back: what they want is read by a model, whether they get it is decided by rules."""
 
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
 
 from orchestrator.gateway_client import Ok
 from orchestrator.patterns import route
@@ -8,7 +9,7 @@ from orchestrator.stages import act
 from orchestrator.work import Said, Work
 from orchestrator.workflow import workflow
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Incoming, Letter
+from orchestrator.workflows.blocks import Found, Incoming, Letter
 from orchestrator.workflows.refund_request.matter import Matter, Outcome
 from orchestrator.workflows.refund_request.reply import write
 from orchestrator.workflows.refund_request.rules import Asked, Facts, Verdict, case_for, judge, told_colleagues
@@ -41,18 +42,24 @@ async def extract(work: Work, letter: Letter) -> Asked:
 async def find_out(work: Work, letter: Letter, asked: Asked) -> Facts:
     """All that the company knows about it, and what policy leaves to this run."""
     customer = await blocks.find_customer(work, letter.sender)
-    account: dict[str, Any] = {}
-    orders: dict[str, Any] = {}
-    if account_id := customer.get("account_id"):
+    account, order = Found(), Found()
+    if account_id := customer.raw.get("account_id"):
         account = await blocks.look_up(work, "account", "crm_get_account", account_id=account_id)
     if number := asked.order_in(letter.text):
-        orders = await blocks.look_up(work, "order", "crm_get_orders", number=number, limit=1)
+        order = (await blocks.look_up(work, "order", "crm_get_orders", number=number, limit=1)).first("orders")
     rules = await blocks.find_documents(work, "rules", "refund rules who gets a refund days of delivery")
     offered = (await work.tools(["crm_issue_refund"])).get("crm_issue_refund")
-    most = offered.schema["properties"]["amount"].get("maximum") if offered else 0
-    order = next(iter(orders.get("orders", [])), {})
-    known = {"customer": customer, "account": account, "order": order, "rules": rules, "most": most}
-    return Facts.model_validate({**known, "asked_at": letter.at, "text": letter.text, "record": letter.record["id"]})
+    return Facts(
+        record=letter.record["id"],
+        text=letter.text,
+        asked_at=datetime.fromisoformat(letter.at),
+        customer=customer.raw,
+        account=account.raw,
+        order=order.raw,
+        rules=rules.raw,
+        most=offered.schema["properties"]["amount"].get("maximum") if offered else Decimal(0),
+        shown={"order": order.shown, "rules": rules.shown},
+    )
 
 
 async def refund(matter: Matter) -> Outcome:

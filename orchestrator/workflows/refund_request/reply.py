@@ -15,7 +15,7 @@ async def write(matter: Matter, happened: str, paid: str) -> str:
     from orchestrator.agent import Exhausted, think
 
     work, facts, prompt = matter.work, matter.facts, matter.work.prompt("reply")
-    data = {"item": matter.letter.shown, "happened": happened, "order": facts.order, "rules": facts.rules}
+    data = {"item": matter.letter.shown, "happened": happened, **facts.shown}
     true, amounts = (
         {"refund"} if paid or Decimal(facts.order["refunded"]) else set[str](),
         {paid, str(facts.order["total"])},

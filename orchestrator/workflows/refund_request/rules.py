@@ -41,7 +41,11 @@ class Asked(_Part):
 
 
 class Facts(_Part):
-    """What the company knows. `most` is what policy leaves this run to refund at all, with a person's yes."""
+    """What the company knows.
+
+    `most` is what policy leaves this run to refund at all, with a person's yes; `shown` has the order and the rules for
+    a model.
+    """
 
     record: str
     text: str
@@ -51,6 +55,7 @@ class Facts(_Part):
     order: dict[str, Any] = {}
     rules: list[dict[str, Any]] = []
     most: Decimal | None = None
+    shown: dict[str, Any] = Field(default={}, exclude=True)
 
     @property
     def number(self) -> str:
