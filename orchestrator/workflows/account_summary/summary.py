@@ -1,0 +1,81 @@
+"""The words of a summary: each statement rests on quotes, and what does not is refused."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.patterns import review
+from orchestrator.work import Work
+from orchestrator.workflows import blocks
+from orchestrator.workflows.account_summary.compare import Change
+from orchestrator.workflows.account_summary.gathering import Gathered
+from orchestrator.workflows.blocks import Evidence
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+class Statement(BaseModel):
+    """One sentence of a summary."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field(min_length=1, max_length=400, description="One sentence for a colleague.")
+    evidence: list[Evidence] = Field(max_length=4, description="What it rests on; for a change its line in `changes`.")
+
+
+class Words(BaseModel):
+    """What a model writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    statements: list[Statement] = Field(max_length=12, description="What matters, most important first.")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is left after the review."""
+
+    statements: list[Statement] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """The statements for people, with what each rests on."""
+        return [
+            f"- {each.text} [{', '.join(sorted({one.record_id for one in each.evidence}))}]" for each in self.statements
+        ]
+
+
+async def summarise(work: Work, gathered: Gathered, changed: list[Change]) -> Summary:
+    """Have it written, and written again with what was wrong; what is still wrong then is left out."""
+    from orchestrator.agent import Exhausted, think
+
+    told = {"record": "changes", "lines": [each.told for each in changed]}
+    data = {**gathered.shown, "figures": gathered.figures, "changes": told, "today": gathered.today.isoformat()}
+    read = [*gathered.read, gathered.figures, told]
+
+    async def write(number: int, wrong: list[str]) -> Words:
+        asked = {**data, "wrong": wrong}
+        return await think(work, f"summarise{number}", work.prompt("summarise"), asked, Words, route="reason")
+
+    async def evaluate(_number: int, words: Words) -> list[str]:
+        return [problem for each in words.statements for problem in wrong_with(each, read)]
+
+    try:
+        reviewed = await review(write, evaluate)
+    except Exhausted:
+        return Summary()
+    refused = [each.text for each in reviewed.draft.statements if wrong_with(each, read)]
+    return Summary([each for each in reviewed.draft.statements if each.text not in refused], refused)
+
+
+def wrong_with(statement: Statement, read: list[Any]) -> list[str]:
+    """What nothing supports in a statement: quotes that nobody wrote, figures that are in no quote, no quote at all."""
+    if not statement.evidence:
+        return [f"“{statement.text}” rests on nothing"]
+    missing = blocks.unsupported(statement.evidence, read)
+    quoted = " ".join(f"{each.record_id} {each.quote}" for each in statement.evidence)
+    numbers = set(_NUMBER.findall(statement.text)) - set(_NUMBER.findall(quoted))
+    return [f"nobody wrote `{each}`" for each in missing] + [f"no quote has {each}" for each in sorted(numbers)]
