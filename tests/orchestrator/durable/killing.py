@@ -109,7 +109,8 @@ class Kills:
 
         async def has_happened() -> bool:
             under_way = 1 + runs - (await store.count()).get(State.DONE, 0)
-            return await self._steps(store) >= seen + further and under_way <= MOST_UNDER_WAY
+            is_further = not under_way or await self._steps(store) >= seen + further
+            return is_further and under_way <= MOST_UNDER_WAY
 
         await until(has_happened, seconds=PATIENCE)
         await anyio.sleep(self.chance.random() * LATEST_SECONDS)
