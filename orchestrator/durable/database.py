@@ -103,9 +103,12 @@ class Database:
 
     def _write_together(self, writes: list[_Write[Any]]) -> None:
         try:
-            with self.engine.begin() as connection:
-                for write in writes:
-                    write.carry_out(connection)
+            if len(writes) == 1:
+                writes[0].result = _transaction(self.engine, writes[0].work)
+            else:
+                with self.engine.begin() as connection:
+                    for write in writes:
+                        write.carry_out(connection)
         except BaseException as error:  # noqa: BLE001 - as above
             for write in writes:
                 write.error = write.error or error

@@ -237,10 +237,13 @@ class Run:
         return str(await self.wait(name, f"ended:{child}", why=f"waits for run {child}") or "")
 
     async def _until(self, name: str, seconds: float | None) -> int | None:
-        async def moment() -> int | None:
-            return None if seconds is None else self.now() + int(seconds * 1_000)
+        if seconds is None:
+            return None
 
-        return await self.step(f"{name}.until", moment, kind="event")
+        async def moment() -> int:
+            return self.now() + int(seconds * 1_000)
+
+        return await self.step(f"{name}.until", moment, int, kind="event")
 
     def upcoming(self, name: str) -> str:
         """What the next step of this name is called: it is numbered if there was one before."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Row,
     String,
+    bindparam,
     case,
     delete,
     func,
@@ -33,7 +34,7 @@ from orchestrator.durable.tables import events, now_ms, runs, steps, waits
 
 MAX_TRIES = 200
 """How often a run is put off without getting on, before it fails."""
-MAX_LOSSES = 10
+MAX_LOSSES = 20
 """How many workers may be lost in turn with a run that does not get on, as when it kills them."""
 
 ANYTHING = "anything"
@@ -129,6 +130,13 @@ class Done:
     at: int = 0
 
 
+_LOST = "run `{}` is no longer this worker's"
+# Made once: to put a statement together takes longer than to carry it out.
+_HELD = (runs.c.id == bindparam("run"), runs.c.fence == bindparam("held"), runs.c.state == State.RUNNING)
+_GOT_ON = update(runs).where(*_HELD).values(tries=0, losses=0, changed=now_ms())
+_KEEP_STEP = insert_new(steps).values(at=now_ms()).on_conflict_do_nothing()
+
+
 class Store:
     """The runs of one database."""
 
@@ -201,11 +209,12 @@ class Store:
             Fenced: If the run is no longer held under this fence.
         """
         values = {name: getattr(step, name) for name in ("name", "place", "kind", "given", "output", "milliseconds")}
-        kept = insert_new(steps).values(run=run, **values, facts=json.dumps(step.facts), at=now_ms())
+        facts = json.dumps(step.facts)
 
         def write(connection: Connection) -> None:
-            _change(connection, run, fence, tries=0, losses=0)
-            connection.execute(kept.on_conflict_do_nothing())
+            if not connection.execute(_GOT_ON, {"run": run, "held": fence}).rowcount:
+                raise Fenced(_LOST.format(run))
+            connection.execute(_KEEP_STEP, {"run": run, **values, "facts": facts})
 
         await self.database.run(write)
 
@@ -414,7 +423,7 @@ class Store:
 def _change(connection: Connection, run: str, fence: int, **values: Any) -> None:  # noqa: ANN401 - columns
     held = (runs.c.id == run, runs.c.fence == fence, runs.c.state == State.RUNNING)
     if not connection.execute(update(runs).where(*held).values(**values, changed=now_ms())).rowcount:
-        raise Fenced(f"run `{run}` is no longer this worker's")
+        raise Fenced(_LOST.format(run))
 
 
 def _must_be_there(connection: Connection, run: str) -> None:

@@ -5,7 +5,7 @@ import secrets
 import socket
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ log = get_logger("remit.worker")
 LONGEST_PAUSE = 300.0
 _UNFIT_PAUSE = 30.0
 _LETTING_GO = 5.0
+_SUSPECT = 3
 
 
 class Unfit(Exception):
@@ -59,6 +60,7 @@ class Worker:
     _stopping: bool = False
     _held: dict[str, tuple[int, anyio.CancelScope]] = field(default_factory=dict)
     _stirred: anyio.Event = field(default_factory=anyio.Event)
+    _suspects: anyio.Lock = field(default_factory=anyio.Lock)
 
     def stop(self) -> None:
         """Take up nothing more: `run` ends when what is under way has come to rest."""
@@ -72,7 +74,7 @@ class Worker:
             while True:
                 self._stirred = anyio.Event()
                 claimed = await self._claim() if not self._stopping else []
-                for kept in claimed or ():
+                for kept in sorted(claimed or (), key=lambda _: secrets.randbits(16)):
                     self._take_up(kept, tasks)
                 if claimed == [] and not self._held and (until_idle or self._stopping):
                     break
@@ -113,7 +115,9 @@ class Worker:
     async def _work_on(self, kept: Kept, hold: tuple[int, anyio.CancelScope]) -> None:
         try:
             with hold[1]:
-                await self._dispose(kept)
+                # One of those that were lost again and again may be what ends workers: the others get on before it.
+                async with self._suspects if kept.losses > _SUSPECT else nullcontext():
+                    await self._dispose(kept)
         except anyio.get_cancelled_exc_class():  # by whoever stops the worker, or by the workflow itself
             with anyio.move_on_after(_LETTING_GO, shield=True), suppress(Fenced, Exception):
                 await self.store.put_off(kept.id, kept.fence, "its worker was stopped", 0, kept.tries + 1)

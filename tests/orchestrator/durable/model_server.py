@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -30,7 +30,11 @@ class ModelServer:
         return Starlette(routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])])
 
     async def _complete(self, request: Request) -> Response:
-        key, asked = request.headers["idempotency-key"], await request.json()
+        key = request.headers["idempotency-key"]
+        try:
+            asked = await request.json()
+        except ClientDisconnect:  # the worker was killed while it asked
+            return Response(status_code=400)
         self.asked[key] += 1
         if key not in self._answers:
             self._answers[key] = _answer(key, asked)

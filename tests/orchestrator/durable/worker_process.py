@@ -1,7 +1,6 @@
 """A worker that is killed: a real process with the real parts, and a workflow that does a bit of everything."""
 
 import asyncio
-import signal
 from functools import partial
 from typing import Any, cast
 
@@ -83,8 +82,7 @@ class LocalModel:
 
 
 def work(database_url: str, gateway_url: str, token: str, model_url: str) -> None:
-    """Work until killed, or told to end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Work until killed."""
     asyncio.run(_work(database_url, gateway_url, token, model_url))
 
 

@@ -35,8 +35,8 @@ async def held(store: Store, name: str = "run", lease: float = 60.0) -> Kept:
     return next(kept for kept in claimed if kept.id == name)
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 60, pause: float = 0.02) -> None:
     """Wait until something holds that another task or process brings about."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(seconds):
         while not await holds():  # noqa: ASYNC110 - it is in a database
-            await anyio.sleep(0.02)
+            await anyio.sleep(pause)
