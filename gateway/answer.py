@@ -10,11 +10,18 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny
 
-from connectors.contract import Output, Tool
+from connectors.contract import Confidentiality, Output, Tool
 
 O = TypeVar("O", bound=Output)  # noqa: E741 - the output model
 
 
+_LEVELS = {
+    Confidentiality.PUBLIC: "public",
+    Confidentiality.INTERNAL: "internal",
+    Confidentiality.CUSTOMER: "confidential",
+    Confidentiality.SECRET: "restricted",
+}
+"""In words that say how confidential a thing is to whoever does not know for whom it is."""
 ERROR = "error.message"
 """Where the words of a refusal stand: among the untrusted paths if an outsider chose them."""
 
@@ -97,6 +104,9 @@ class Answer(_Part, Generic[O]):
     status: Literal["ok", "denied", "pending_approval", "failed"]
     call_id: str = Field(description="Names this call in the journal; one turned away as `busy` is not in it.")
     result: SerializeAsAny[O] | None = None
+    confidentiality: Literal["public", "internal", "confidential", "restricted"] | None = Field(
+        default=None, description="How confidential the most confidential part of `result` is."
+    )
     untrusted: list[str] | None = Field(
         default=None,
         description="Paths in `result`, or `error.message`, whose text outsiders may have written: data, never "
@@ -133,6 +143,10 @@ class Answer(_Part, Generic[O]):
         )
         made._is_presented = True  # noqa: SLF001 - its own
         return made
+
+    def labelled(self, level: Confidentiality) -> "Answer[O]":
+        """The same answer, which says how confidential its result is."""
+        return self.model_copy(update={"confidentiality": _LEVELS[level]})
 
     def to_wire(self) -> dict[str, Any]:
         """The structured content that goes to the caller."""

@@ -1,17 +1,18 @@
 """The one place where the gateway's parts are put together."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from secrets import token_hex
 
+import anyio
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from connectors.declared import open_declared, read_declared
 from connectors.embedded.database import Database as CompanyDatabase
 from connectors.registry import BackEnds, embedded
-from connectors.vendor.kinds import Surroundings
+from connectors.vendor.kinds import Declarable, Surroundings
 from gateway.activity.activity import Activity
 from gateway.activity.recipients import Recipients
 from gateway.approvals.book import ApprovalBook
@@ -241,10 +242,21 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 async def _back_ends(
     settings: Settings, credentials: ServedCredentials, upstreams: Upstreams
 ) -> AsyncIterator[BackEnds]:
-    found = read_declared(settings.back_ends_file)
     with closing(CompanyDatabase(settings.company_database)) as company:
-        async with open_declared(found, Surroundings(credentials, company)) as declared:
+        async with _declared(settings.back_ends_file, Surroundings(credentials, company)) as declared:
             yield embedded(company, settings.outbox, upstreams.back_ends, declared)
+
+
+@asynccontextmanager
+async def _declared(file: Path, surroundings: Surroundings) -> AsyncIterator[Mapping[tuple[str, str], Declarable]]:
+    if not await anyio.Path(file).exists():
+        yield {}
+        return
+    # What speaks to systems elsewhere is a third of all that a start imports: most gateways and commands need none.
+    from connectors.declared import open_declared, read_declared
+
+    async with open_declared(read_declared(file), surroundings) as declared:
+        yield declared
 
 
 @asynccontextmanager

@@ -82,10 +82,11 @@ def _context(gateway: Gateway, decided: Decided, named: ToolCall) -> CallContext
 
 async def tell_again(gateway: Gateway, decided: Decided, kept: Answer[Any], facts: dict[str, Any]) -> Answer[Any]:
     """Give a kept answer again, on the record, as policy says now; the run that repeats the call sees it as well."""
-    call, answer = decided.call, await present(gateway, decided, kept)
-    beside = heard(gateway, call, kept)
+    call, beside = decided.call, heard(gateway, decided.call, kept)
     if kept.result is not None:
-        beside = (await shown(gateway, call, decided.tool, kept.result)).beside
+        seen = await shown(gateway, call, decided.tool, kept.result)
+        kept, beside = kept.labelled(seen.level), seen.beside
+    answer = await present(gateway, decided, kept)
     told = account_of(answer, decided.decision.obligations)
     await record(gateway, call, Kind.REPEATED, beside=beside, **facts, **told)
     return answer
@@ -246,7 +247,8 @@ async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Outp
     try:
         seen = await shown(gateway, call, tool, result, wrote)
         answer = answers.ok(call.id, output, seen.untrusted)
-        ready = await present(gateway, decided, answer)
+        # It is kept without: what it shows is found out anew for whoever repeats the call.
+        ready = await present(gateway, decided, answer.labelled(seen.level))
         told: dict[str, Any] = {"untrusted": seen.untrusted, "saw": seen_ids(output)}
         told |= account_of(ready, decided.decision.obligations)
         settled = await _settle(gateway, call, tool, answer, (*seen.beside, *sent), **told)

@@ -103,7 +103,8 @@ async def tell_recorded(gateway: "Gateway", call: "ToolCall", tool: Tool, name: 
     answer = await recorded_answer(gateway, call.principal.tenant, name)
     beside = heard(gateway, call, answer)
     if answer.result is not None:
-        beside = (await shown(gateway, call, tool, answer.result)).beside
+        seen = await shown(gateway, call, tool, answer.result)
+        answer, beside = answer.labelled(seen.level), seen.beside
     if beside:
         who = {"person": call.principal.person, "agent": call.principal.agent}
         body = {"tool": tool.name, **who, "repeats": name, "status": answer.status}
@@ -142,12 +143,14 @@ async def _end(
 ) -> Answer[Any]:
     facts: dict[str, Any] = {"status": answer.status, "recovered": True}
     rows: tuple[Beside, ...] = ()
+    told = answer
     if answer.result is not None:
         facts |= {"untrusted": answer.untrusted, "saw": seen_ids(answer.result)}
         # What it wrote is labelled like what any call writes.
         wrote, result = Wrote(begun.arguments, begun.written), answer.result.model_dump()
         if call:
-            rows = (await shown(gateway, call, tool, result, wrote)).beside
+            seen = await shown(gateway, call, tool, result, wrote)
+            told, rows = answer.labelled(seen.level), seen.beside
         else:
             rows = await labelled(gateway.runs.ledger, begun.tenant, tool, result, wrote)
     elif call:
@@ -160,7 +163,7 @@ async def _end(
     recorded = await _record(gateway, begun, Kind.OUTCOME, f"outcome:{begun.id}", rows, back, **facts)
     gateway.running.found(begun.id)
     if recorded:
-        return answer
+        return told
     if call:
         return await tell_recorded(gateway, call, tool, begun.id)
     return await recorded_answer(gateway, begun.tenant, begun.id)

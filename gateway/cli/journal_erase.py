@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.app import open_to_erase
 from gateway.cli.options import As, Home, Policies, Tenant, person_named
 from gateway.cli.progress import progress_bar
 from gateway.home import utc_now
@@ -61,6 +60,7 @@ def retain(home: Home = None, policies: Policies = None) -> None:
     policy = load_policy(settings.policies, known_tools(settings))
 
     async def run(progress: Callable[[int, int], None]) -> int:
+        from gateway.app import open_to_erase
         from gateway.erasing.keeping import erase_what_is_due
 
         async with open_to_erase(settings) as (journal, database):
@@ -84,6 +84,7 @@ def _found(settings: Settings, texts: list[str]) -> "Mentions":
 
 async def _erase(settings: Settings, found: "Mentions", texts: list[str], person: str, reason: str) -> int:
     from gateway.activity.recipients import Recipients
+    from gateway.app import open_to_erase
     from gateway.erasing.erasure import Erasure, carry_out, erasures, record
     from gateway.secret import naming_secret
 

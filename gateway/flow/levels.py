@@ -19,6 +19,15 @@ Said: TypeAlias = tuple[Author, bool, Confidentiality, bool]
 """Who wrote a value, whether it is on record, who may see it, and whether an agent may have written it."""
 
 
+USUAL = {
+    Author.OUTSIDER: Confidentiality.CUSTOMER,
+    Author.CUSTOMER: Confidentiality.CUSTOMER,
+    Author.ORGANISATION: Confidentiality.INTERNAL,
+    Author.SYSTEM: Confidentiality.PUBLIC,
+}
+"""Who may see what somebody wrote, where nothing else is declared."""
+
+
 class Level:
     """All records of a tool's result that stand at one path.
 
@@ -113,6 +122,14 @@ def declared_by(tool: Tool) -> Declared:
             _known.clear()
         found = _known[id(tool)] = Declared(tool)  # which keeps the tool, so that no other one gets its id
     return found
+
+
+def most_confidential(tool: Tool) -> Confidentiality:
+    """The level of the most confidential field of a tool's results, as far as its declarations say."""
+    usual = [USUAL[author] for path, author in tool.authors.items() if path not in tool.confidentiality]
+    if tool.owners or not tool.authors:
+        usual.append(Confidentiality.CUSTOMER)
+    return max((*usual, *tool.confidentiality.values()), key=lambda level: level.rank)
 
 
 @lru_cache(maxsize=10_000)

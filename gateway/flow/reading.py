@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from connectors.contract import Author, Confidentiality, Effect, Tool
 from gateway.flow.audience import is_own
 from gateway.flow.labels import CLEAN, Label
-from gateway.flow.levels import Declared, Level, Said, declared_by, plain_name
+from gateway.flow.levels import USUAL, Declared, Level, Said, declared_by, plain_name
 from gateway.flow.size import VALUE_SIZE
 from gateway.policy.language.flow import Integrity
 
@@ -23,12 +23,6 @@ _INTEGRITY = {
     Author.CUSTOMER: Integrity.CUSTOMER,
     Author.ORGANISATION: Integrity.ORGANISATION,
     Author.SYSTEM: Integrity.ORGANISATION,
-}
-_CONFIDENTIALITY = {
-    Author.OUTSIDER: Confidentiality.CUSTOMER,
-    Author.CUSTOMER: Confidentiality.CUSTOMER,
-    Author.ORGANISATION: Confidentiality.INTERNAL,
-    Author.SYSTEM: Confidentiality.PUBLIC,
 }
 NOBODY = "nobody"
 """The owner of what outsiders wrote and of whom nothing tells whose it is: a customer apart from all others."""
@@ -309,7 +303,7 @@ class _Reader:
             # An agent wrote into this record what outsiders may have written.
             author, is_kept = _worse(author, integrity), False
         # What stands in a customer's record tells of that customer, whoever wrote it: an order no less than a letter.
-        usual = Confidentiality.CUSTOMER if is_owned else _CONFIDENTIALITY[author]
+        usual = Confidentiality.CUSTOMER if is_owned else USUAL[author]
         return author, is_kept, tool.confidentiality.get(path, usual), may_be_written
 
     def _label(self, facts: _Facts, author: Author, level: Confidentiality, *, may_be_written: bool) -> Label:

@@ -55,10 +55,12 @@ class Shown:
 
     Args:
         untrusted: The paths of its texts that outsiders may have written.
+        level: How confidential it is, by the label that is kept for the run.
         beside: What is to be committed with the entry that says that it was shown.
     """
 
     untrusted: list[str]
+    level: Confidentiality
     beside: tuple[Beside, ...]
 
 
@@ -144,7 +146,7 @@ async def shown(
         untrusted, sight = _sight(*given)
     run = call.grant.run if call.grant else ""
     row = seen_row(tenant, call.principal.name, run, gateway.now(), sight)
-    return Shown(untrusted, (row, *rows))
+    return Shown(untrusted, sight.label.confidentiality, (row, *rows))
 
 
 def _sight(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from gateway.answer import Answer
+from gateway.flow.levels import most_confidential
 from gateway.flow.size import is_larger
 from gateway.results.bounding import Limits
 from gateway.results.marking import new_mark
@@ -26,6 +27,9 @@ async def present(gateway: "Gateway", decided: "Decided", answer: Answer[Any]) -
     """Make an answer ready for the caller of a decided call; one that is ready stays as it is."""
     if answer.is_presented:
         return answer
+    if answer.confidentiality is None:
+        # Nobody looked at what it shows.
+        answer = answer.labelled(most_confidential(decided.policy.labelled(decided.tool)))
     terms = terms_for(decided, gateway.limits)
     if is_larger(answer.result, _LONG):
         return await anyio.to_thread.run_sync(presented, decided.tool, answer, terms)

@@ -3,13 +3,15 @@
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from pydantic import BaseModel, Field, ValidationError
+
+if TYPE_CHECKING:
+    from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 
 _SHORT = 100
 # What a server may ask of a client. Whatever else it declares can be long, and nothing here asks for it.
@@ -37,7 +39,9 @@ class Opened(BaseModel):
     nonce: str
 
     @classmethod
-    def by(cls, request: Mapping[str, Any], tenant: str, owner: AuthorizationContext | None, nonce: str) -> Self | None:
+    def by(
+        cls, request: Mapping[str, Any], tenant: str, owner: "AuthorizationContext | None", nonce: str
+    ) -> Self | None:
         """What an `initialize` request opens; None if it is no such request."""
         params = request.get("params")
         if request.get("method") != "initialize" or not isinstance(params, dict):
@@ -74,7 +78,7 @@ def _flags(declared: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def owner_hash(tenant: str, owner: AuthorizationContext | None) -> str:
+def owner_hash(tenant: str, owner: "AuthorizationContext | None") -> str:
     """Who opened a session, in a text that says no more than whether two are the same."""
     parts = [tenant, owner["client_id"], owner["issuer"], owner["subject"]] if owner else []
     return sha256(repr(parts).encode()).hexdigest()[:32]
