@@ -102,6 +102,7 @@ class DurableModel(Model[Any]):
                 payer=work.payer,
                 key=f"{work.run.id}:{name}",
                 prompt=self._prompt.label,
+                mark=work.mark,
             )
             answered = await work.around.models.ask(wanted)
             return _Answer(response=_distinct(answered.response, number), account=answered.account)

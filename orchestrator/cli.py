@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands import begin, runs, worker
+from orchestrator.commands.cost import cost
+from orchestrator.commands.models import models
 from orchestrator.workflows.ask.command import ask
 
 SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
@@ -24,6 +26,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(runs.app, name="runs", rich_help_panel="Run it")
     app.command("worker", rich_help_panel="Run it")(worker.work)
     app.command("ask", rich_help_panel="Try it")(ask)
+    app.command("cost", rich_help_panel="Run it")(cost)
+    app.command("models", rich_help_panel="Run it")(models)
     app.command("demo", rich_help_panel="Try it")(demo)
 
 

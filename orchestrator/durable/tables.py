@@ -99,6 +99,32 @@ remembered = Table(
 )
 
 
+COUNTS = ("requests", "from_cache", "failed", "input_tokens", "cached_tokens", "output_tokens", "milliseconds", "cost")
+"""What is counted of requests to models; costs are in billionths of a US dollar."""
+
+spending = Table(
+    "spending",
+    tables,
+    Column("key", String(300), primary_key=True, comment="the run and its step"),
+    Column("model", String(100), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    *(Column(name, String(200), nullable=False) for name in ("run", "workflow", "team", "customer", "route", "prompt")),
+    *(Column(name, BigInteger, nullable=False) for name in COUNTS),
+    Column("reserved", BigInteger, nullable=False, comment="the most that a request under way can cost"),
+    Index("spending_at", "at"),
+    Index("spending_run", "run"),
+)
+
+answers = Table(
+    "answers",
+    tables,
+    Column("key", String(64), primary_key=True),
+    Column("answer", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Index("answers_until", "until"),
+)
+
+
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
     """The database's own clock in milliseconds: the hosts of several workers need not agree on the time."""
 

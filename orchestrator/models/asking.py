@@ -39,6 +39,7 @@ class Ask:
         payer: Who pays.
         key: The same for the same step of the same run, also after a restart: providers that know it answer once.
         prompt: The prompt's label.
+        mark: The secret part of the marks around outside text: it differs by run, the request is the same.
     """
 
     route: str
@@ -49,6 +50,7 @@ class Ask:
     payer: Payer
     key: str
     prompt: str = ""
+    mark: str = ""
 
 
 class Attempt(BaseModel):

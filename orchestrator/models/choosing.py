@@ -4,12 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.models.register import Model as Registered
+from orchestrator.models.register import Register, Route
+
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 STAND_IN = "stand-in"
 DEFAULT_OPENAI = "gpt-5.6-luna"
 DEFAULT_ANTHROPIC = "claude-haiku-4-5"
+OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,33 @@ def choose_model(name: str, environment: Mapping[str, str]) -> ChosenModel:
         return ChosenModel(f"anthropic:{model}", lambda: _anthropic(model, anthropic_key))
     wanted = "OPENAI_API_KEY or OPENAI_BASE_URL" if provider == "openai" else "ANTHROPIC_API_KEY"
     raise ValueError(f"model `{name}` needs {wanted} in the environment")
+
+
+def register_of(name: str, environment: Mapping[str, str]) -> Register:
+    """A register of the one model that `choose_model` chooses, which every step asks; no prices and no budgets.
+
+    Raises:
+        ValueError: If the named model's key is missing or its provider is unknown.
+    """
+    provider, _, model = choose_model(name, environment).label.partition(":")
+    key = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}.get(provider, "")
+    endpoints = {"openai": environment.get("OPENAI_BASE_URL") or OPENAI, "anthropic": ANTHROPIC}
+    chosen = Registered(
+        provider=provider,
+        model=model,
+        endpoint=endpoints.get(provider, ""),
+        key=key if environment.get(key) else "",
+        free=True,
+        context=128_000,
+        region="not said",
+        retention="not said",
+        # What is restricted goes only where a register says that it may.
+        may_see="confidential" if key else "restricted",
+        quality="capable" if key else "small",
+        vision=True,
+    )
+    label = f"{provider}:{model}" if model else provider
+    return Register(models={label: chosen}, routes={"default": Route(models=[label])})
 
 
 def _openai(model: str, base_url: str, key: str) -> "Model":
