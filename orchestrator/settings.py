@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SHIPPED_MODELS = Path(__file__).parent / "models.toml"
+
 
 class Settings(BaseSettings):
     """Every setting of the orchestrator; `REMIT_URL` sets `url`, and so on. Times are in seconds.
@@ -17,7 +19,7 @@ class Settings(BaseSettings):
         token: The bearer token that runs call the gateway with.
         grant_token: A token that may issue grants; with it, each run is narrowed to what its task needs.
         command: A gateway to start and talk to over stdio instead, such as `remit serve --stdio`.
-        models: The register of models; by default it follows from the keys in the environment.
+        models: The register of models.
         workflows: A folder of workflows of one's own, beside those that come with Remit.
         triggers: What begins runs; by default `HOME/triggers.toml`, if it is there.
         at_once: How many runs a worker works on at the same time.
@@ -34,7 +36,7 @@ class Settings(BaseSettings):
     token: SecretStr = SecretStr("")
     grant_token: SecretStr = SecretStr("")
     command: str = ""
-    models: Path | None = None
+    models: Path = SHIPPED_MODELS
     workflows: Path | None = None
     triggers: Path | None = None
     at_once: Annotated[int, Field(ge=1, le=1_000)] = 16

@@ -160,7 +160,7 @@ class Triggers:
 
         Raises:
             GatewayError: If the gateway does not answer, or does not let it look.
-            BadInput: If a workflow does not take what it would be begun with.
+            BadInput: If the workflow of a schedule does not take what it would be begun with.
         """
         if isinstance(trigger, Schedule):
             await self._look_at_clock(name, trigger)
@@ -171,7 +171,10 @@ class Triggers:
             for record in found:  # the latest first: a conversation's earlier messages are read with it
                 group = str(record.get("thread_id") or record["id"])
                 begins = None if group in led else trigger
-                await self.begin(name, begins, str(record["id"]), {**trigger.query, **record})
+                try:
+                    await self.begin(name, begins, str(record["id"]), {**trigger.query, **record})
+                except BadInput as error:  # the others are begun all the same
+                    log.warning("item_unfit", trigger=name, told=str(error))
                 led.add(group)
 
     async def begin(self, name: str, begins: _Begins | None, item: str, facts: Mapping[str, Any]) -> str:

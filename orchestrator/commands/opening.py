@@ -11,11 +11,22 @@ from orchestrator.assembling import Orchestrator, assembled
 from orchestrator.durable.database import UnfitDatabase
 from orchestrator.durable.store import UnknownRun
 from orchestrator.gateway_client import GatewayError
+from orchestrator.models.register import BadRegister
 from orchestrator.settings import BadSettings
 from orchestrator.triggers import BadTriggers
 from orchestrator.workflow import BadInput, UnknownWorkflow
 
-_EXPECTED = (BadInput, BadSettings, BadTriggers, GatewayError, UnfitDatabase, UnknownRun, UnknownWorkflow, ValueError)
+_EXPECTED = (
+    BadInput,
+    BadRegister,
+    BadSettings,
+    BadTriggers,
+    GatewayError,
+    UnfitDatabase,
+    UnknownRun,
+    UnknownWorkflow,
+    ValueError,
+)
 
 
 @contextmanager

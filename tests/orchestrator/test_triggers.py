@@ -181,6 +181,17 @@ async def test_what_may_not_be_looked_through_or_does_not_fit_begins_nothing(off
     assert await office.items() == []
 
 
+async def test_an_item_that_does_not_fit_holds_no_other_up_and_is_tried_again(office: Office) -> None:
+    office.gateway.records = [{"id": "tic_2", "number": None}, {"id": "tic_1", "number": "1"}]
+    fussy = Search(kind="ticket", workflow="handling", query={}, input={"item": "$number"})
+    await office.triggers(new=fussy).look("new", fussy)
+    assert await office.items() == ["1"]
+    office.gateway.records[0]["number"] = "2"
+    office.now += timedelta(minutes=1)
+    await office.triggers(new=fussy).look("new", fussy)
+    assert await office.items() == ["1", "2"]
+
+
 GOOD = '[new]\nkind = "ticket"\nworkflow = "handling"\nquery = {status = "new"}\n'
 
 
