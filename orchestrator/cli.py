@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands import begin, runs, worker
+from orchestrator.commands import begin, runs, stage, worker
 from orchestrator.commands.cost import cost
 from orchestrator.commands.models import models
 from orchestrator.workflows.ask.command import ask
@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
     begins.command("triage")(run_triage)
     begins.command(begin.ANY)(begin.begin)
     app.add_typer(begins, name="run", rich_help_panel="Try it")
+    runs.app.command("report")(stage.report_run)
     app.add_typer(runs.app, name="runs", rich_help_panel="Run it")
+    app.add_typer(stage.app, name="stage", rich_help_panel="Run it")
     app.command("worker", rich_help_panel="Run it")(worker.work)
     app.command("ask", rich_help_panel="Try it")(ask)
     app.command("cost", rich_help_panel="Run it")(cost)

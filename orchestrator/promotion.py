@@ -15,10 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, insert, select
 
 from orchestrator.durable.database import Database
+from orchestrator.durable.store import Store
 from orchestrator.durable.tables import now_ms, ratings, stages
+from orchestrator.workflow import Workflows
 
 ITSELF = "remit"
 """Who changed a stage when nobody did."""
+
+
+class NoSuchAct(ValueError):
+    """A workflow does not declare a step that acts, or a run has not acted so."""
 
 
 class Stage(StrEnum):
@@ -198,6 +204,46 @@ def rated(connection: Connection, act: Act, since: int, after: int = 0) -> list[
     return [Rating(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
 
+async def look(database: Database, act: Act, after: int = 0) -> tuple[Standing, Evidence]:
+    """Where a step stands and what speaks for the next stage."""
+
+    def read(connection: Connection) -> tuple[Standing, Evidence]:
+        now = standing(connection, act)
+        return now, weigh(rated(connection, act, now.since, after))
+
+    return await database.run(read)
+
+
+def acts_of(workflows: Workflows) -> list[Act]:
+    """Every step that acts."""
+    return [Act(each.name, step, Stage(stage)) for each in workflows for step, stage in each.acts.items()]
+
+
+async def report(database: Database, workflows: Workflows, run: str, name: str, by: str, note: str) -> Standing:
+    """Mark what a run did as an incident; returns where the step stands now.
+
+    Args:
+        database: Where it is kept.
+        workflows: The workflows.
+        run: The run.
+        name: What the run calls the act; empty if it has acted once.
+        by: Who says so.
+        note: What happened.
+
+    Raises:
+        NoSuchAct: If the run has not acted so; says how it has.
+    """
+    kept, done = await Store(database).find(run)
+    acted = {step.removesuffix(".stage"): each.facts for step, each in done.items() if "act" in each.facts}
+    if name not in acted and (name or len(acted) != 1):
+        raise NoSuchAct(f"run `{run}` acted in {', '.join(sorted(acted)) or 'no step'}: name one of them")
+    name = name or next(iter(acted))
+    step, stage, since = (acted[name][fact] for fact in ("act", "stage", "since"))
+    act = Act(kept.workflow, step, Stage(workflows.find(kept.workflow).acts[step]))
+    told = Rating(run, name, "incident", kept.workflow, step, stage, since, person=by, note=note)
+    return await record(database, told, act)
+
+
 async def record(database: Database, rating: Rating, act: Act) -> Standing:
     """Keep a rating, once, and take the stage back if that meets a threshold; returns where the step stands now.
 
@@ -221,7 +267,7 @@ async def record(database: Database, rating: Rating, act: Act) -> Standing:
     return await database.run(write)
 
 
-class NotEnoughEvidence(Exception):
+class NotEnoughEvidence(ValueError):
     """A step is to rise and its evidence is not enough."""
 
 

@@ -18,6 +18,7 @@ class Settings(BaseSettings):
         url: The gateway's MCP endpoint.
         token: The bearer token that runs call the gateway with.
         grant_token: A token that may issue grants; with it, each run is narrowed to what its task needs.
+        page_token: What the worker's page is shown for; without one it is shown to the worker's own machine alone.
         command: A gateway to start and talk to over stdio instead, such as `remit serve --stdio`.
         models: The register of models.
         workflows: A folder of workflows of one's own, beside those that come with Remit.
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     url: Annotated[str, Field(pattern=r"^https?://\S+$")] = "http://127.0.0.1:8900/mcp"
     token: SecretStr = SecretStr("")
     grant_token: SecretStr = SecretStr("")
+    page_token: SecretStr = SecretStr("")
     command: str = ""
     models: Path = SHIPPED_MODELS
     workflows: Path | None = None

@@ -15,7 +15,7 @@ from typing import Any
 import anyio.to_thread
 
 from orchestrator.gateway_client import Denied, Ok
-from orchestrator.promotion import Act, Rating, Stage, record, standing
+from orchestrator.promotion import Act, NoSuchAct, Rating, Stage, record, standing
 from orchestrator.work import Said, Settled, Work
 
 PATIENCE_SECONDS = 7 * 86_400.0
@@ -25,10 +25,6 @@ _QUESTIONS = {
     Stage.DRAFT: "what became of the draft? accept: used as it is; edit: used otherwise; reject: not used",
     Stage.APPROVE: "shall it be done? accept; edit: do it otherwise; reject",
 }
-
-
-class NoSuchAct(Exception):
-    """A workflow acts in a step that it does not declare."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ class Work:
         async def settled() -> Settled:
             return outcome
 
-        facts = facts_of(tool, arguments, outcome)
+        facts = facts_of(tool, arguments, outcome) | {"milliseconds": lasted}
         return await self.run.step(name, settled, Settled, kind="call", given=[tool, arguments], facts=lambda _: facts)
 
     async def _attempt(self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said") -> Settled | Pending:

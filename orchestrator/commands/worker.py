@@ -19,6 +19,7 @@ from orchestrator.commands.opening import opened
 from orchestrator.durable.store import Store
 from orchestrator.durable.worker import Worker
 from orchestrator.hooks import hooks_app
+from orchestrator.page.routes import page_routes
 from orchestrator.triggers import Hook, Triggers, load_triggers
 
 _DAY_MS = 86_400_000
@@ -26,7 +27,9 @@ log = structlog.get_logger("remit.worker")
 
 
 def work(
-    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Take webhooks at this address.")] = "",
+    http: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Take webhooks and show the page `/measures` at this address.")
+    ] = "",
 ) -> None:
     """Work on runs, and begin those that triggers ask for, until told to stop by SIGTERM or Ctrl-C.
 
@@ -49,8 +52,9 @@ async def _work(orchestrator: Orchestrator, triggers: Triggers, listener: socket
             if not isinstance(trigger, Hook):
                 tasks.start_soon(triggers.watch, name, trigger)
         if listener:
+            page = page_routes(orchestrator.store, orchestrator.workflows, kept.page_token.get_secret_value())
             config = uvicorn.Config(
-                hooks_app(triggers), log_config=None, server_header=False, ws="none", lifespan="off"
+                hooks_app(triggers, page), log_config=None, server_header=False, ws="none", lifespan="off"
             )
             tasks.start_soon(_Server(config).serve, [listener])
         log.info("worker_begins", worker=worker.name, at_once=worker.at_once, triggers=len(triggers.known))

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.durable.database import is_away
 from orchestrator.durable.store import Begin, Done, Fenced, Kept, Store
+from orchestrator.telemetry import tell_step
 
 T = TypeVar("T")
 LARGEST_OUTPUT = 16 * 1024 * 1024
@@ -170,6 +171,7 @@ class Run:
         self._places += 1
         await while_away(lambda: self.store.add_step(self.id, self.kept.fence, done))
         self.done[name] = done
+        tell_step(self.kept.workflow, done)
         return again
 
     async def wait(self, name: str, event: str, *, seconds: float | None = None, why: str = "") -> Any:  # noqa: ANN401

@@ -18,6 +18,7 @@ from structlog import get_logger
 from orchestrator.durable.database import is_away
 from orchestrator.durable.run import Parked, Run, TryLater, any_of, while_away
 from orchestrator.durable.store import MAX_LOSSES, MAX_TRIES, Fenced, Kept, State, Store
+from orchestrator.telemetry import told_run
 
 log = get_logger("remit.worker")
 
@@ -144,7 +145,8 @@ class Worker:
             await while_away(lambda: store.end(name, fence, State.FAILED, why=why))
             return
         try:
-            result = await self.work(run)
+            with told_run(run.kept.workflow, run.id, Parked):
+                result = await self.work(run)
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 - sorted out below
