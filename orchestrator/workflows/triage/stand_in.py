@@ -17,6 +17,8 @@ from orchestrator.workflows.triage.rules import Reading, read_text, reply_in
 ORDER_INTENTS = frozenset({"refund", "delivery", "defect", "billing", "order_change"})
 KNOWN_SENDERS_ONLY = frozenset({"refund", "billing", "order_change", "account"})
 """Intents about money, orders and access: from somebody that the CRM does not know, a person looks first."""
+LEADS_REFUND = 200
+"""Above this, a refund is for the support lead to decide."""
 
 
 def respond(prompt: str, messages: list[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:  # noqa: ARG001 - triage has one prompt
@@ -87,16 +89,28 @@ class _Case:
             customer_id=self.contact["id"] if self.contact else None,
             evidence=evidence,
             recommended_action=self.action,
-            risk="high" if self.stranger else self.reading.risk,
+            risk="high" if self.stranger or self.foreign_order else self.reading.risk,
             next_step=self._next_step(),
             priority=self.reading.priority,
             summary=self._summary(),
-            reply="" if self.action == "escalate" else self._reply(),
+            reply="" if self.action in ("escalate", "ignore") else self._reply(),
         )
 
     @property
     def action(self) -> Action:
-        return "escalate" if self.stranger else self.reading.action
+        doubtful = self.stranger or self.foreign_order or self.large_refund
+        return "escalate" if doubtful else self.reading.action
+
+    @property
+    def foreign_order(self) -> bool:
+        """Whether the order that is named is another customer's."""
+        account = self.contact["account_id"] if self.contact else None
+        return any(each["account_id"] != account for each in self._found("crm_get_orders", "orders"))
+
+    @property
+    def large_refund(self) -> bool:
+        orders = self._found("crm_get_orders", "orders")
+        return self.reading.intent == "refund" and any(float(each["total"]) > LEADS_REFUND for each in orders)
 
     @property
     def stranger(self) -> bool:
@@ -123,7 +137,8 @@ class _Case:
         return reply_in(self.reading.language, _line(name), _line(self.item["subject"]))
 
     def _summary(self) -> str:
-        lines = [f"Order {each['number']}: {each['status']}." for each in self._found("crm_get_orders", "orders")]
+        orders = [] if self.foreign_order else self._found("crm_get_orders", "orders")
+        lines = [f"Order {each['number']}: {each['status']}." for each in orders]
         lines += [f"See “{each['title']}” ({each['document_id']})." for each in self.passages[:2]]
         return "\n".join(lines)[:2_000]
 
@@ -132,6 +147,12 @@ class _Case:
             return "It tries to steer an assistant or get past a check: answer nothing, tell security."
         if self.stranger:
             return "The sender is not in the CRM and asks about money, an order or access: check who it is first."
+        if self.foreign_order:
+            return "The order that is named is another customer's: check who asks, and tell nothing about it."
+        if self.large_refund:
+            return f"The order is worth more than {LEADS_REFUND}: the support lead decides on a refund."
+        if self.action == "ignore":
+            return "A machine wrote this: nothing needs to be answered."
         if self.action == "escalate":
             return "A person should take this one over: it is a complaint or a matter of law or safety."
         if self.reading.intent == "other":
@@ -145,4 +166,6 @@ def _line(text: str) -> str:
 
 def _prompt(messages: list[ModelMessage]) -> str:
     parts = [part for message in messages if isinstance(message, ModelRequest) for part in message.parts]
-    return next(part.content for part in parts if isinstance(part, UserPromptPart) and isinstance(part.content, str))
+    contents = [part.content for part in parts if isinstance(part, UserPromptPart)]
+    first = contents[0] if isinstance(contents[0], str) else contents[0][0]
+    return str(first)
