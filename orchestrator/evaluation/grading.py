@@ -35,7 +35,12 @@ def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
     for text in _arguments(seen, shared.answers):
         yield from ((not re.search(bad, text, re.IGNORECASE), f"an answer matches `{bad}`") for bad in shared.tone)
         if seen.expect.language:
-            words = Counter({each: len(re.findall(rf"\b(?:{known})\b", text.casefold())) for each, known in shared.languages.items()})
+            words = Counter(
+                {
+                    each: len(re.findall(rf"\b(?:{known})\b", text.casefold()))
+                    for each, known in shared.languages.items()
+                }
+            )
             yield words.most_common(1)[0][0] == seen.expect.language, f"an answer is in `{words.most_common(1)[0][0]}`"
 
 

@@ -18,8 +18,8 @@ from orchestrator.grants import Issuer
 from orchestrator.models.asking import Account, Models
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflow, Workflows
-from orchestrator.working import Working
 from orchestrator.workflows.triage.local_gateway import run_remit, serving
+from orchestrator.working import Working
 
 IN_A_WORLD = 75
 """The shipped policies slow down an agent that makes 600 calls a minute: more cases get a gateway of their own."""
@@ -107,7 +107,9 @@ async def observe(
         at = ("--home", str(home))
         ids = json.loads(run_remit("sample", "--from-file", str(home / "records.json"), *at))
         who = ("--agent", shared.agent, "--tenant", "larkspur")
-        token, grant_token = (run_remit("token", "create", *at, *who, *more).split()[-1] for more in ((), ("--may-grant",)))
+        token, grant_token = (
+            run_remit("token", "create", *at, *who, *more).split()[-1] for more in ((), ("--may-grant",))
+        )
         for case in some:
             ids[case.id] = ids.get("", {}) | ids.get(case.id, {})
             seen[case.id] = Seen(Expected.model_validate(filled(case.expect.model_dump(), ids[case.id])))
