@@ -6,6 +6,7 @@ form. A record has an `id` within its part, by which others name it; those of th
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from email.message import EmailMessage
 from email.utils import formataddr
 from pathlib import Path
@@ -15,14 +16,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection, select
 
-from connectors.crm.tables import contacts, orders
-from connectors.crm.tools import OrderStatus
+from connectors.crm.tables import accounts, contacts, orders
+from connectors.crm.tools import AccountStatus, OrderStatus
 from connectors.email.loading import message_row_id
 from connectors.email.tables import messages
 from connectors.embedded.database import Database, stable_id
 from connectors.embedded.sources import loaded_ids, select_among
 from connectors.errors import InvalidInput
-from connectors.fields import Address, Currency, Language
+from connectors.fields import Address, Currency, Language, Timestamp
 from connectors.knowledge.tools import Trust
 from connectors.records import (
     AccountRecord,
@@ -34,6 +35,7 @@ from connectors.records import (
     OrderLineRecord,
     OrderRecord,
     Record,
+    RefundRecord,
     TicketRecord,
 )
 from connectors.registry import EmbeddedBackEnds
@@ -49,7 +51,9 @@ class _Short(BaseModel):
 
 
 class Customer(_Short):
-    """A contact; `company` makes its account, without one the account has the contact's name."""
+    """A contact; `company` makes its account, without one the account has the contact's name. Others name the account
+    by the contact's id and `_account`.
+    """
 
     id: Id = "customer"
     name: str
@@ -57,6 +61,7 @@ class Customer(_Short):
     company: str = ""
     language: Language = "en"
     notes: str = ""
+    account_status: AccountStatus = "active"
 
 
 class Order(_Short):
@@ -69,6 +74,8 @@ class Order(_Short):
     currency: Currency = "EUR"
     total: Money
     item: str = "Instrument"
+    delivered_at: Timestamp | None = None
+    refunded: Money = Decimal(0)
 
 
 class Said(_Short):
@@ -85,7 +92,9 @@ class Said(_Short):
     @property
     def text(self) -> str:
         """The body, with so many characters of readings in the place of `[padding]`."""
-        return self.body.replace("[padding]", ("Reading 12.01, nothing noted. " * (self.padding // 30 + 1))[: self.padding])
+        return self.body.replace(
+            "[padding]", ("Reading 12.01, nothing noted. " * (self.padding // 30 + 1))[: self.padding]
+        )
 
 
 class Ticket(_Short):
@@ -211,8 +220,8 @@ _People = Mapping[str, tuple[str, Customer]]
 
 def _customer(part: str, each: Customer) -> Iterator[Record]:
     times = {"created_at": _moment(0), "updated_at": _moment(0)}
-    account = f"{part}/{each.id}.account"
-    yield AccountRecord(source_id=account, name=each.company or each.name, **times)
+    account = f"{part}/{each.id}_account"
+    yield AccountRecord(source_id=account, name=each.company or each.name, status=each.account_status, **times)
     fields = each.model_dump(include={"name", "email", "language", "notes"})
     yield ContactRecord(source_id=f"{part}/{each.id}", account=account, **fields, **times)
 
@@ -221,11 +230,16 @@ def _order(part: str, each: Order, customer: str) -> Record:
     return OrderRecord(
         source_id=f"{part}/{each.id}",
         contact=customer,
-        account=f"{customer}.account",
+        account=f"{customer}_account",
         lines=[OrderLineRecord(sku="ITEM", name=each.item, quantity=1, unit_price=each.total)],
-        placed_at=_moment(0),
-        **each.model_dump(include={"number", "status", "currency"}),
+        placed_at=each.delivered_at or _moment(0),
+        refunds=[_refund(each.refunded)] if each.refunded else [],
+        **each.model_dump(include={"number", "status", "currency", "delivered_at"}),
     )
+
+
+def _refund(amount: Decimal) -> RefundRecord:
+    return RefundRecord(amount=amount, reason="goodwill", issued_by="support", issued_at=_moment(0))
 
 
 def _ticket(part: str, each: Ticket, people: _People) -> Record:
@@ -289,6 +303,7 @@ def _moment(hour: int) -> str:
 def _ids(connection: Connection, kinds: Mapping[str, list[Any]], tenant: str) -> Iterator[tuple[str, str]]:
     crm, ticketing = kinds["crm"], kinds["ticket"]
     loaded: Iterable[tuple[str, Iterable[Record]]] = (
+        (accounts.name, (each for each in crm if isinstance(each, AccountRecord))),
         (contacts.name, (each for each in crm if isinstance(each, ContactRecord))),
         (orders.name, (each for each in crm if isinstance(each, OrderRecord))),
         (tickets.name, ticketing),

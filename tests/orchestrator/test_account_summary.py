@@ -124,7 +124,8 @@ async def test_a_week_becomes_one_internal_note_whose_every_line_names_its_sourc
 
 async def test_what_a_model_makes_up_is_refused_and_what_is_left_is_noted(tmp_path: Path) -> None:
     class Inventive:
-        asked: list[str] = []
+        def __init__(self) -> None:
+            self.asked: list[str] = []
 
         async def ask(self, ask: Ask) -> Answered:
             self.asked.append(ask.prompt)
@@ -138,13 +139,13 @@ async def test_what_a_model_makes_up_is_refused_and_what_is_left_is_noted(tmp_pa
             return Answered(ModelResponse(parts=[part]), Account(model="inventive"))
 
     async with open_company(tmp_path, "sales") as company:
-        company.models = Inventive()  # type: ignore[assignment] # another model
+        company.models = model = Inventive()  # type: ignore[assignment] # another one
         run = await company.begin("account_summary", **await week(company))
         outcome = await company.outcome(run)
     assert outcome["statements"] == ["Vogt GmbH is a customer."]
     assert outcome["refused"] == ["They owe 9,000 EUR.", "They are about to leave."]
     assert "9,000" not in outcome["note"]
-    assert len(Inventive.asked) == 2
+    assert len(model.asked) == 2
 
 
 async def test_an_account_that_is_not_there_fails_and_says_so(tmp_path: Path) -> None:

@@ -72,9 +72,11 @@ async def summarise(work: Work, gathered: Gathered, changed: list[Change]) -> Su
 
 
 def wrong_with(statement: Statement, read: list[Any]) -> list[str]:
-    """What nothing supports in a statement: quotes that nobody wrote, figures that are in no quote, no quote at all."""
+    """What is wrong with a statement: no quote, quotes that nobody wrote, figures of its own, orders to its readers."""
     if not statement.evidence:
         return [f"“{statement.text}” rests on nothing"]
+    if blocks.steers(statement.text):
+        return ["it repeats what tells its readers what to do"]
     missing = blocks.unsupported(statement.evidence, read)
     quoted = " ".join(f"{each.record_id} {each.quote}" for each in statement.evidence)
     numbers = set(_NUMBER.findall(statement.text)) - set(_NUMBER.findall(quoted))
