@@ -2,10 +2,10 @@
 
     python benchmarks/orchestrator.py
 
-Each run is a loop of steps that wait for a moment, as for a model, and give a kilobyte. `plain` is the same loop without
-anything kept, in the same process and as many at once; the ratio beside each line is to it. `added` is what a step takes
-longer when one run works alone. Each worker is a process of its own. PostgreSQL is a server of its own that syncs what
-it commits.
+Each run is a loop of steps that wait for a moment, as for a model, and give a kilobyte. `plain` is the same loop
+without anything kept, in the same process and as many at once; the ratio beside each line is to it. `added` is what a
+step takes longer when one run works alone. Each worker is a process of its own. PostgreSQL is a server of its own
+that syncs what it commits.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -178,7 +179,9 @@ class Work:
         numbered = self.run.upcoming(name)
         if numbered in self.run.done:
             return await self.run.step(name, _never, Settled, kind="call", given=[tool, arguments])
+        began = time.monotonic()
         outcome = await self._attempt(numbered, tool, arguments, said or Said())
+        lasted = round((time.monotonic() - began) * 1_000)
         if isinstance(outcome, Pending):
             await self._note_question(numbered, tool, outcome)
             return outcome
