@@ -120,7 +120,6 @@ async function look(page) {
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
       for (const [size, viewport] of Object.entries(sizes)) {
-        if (colorScheme === "dark" && size === "phone" && !given.shots) continue;
         await page.setViewportSize(viewport);
         await settled(page);
         await page.goto(given.url + path);
