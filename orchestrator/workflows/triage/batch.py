@@ -15,10 +15,10 @@ from orchestrator.durable.worker import Unfit, Worker
 from orchestrator.gateway_client import Declared, GatewayClient
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflows
-from orchestrator.working import Working
 from orchestrator.workflows.triage.items import Item, ToTriage, open_items
 from orchestrator.workflows.triage.report import ItemReport, report_of
 from orchestrator.workflows.triage.workflow import triage
+from orchestrator.working import Working
 
 MAX_FAILURES_IN_A_ROW = 3
 PATIENCE = 3
@@ -71,7 +71,7 @@ class Batch:
     _batches: set[str] = field(default_factory=set)
     _worker: Worker | None = None
 
-    async def begin(self, mailbox: str, limit: int, limits: Limits = Limits()) -> int:  # noqa: B008 - it is frozen
+    async def begin(self, mailbox: str, limit: int, limits: Limits = Limits()) -> int:
         """Begin a run for each open item that has none under way, and go on with those that were left unfinished.
 
         Returns:
@@ -84,7 +84,7 @@ class Batch:
         await self.store.wake(await self.store.awaited("approval:"))  # they look whether they are answered
         under_way = set[tuple[str, str]]()
         for kept, batch in await self._unfinished():
-            item = ToTriage.model_validate_json(kept.given)
+            item: Item = ToTriage.model_validate_json(kept.given)
             under_way.add((item.id, item.state))
             self._batches.add(batch)
             if kept.state is not State.WAITING:
@@ -144,7 +144,7 @@ class Batch:
             told = report_of(item, run.id, run.done, stopped=type(error).__name__)
             raise
         finally:
-            if told:
+            if told is not None:
                 self._end(told, watching)
         return result
 

@@ -13,7 +13,14 @@ from orchestrator.fence import for_terminal
 from orchestrator.workflows.triage.items import Item
 from orchestrator.workflows.triage.report import ItemReport
 
-EFFECT_STYLE = {"replied": "green", "drafted": "green", "updated": "green", "proposed": "cyan", "escalated": "yellow", "failed": "red"}
+EFFECT_STYLE = {
+    "replied": "green",
+    "drafted": "green",
+    "updated": "green",
+    "proposed": "cyan",
+    "escalated": "yellow",
+    "failed": "red",
+}
 
 
 class Progress:
