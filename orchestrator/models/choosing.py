@@ -108,7 +108,7 @@ def _stand_in() -> "Model":
 
     from orchestrator.workflows.triage.stand_in import respond
 
-    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         return respond("triage", messages, info.model_request_parameters)
 
     return FunctionModel(answer, model_name=STAND_IN)

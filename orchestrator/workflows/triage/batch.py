@@ -84,7 +84,7 @@ class Batch:
         await self.store.wake(await self.store.awaited("approval:"))  # they look whether they are answered
         under_way = set[tuple[str, str]]()
         for kept, batch in await self._unfinished():
-            item = ToTriage.model_validate_json(kept.given)
+            item: Item = ToTriage.model_validate_json(kept.given)
             under_way.add((item.id, item.state))
             self._batches.add(batch)
             if kept.state is not State.WAITING:
@@ -144,7 +144,7 @@ class Batch:
             told = report_of(item, run.id, run.done, stopped=type(error).__name__)
             raise
         finally:
-            if told:
+            if told is not None:
                 self._end(told, watching)
         return result
 

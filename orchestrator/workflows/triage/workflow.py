@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.fence import fence, texts, unfence
 from orchestrator.gateway_client import Failed, Ok
 from orchestrator.models.asking import NoModelMay, OverBudget
-from orchestrator.stages import Stage, act
+from orchestrator.promotion import Stage
+from orchestrator.stages import act
 from orchestrator.work import Said, Settled, Work
 from orchestrator.workflow import workflow
 from orchestrator.workflows.triage import writing
@@ -50,7 +51,7 @@ async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any]) -> Foun
     from orchestrator.agent import Bounds, Exhausted, run_agent
 
     bounds = Bounds(requests=given.requests, tool_calls=given.tool_calls, tokens=given.tokens)
-    prompt, data = work.prompt("triage"), {given.kind: item}
+    prompt, data = work.prompt("triage"), {str(given.kind): item}
     shown = tuple(texts(unfence(item)))
     try:
         found, session = await run_agent(
