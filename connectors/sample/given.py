@@ -85,7 +85,9 @@ class Said(_Short):
     @property
     def text(self) -> str:
         """The body, with so many characters of readings in the place of `[padding]`."""
-        return self.body.replace("[padding]", ("Reading 12.01, nothing noted. " * (self.padding // 30 + 1))[: self.padding])
+        return self.body.replace(
+            "[padding]", ("Reading 12.01, nothing noted. " * (self.padding // 30 + 1))[: self.padding]
+        )
 
 
 class Ticket(_Short):

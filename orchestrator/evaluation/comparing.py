@@ -36,7 +36,9 @@ class Result(BaseModel):
     def mean(self, grader: str, tag: str = "") -> float | None:
         """The mean score by a grader over the cases with a tag; None if it graded none."""
         scores = [
-            case.scores[grader] for case in self.cases.values() if grader in case.scores and (not tag or tag in case.tags)
+            case.scores[grader]
+            for case in self.cases.values()
+            if grader in case.scores and (not tag or tag in case.tags)
         ]
         return fmean(scores) if scores else None
 
@@ -83,5 +85,7 @@ def breaches(result: Result, gate: Mapping[str, float]) -> list[str]:
         tag, _, grader = name.rpartition("/")
         mean = result.mean(grader, tag)
         if mean is None or mean < least:
-            found.append(f"`{name}` is {'not graded' if mean is None else f'{mean:.3f}'}, and must be at least {least:g}")
+            found.append(
+                f"`{name}` is {'not graded' if mean is None else f'{mean:.3f}'}, and must be at least {least:g}"
+            )
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.durable.database import Database
 from orchestrator.durable.run import Run
 from orchestrator.durable.store import Store
-from orchestrator.durable.worker import Worker
+from orchestrator.durable.worker import Worker, Works
 from orchestrator.evaluation.cases import Case, Expected, Shared, filled
 from orchestrator.fence import texts
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, Ok, Pending, connect
@@ -18,8 +18,8 @@ from orchestrator.grants import Issuer
 from orchestrator.models.asking import Account, Models
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflow, Workflows
-from orchestrator.working import Working
 from orchestrator.workflows.triage.local_gateway import run_remit, serving
+from orchestrator.working import Working
 
 IN_A_WORLD = 75
 """The shipped policies slow down an agent that makes 600 calls a minute: more cases get a gateway of their own."""
@@ -107,7 +107,9 @@ async def observe(
         at = ("--home", str(home))
         ids = json.loads(run_remit("sample", "--from-file", str(home / "records.json"), *at))
         who = ("--agent", shared.agent, "--tenant", "larkspur")
-        token, grant_token = (run_remit("token", "create", *at, *who, *more).split()[-1] for more in ((), ("--may-grant",)))
+        token, grant_token = (
+            run_remit("token", "create", *at, *who, *more).split()[-1] for more in ((), ("--may-grant",))
+        )
         for case in some:
             ids[case.id] = ids.get("", {}) | ids.get(case.id, {})
             seen[case.id] = Seen(Expected.model_validate(filled(case.expect.model_dump(), ids[case.id])))
@@ -142,7 +144,7 @@ async def _work(store: Store, worker: Worker) -> None:
         await worker.run(until_idle=True)
 
 
-def _told(work: Working, tell: Callable[[], None]) -> Callable[[Run], Any]:
+def _told(work: Working, tell: Callable[[], None]) -> Works:
     async def one(run: Run) -> str:
         try:
             return await work(run)
