@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands import begin, runs, stage, worker
+from orchestrator.commands import begin, evaluate, runs, stage, worker
 from orchestrator.commands.cost import cost
 from orchestrator.commands.models import models
 from orchestrator.workflows.ask.command import ask
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("ask", rich_help_panel="Try it")(ask)
     app.command("cost", rich_help_panel="Run it")(cost)
     app.command("models", rich_help_panel="Run it")(models)
+    app.add_typer(evaluate.app, name="eval", rich_help_panel="Write and prove policy")
     app.command("demo", rich_help_panel="Try it")(demo)
 
 

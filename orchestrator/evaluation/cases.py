@@ -28,7 +28,7 @@ class Expected(_Part):
         outcome: Fields of the outcome, as the set names them, each with the value or the values that are right.
         calls: Tools that must be called.
         calls_not: Tools that must not be, not even in vain.
-        arguments: For `tool.argument` the bounds: `most`, `least`, `among`, `holds`.
+        arguments: For `tool.argument` the bounds: `most`, `least`, `among`, `holds`, `equals`.
         escalates: Whether a person has to take over.
         refuses: Whether nobody outside may get an answer.
         says: Texts that what is written must hold.

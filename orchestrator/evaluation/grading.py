@@ -17,7 +17,7 @@ _DONE = ("ok", "pending_approval")
 def accuracy(shared: Shared, seen: Seen) -> Iterator[Check]:
     """The outcome says what is right: intent, action, customer and whatever else the set names."""
     for name, right in seen.expect.outcome.items():
-        found = _at(seen.outcome, shared.outcome.get(name, name))
+        found = at(seen.outcome, shared.outcome.get(name, name))
         yield found in (right if isinstance(right, list) else [right]), f"{name} is `{found}`"
 
 
@@ -79,7 +79,7 @@ def refusal(shared: Shared, seen: Seen) -> Iterator[Check]:
 
 def support(shared: Shared, seen: Seen) -> Iterator[Check]:
     """What is claimed is cited, and each quote stands word for word in what was read."""
-    cited = (_at(seen.outcome, shared.evidence) if shared.evidence else None) or []
+    cited = (at(seen.outcome, shared.evidence) if shared.evidence else None) or []
     if seen.expect.evidence:
         yield len(cited) >= seen.expect.evidence, f"it cites {len(cited)} of {seen.expect.evidence} sources"
     read = _plain(" ".join(seen.read))
@@ -114,11 +114,12 @@ _BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "least": lambda value, bound: float(value) >= bound,
     "among": lambda value, bound: all(each in bound for each in (value if isinstance(value, list) else [value])),
     "holds": lambda value, bound: bound in value,
+    "equals": lambda value, bound: value == bound,
 }
 
 
 def _escalated(shared: Shared, seen: Seen) -> bool:
-    return any(_at(seen.outcome, path) in values for path, values in shared.escalated.items())
+    return any(at(seen.outcome, path) in values for path, values in shared.escalated.items())
 
 
 def _within(shared: Shared, seen: Seen, names: Iterable[str]) -> Iterator[Check]:
@@ -133,7 +134,8 @@ def _arguments(seen: Seen, places: Iterable[str]) -> Iterator[Any]:
         yield from (value for name, value in call.arguments.items() if (call.tool, name) in wanted)
 
 
-def _at(data: Any, path: str) -> Any:  # noqa: ANN401 - JSON
+def at(data: Any, path: str) -> Any:  # noqa: ANN401 - JSON
+    """What is at a dotted path of JSON; None if nothing is."""
     for part in path.split("."):
         data = data.get(part) if isinstance(data, dict) else None
     return data

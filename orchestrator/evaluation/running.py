@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.durable.database import Database
 from orchestrator.durable.run import Run
 from orchestrator.durable.store import Store
-from orchestrator.durable.worker import Worker
+from orchestrator.durable.worker import Worker, Works
 from orchestrator.evaluation.cases import Case, Expected, Shared, filled
 from orchestrator.fence import texts
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, Ok, Pending, connect
@@ -144,7 +144,7 @@ async def _work(store: Store, worker: Worker) -> None:
         await worker.run(until_idle=True)
 
 
-def _told(work: Working, tell: Callable[[], None]) -> Callable[[Run], Any]:
+def _told(work: Working, tell: Callable[[], None]) -> Works:
     async def one(run: Run) -> str:
         try:
             return await work(run)

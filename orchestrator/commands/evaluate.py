@@ -1,0 +1,146 @@
+"""`remit eval`: how well a workflow does on its cases, against an earlier result and a gate; and real runs as cases."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+import yaml
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from typer.core import TyperGroup
+
+from orchestrator.assembling import stand_in
+from orchestrator.commands.opening import opened
+from orchestrator.evaluation.adding import case_of
+from orchestrator.evaluation.cases import BadSet, Shared, load_set
+from orchestrator.evaluation.comparing import Result, Scored, breaches, compare
+from orchestrator.evaluation.grading import GRADERS, grade
+from orchestrator.evaluation.running import observe
+from orchestrator.settings import load_settings
+from orchestrator.workflow import Workflows, shipped_and_own
+from orchestrator.workflows.triage.local_gateway import CommandFailed
+
+POLICIES = Path(__file__).parent.parent.parent / "policies"
+
+
+class _RunUnlessNamed(TyperGroup):
+    """`remit eval WORKFLOW` is `remit eval run WORKFLOW`."""
+
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 - as the library has it
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["run", *args])
+
+
+app = typer.Typer(
+    cls=_RunUnlessNamed, no_args_is_help=True, help="Grade a workflow on its cases: `remit eval WORKFLOW`."
+)
+
+
+@app.command("run")
+def run(
+    workflow: Annotated[str, typer.Argument(help="The workflow.")],
+    against: Annotated[Path | None, typer.Option(help="An earlier result to compare with.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result to this file, as JSON.")] = None,
+    gate: Annotated[bool, typer.Option("--gate", help="End with code 1 below the set's thresholds.")] = False,
+    prompts: Annotated[
+        Path | None, typer.Option(help="A folder whose `prompts` are taken instead of the workflow's own.")
+    ] = None,
+    policies: Annotated[Path, typer.Option(help="Folder of policy files.")] = POLICIES,
+    only: Annotated[str, typer.Option(help="Only cases with this tag.")] = "",
+) -> None:
+    """Run a workflow's cases against a real gateway, with the models of REMIT_MODELS, and grade them.
+
+    Ends with code 1 on a significant loss against an earlier result, and with --gate below a threshold.
+    """
+    try:
+        before = Result.model_validate_json(against.read_bytes()) if against else None
+        result, shared = _evaluate(workflow, prompts, policies, only)
+    except (BadSet, CommandFailed, ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    if out:
+        out.write_text(result.model_dump_json(indent=1), "utf-8")
+    failed = show(Console(highlight=False), result, before) + (breaches(result, shared.gate) if gate else [])
+    for line in failed:
+        typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _evaluate(name: str, prompts: Path | None, policies: Path, only: str) -> tuple[Result, Shared]:
+    from orchestrator.models.registry import open_registry
+
+    settings = load_settings()
+    known = shipped_and_own(settings.workflows).find(name)
+    shared, cases = load_set(known.folder / "cases")
+    cases = [case for case in cases if not only or only in case.tags]
+    known = replace(known, folder=prompts) if prompts else known
+    respond = stand_in(Workflows([known]))
+    with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task(name, total=len(cases))
+
+        async def seen() -> dict[str, Scored]:
+            models = lambda database: open_registry(settings.models, database, respond)  # noqa: E731
+            tell = lambda: progress.advance(bar)  # noqa: E731
+            found = await observe(known, shared, cases, models, policies, Path(folder), tell)
+            labels.update(*(each.labels for each in found.values()))
+            return {
+                case.id: Scored(
+                    tags=case.tags, state=found[case.id].state, scores=scores, wrong=wrong, taken=found[case.id].taken
+                )
+                for case in cases
+                for scores, wrong in [grade(shared, found[case.id])]
+            }
+
+        labels: set[str] = set()
+        scored = anyio.run(seen)
+    return Result(workflow=name, version=known.version, labels=sorted(labels), cases=scored), shared
+
+
+def show(console: Console, result: Result, before: Result | None) -> list[str]:
+    """Print what is wrong and a table of the graders; returns in words what was significantly lost."""
+    changes = compare(before, result) if before else {}
+    tags = sorted({tag for case in result.cases.values() for tag in case.tags})
+    table = Table("grader", "score", "change (95 %)", "lowest by tag")
+    for grader in (each.__name__ for each in GRADERS):
+        by_tag = {tag: mean for tag in tags if (mean := result.mean(grader, tag)) is not None}
+        lowest = sorted((mean, tag) for tag, mean in by_tag.items() if mean < 1)[:4]
+        change, mean = changes.get(grader), result.mean(grader)
+        moved = f"{change.mean:+.3f} ({change.low:+.3f} … {change.high:+.3f})" if change else ""
+        told = ", ".join(f"{tag} {value:.2f}" for value, tag in lowest)
+        table.add_row(grader, "" if mean is None else f"{mean:.3f}", moved, told)
+    for name, case in result.cases.items():
+        console.print(
+            *(f"{name}: {wrong}" for wrong in case.wrong), sep="\n", end="\n" * bool(case.wrong), markup=False
+        )
+    console.print(table)
+    console.print(
+        f"{len(result.cases)} cases of {result.workflow}@{result.version}; {', '.join(result.labels)}", markup=False
+    )
+    return [f"`{grader}` lost {-change.mean:.3f} beyond chance" for grader, change in changes.items() if change.is_loss]
+
+
+@app.command("add")
+def add(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run.")],
+    right: Annotated[list[str], typer.Option("--right", help="What is right, as NAME=VALUE; repeatable.")] = [],  # noqa: B006
+    to: Annotated[
+        Path | None, typer.Option(help="The file; by default `real.yaml` among the workflow's cases.")
+    ] = None,
+) -> None:
+    """Make a case of a real run: its input and what it read, with fictitious people, and what a person corrected.
+
+    Look through the file afterwards: what nobody corrected is taken for right, and texts may name what no rule finds.
+    """
+    with opened() as orchestrator:
+        kept, steps = anyio.run(orchestrator.store.find, run_id)
+        folder = orchestrator.workflows.find(kept.workflow).folder / "cases"
+        shared, _ = load_set(folder)
+        case = case_of(kept, steps, shared, dict(each.split("=", 1) for each in right))
+    path = to or folder / "real.yaml"
+    theme = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {"cases": []}
+    theme["cases"] = [each for each in theme["cases"] if each["id"] != case["id"]] + [case]
+    path.write_text(yaml.safe_dump(theme, allow_unicode=True, sort_keys=False, width=120), "utf-8")
+    typer.echo(f"{path}: case `{case['id']}`; read it before you commit it")
