@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.durable.store import Done, Fenced, State, Store
-from orchestrator.durable.tables import runs
-from orchestrator.promotion import ratings
+from orchestrator.durable.tables import ratings, runs
 from tests.orchestrator.company import MAYA, SALES, SUPPORT, TOM, Company, deal, mail, open_company, ticket
 
 Begins = Callable[[Company], Awaitable[tuple[str, dict[str, Any]]]]
