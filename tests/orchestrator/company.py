@@ -41,7 +41,7 @@ from orchestrator.durable.store import Done, State, Store
 from orchestrator.durable.worker import Worker
 from orchestrator.gateway_client import connect
 from orchestrator.grants import Issuer
-from orchestrator.models.asking import Account, Answered, Ask
+from orchestrator.models.asking import Account, Answered, Ask, Payer
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflows, shipped_and_own
 from orchestrator.working import Working
@@ -76,6 +76,9 @@ class StandIns:
         rules = importlib.import_module(f"orchestrator.workflows.{ask.payer.workflow}.stand_in")
         response = rules.respond(ask.prompt.partition("@")[0], ask.messages, ask.parameters)
         return Answered(response, Account(model="stand-in", prompt=ask.prompt))
+
+    async def embed(self, texts: list[str], payer: Payer, key: str, sees: str) -> tuple[list[list[float]], Account]:
+        raise AssertionError("no workflow asks for vectors")
 
 
 @dataclass

@@ -88,7 +88,7 @@ async def week(company: Company) -> dict[str, Any]:
     """A week of the account, as the input of a run."""
     now = company.gateway.now()
     await company.load("crm", deal("Balances"), order("LI-20500", "vogt", "lena", status="shipped", placed_at=now))
-    fresh = {"created_at": now - timedelta(days=1), "updated_at": now}
+    fresh: dict[str, Any] = {"created_at": now - timedelta(days=1), "updated_at": now}
     await company.load("ticket", ticket("Scale drifts", "It drifts.", **fresh))
     await company.load("email", mail("Contract", "When does vogt.example get the new one?", mailbox=SALES))
     await company.load("knowledge", document("Contract 2025", OLD), document("Contract 2026", NEW))

@@ -1,6 +1,7 @@
 """A run whose worker dies at every step, before and after it is kept, ends as one that nobody disturbed."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.durable.store import Done, Fenced, State, Store
-from orchestrator.durable.tables import runs
-from orchestrator.promotion import ratings
+from orchestrator.durable.tables import ratings, runs
 from tests.orchestrator.company import MAYA, SALES, SUPPORT, TOM, Company, deal, mail, open_company, ticket
 
 Begins = Callable[[Company], Awaitable[tuple[str, dict[str, Any]]]]
@@ -106,6 +106,11 @@ async def changed(company: Company) -> Any:
     }
 
 
+def plain(seen: Any) -> Any:
+    """What was seen, without the marks that each call of a person's draws anew."""
+    return json.loads(re.sub("⟦/?outsider [0-9a-f]+⟧", "", json.dumps(seen, ensure_ascii=False)))
+
+
 def folder_in(place: Path, name: str) -> Path:
     (place / name).mkdir()
     return place / name
@@ -121,4 +126,4 @@ async def test_it_ends_the_same_and_every_effect_happens_once(tmp_path: Path, ag
     whole = await through(folder_in(tmp_path, "whole"), agent, begins, dying=False)
     broken = await through(folder_in(tmp_path, "broken"), agent, begins, dying=True)
     assert broken[2] >= 20
-    assert json.loads(json.dumps(broken[:2])) == json.loads(json.dumps(whole[:2]))
+    assert plain(broken[:2]) == plain(whole[:2])
