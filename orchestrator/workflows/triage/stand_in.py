@@ -145,4 +145,5 @@ def _line(text: str) -> str:
 
 def _prompt(messages: list[ModelMessage]) -> str:
     parts = [part for message in messages if isinstance(message, ModelRequest) for part in message.parts]
-    return next(part.content for part in parts if isinstance(part, UserPromptPart) and isinstance(part.content, str))
+    asked = next(part.content for part in parts if isinstance(part, UserPromptPart))
+    return asked if isinstance(asked, str) else str(asked[0])  # files come after the text
