@@ -1,5 +1,6 @@
 """`remit run triage`: connect, begin a run for each item, work on them on screen, sum up."""
 
+import os
 import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -7,16 +8,19 @@ from dataclasses import dataclass
 import typer
 from rich.console import Console
 
+from orchestrator.assembling import stand_in
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import Store
 from orchestrator.gateway_client import GatewayClient
 from orchestrator.grants import Issuer
-from orchestrator.models.choosing import ChosenModel, OneModel
+from orchestrator.models.choosing import ChosenModel, register_of
 from orchestrator.work import Surroundings
+from orchestrator.workflow import Workflows
 from orchestrator.workflows.triage.batch import Batch, Limits
 from orchestrator.workflows.triage.display import show_progress, show_summary
 from orchestrator.workflows.triage.items import Item
 from orchestrator.workflows.triage.report import ItemReport
+from orchestrator.workflows.triage.workflow import triage
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,10 @@ class Setup:
 
     def batch(self, store: Store, client: GatewayClient) -> Batch:
         """A batch that is not begun yet."""
-        return Batch(store, client, Surroundings(OneModel(self.chosen), self.issuer))
+        from orchestrator.models.registry import Registry
+
+        register, rules = register_of(self.chosen.label, os.environ), stand_in(Workflows([triage]))
+        return Batch(store, client, Surroundings(Registry(register, store.database, rules, os.environ), self.issuer))
 
 
 async def triage_all(setup: Setup, mailbox: str, limit: int, limits: Limits, as_json: bool) -> bool:
