@@ -81,7 +81,7 @@ class Site:
         return await self.taken_up()
 
     async def taken_up(self) -> Kept:
-        [(kept, _)] = await self.store.claim("worker", 1, 60)
+        [kept] = await self.store.claim("worker", 1, 60)
         return kept
 
     async def park(self, run: Kept, question: str) -> None:
@@ -157,16 +157,16 @@ async def test_an_error_between_hearing_and_writing_down_loses_nothing(
         for question in questions:
             await here.park(await here.run(), question)
             await here.answer(question)
-        heard, hear = 0, Store.hear
+        heard, keep = 0, Store.keep
 
-        async def fails_at_the_second(store: Store, name: str) -> None:
+        async def fails_at_the_second(store: Store, name: str, payload: object) -> None:
             nonlocal heard
             heard += 1
             if heard == 2:
                 raise httpx.ReadError("gone")
-            await hear(store, name)
+            await keep(store, name, payload)
 
-        monkeypatch.setattr(Store, "hear", fails_at_the_second)
+        monkeypatch.setattr(Store, "keep", fails_at_the_second)
         with pytest.raises(httpx.ReadError):
             await here.hear()
         assert await here.due() == 1
