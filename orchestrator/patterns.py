@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import anyio
 
 from orchestrator.durable.run import Parked, any_of
+from orchestrator.durable.store import Fenced
 from orchestrator.work import Work
 
 T = TypeVar("T")
@@ -109,8 +110,9 @@ async def parallel(ways: Mapping[str, Callable[[], Awaitable[T]]]) -> dict[str, 
         async with anyio.create_task_group() as tasks:
             for name, way in ways.items():
                 tasks.start_soon(go, name, way)
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None
+    except BaseExceptionGroup as group:
+        # Whoever lost the run must hear of that, whatever else failed at the same time.
+        raise (group.subgroup(Fenced) or group).exceptions[0] from None
     if waiting:
         raise any_of(waiting)
     return {name: results[name] for name in ways}

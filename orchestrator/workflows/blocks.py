@@ -215,6 +215,13 @@ async def answer(work: Work, step: str, given: Incoming, letter: Letter, body: s
     return await act(work, step, "email_reply_message", arguments, draft=drafted, said=said, exception=why)
 
 
+def came_of(done: Acted) -> str:
+    """What came of an act in a word: what a person chose, `act` if nobody was asked; `denied`, `failed` or `none`."""
+    if done.outcome and not isinstance(done.outcome, Ok):
+        return done.outcome.status
+    return done.choice or ("act" if done.outcome else "none")
+
+
 async def decided(work: Work, name: str, rule: Callable[[], T], type_: type[T]) -> T:
     """What a rule of the business says, as a step: it stays what it was, whatever the rule says later."""
 

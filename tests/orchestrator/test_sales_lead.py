@@ -138,6 +138,16 @@ async def test_an_answer_that_nobody_wants_ends_it(tmp_path: Path) -> None:
     assert (outcome["replied"], outcome["followed_up"]) == ("reject", "")
 
 
+async def test_an_answer_that_the_gateways_approver_refuses_ends_it_too(tmp_path: Path) -> None:
+    async with open_company(tmp_path, "sales") as company:
+        run = await lead(company, "Please send us a quotation.")
+        await company.answer(run, "reply", "accept")
+        await company.approve(yes=False)
+        outcome = await company.outcome(run)
+        assert await replied(company) == 0
+    assert (outcome["replied"], outcome["followed_up"]) == ("denied", "")
+
+
 async def test_a_stranger_is_reported_and_not_added_to_the_crm(tmp_path: Path) -> None:
     async with open_company(tmp_path, "sales") as company:
         run = await lead(company, "Please send us a quotation.", "New Lead <new@lead.example>")

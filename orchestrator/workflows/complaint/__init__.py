@@ -59,7 +59,7 @@ async def complaint(work: Work, given: Incoming) -> Outcome:
     said = Said(work.prompt("write").label, case=case)
     why = "a complaint is answered on a person's word only"
     done = await blocks.answer(work, "reply", given, desk.letter, ended.reply.body, said, why)
-    return Outcome(kinds=desk.kinds, brief=ended.brief, escalated=bool(grave), replied=done.choice or "none")
+    return Outcome(kinds=desk.kinds, brief=ended.brief, escalated=bool(grave), replied=blocks.came_of(done))
 
 
 async def gather(work: Work, given: Incoming) -> Desk:

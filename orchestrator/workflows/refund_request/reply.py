@@ -39,4 +39,4 @@ async def write(matter: Matter, happened: str, paid: str) -> str:
         return "none"
     said = Said(prompt.label, case=case_for(None, facts, matter.verdict))
     done = await blocks.answer(work, "reply", matter.given, matter.letter, written.draft.body, said)
-    return done.choice or done.stage.value
+    return blocks.came_of(done)

@@ -117,4 +117,4 @@ async def write(work: Work, step: str, given: Incoming, letter: Letter, plan: Pl
     case = {"recommendation": plan.next_step, "evidence": evidence, "confidence": plan.confidence}
     risk = {"risk": "low: it names no price and promises nothing", "alternatives": ["call them", "leave it"]}
     done = await blocks.answer(work, step, given, letter, written.draft.body, Said(prompt.label, case=case | risk))
-    return done.choice or ("act" if isinstance(done.outcome, Ok) else "none")
+    return blocks.came_of(done)
