@@ -95,6 +95,16 @@ async def act(
     return Acted(await work.call(f"{name}.call", tool, final, said), stage, choice, final)
 
 
+async def stage_of(work: Work, step: str) -> Stage:
+    """The stage that a step is in when the run begins: what it may come to do is granted with the rest.
+
+    Raises:
+        KeyError: If the workflow does not declare the step.
+    """
+    stage, _ = await _holding(work, step, f"{step}.begun")
+    return stage
+
+
 async def _holding(work: Work, step: str, name: str) -> tuple[Stage, int]:
     """The stage that holds when the run comes here, and since which change it does: both stay for this act."""
 

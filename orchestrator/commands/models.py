@@ -6,7 +6,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.models.choosing import register_of
 from orchestrator.models.register import BadRegister, Model, read_register
 from orchestrator.settings import BadSettings, load_settings
 
@@ -14,8 +13,7 @@ from orchestrator.settings import BadSettings, load_settings
 def models() -> None:
     """Which models are used, where they process data, how long they keep it, what each may see and what it costs."""
     try:
-        path = load_settings().models
-        register = read_register(path) if path else register_of("", os.environ)
+        register = read_register(load_settings().models)
     except (BadRegister, BadSettings) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

@@ -15,16 +15,25 @@ _TRIES = 3
 """How often a write may be called: once, and again after a conflict or a mistake."""
 
 
-def triage_task(item: Item) -> Task:
-    """The task of triaging an item: it may be read, looked up, and prepared for a person; nothing else is touched."""
+def triage_task(item: Item, *, replies: bool = False) -> Task:
+    """The task of triaging an item: it may be read, looked up, and prepared for a person; nothing else is touched.
+
+    Args:
+        item: The item.
+        replies: Whether it may also be answered, as far as people and policy let it.
+    """
     reads, whole = item.read_with
-    writes: tuple[str, ...]
     if item.kind == "ticket":
-        words = "update its status, priority and tags, leave a note, and answer it as far as people let it"
-        writes, fixed = ("ticket_update_ticket", "ticket_add_note", "ticket_add_reply"), {"ticket_id": [item.id]}
+        words, writes = (
+            "update its status, priority and tags, and leave a note",
+            ["ticket_update_ticket", "ticket_add_note"],
+        )
+        answers, fixed = "ticket_add_reply", {"ticket_id": [item.id]}
     else:
-        words = "draft an answer to the sender of its latest message, and send it only as far as people let it"
-        writes, fixed = ("email_create_draft", "email_reply_message"), {"mailbox": [whole["mailbox"]]}
+        words, writes = "draft an answer to the sender of its latest message", ["email_create_draft"]
+        answers, fixed = "email_reply_message", {"mailbox": [whole["mailbox"]]}
+    words += "; answer it as far as people let you" if replies else "; send nothing"
+    writes += [answers] if replies else []
     return Task(
         request=f"Triage the {item.kind} {item.id}: find the customer and what the documents say, {words}.",
         tools=(reads, *READING, *writes),

@@ -11,7 +11,7 @@ from orchestrator.fence import fence, texts, unfence
 from orchestrator.gateway_client import Failed, Ok
 from orchestrator.models.asking import NoModelMay, OverBudget
 from orchestrator.promotion import Stage
-from orchestrator.stages import act
+from orchestrator.stages import act, stage_of
 from orchestrator.work import Said, Settled, Work
 from orchestrator.workflow import workflow
 from orchestrator.workflows.triage import writing
@@ -29,21 +29,32 @@ SCRIPT = Said(model="script")
 @workflow("triage", version=1, acts={"sort": "act", "note": "act", "reply": "draft"})
 async def triage(work: Work, given: ToTriage) -> ItemReport:
     """Triage one item. Whatever the model does, this ends within the bounds and hands doubt to a person."""
-    await work.grant(triage_task(given))
+    # What an act may not do by its stage is not granted either.
+    replies = (await stage_of(work, "reply")).place >= Stage.APPROVE.place
+    await work.grant(triage_task(given, replies=replies))
     read = await work.call("read", *given.read_with, SCRIPT)
     if not isinstance(read, Ok):
         return report_of(given, work.run.id, work.run.done, stopped=f"the item cannot be read: {_reason(read)}")
 
-    async def find() -> Found:
-        return await find_out(work, given, fence(read.result, read.untrusted, work.mark))
-
-    # Kept whole: a bound of time or money need not be met again when the run is taken up later.
-    found = await work.step("findings", find, Found)
+    found = await _found(work, given, read)
     if given.kind == "ticket":
         await _work_on_ticket(work, read.result, found)
     else:
         await _reply_to_mail(work, read.result, found)
     return report_of(given, work.run.id, work.run.done)
+
+
+async def _found(work: Work, given: ToTriage, read: Ok) -> Found:
+    """What was found out: kept whole, as a bound of time or money need not be met again when the run is taken up."""
+    item = fence(read.result, read.untrusted, work.mark)
+    if kept := work.run.done.get("findings"):
+        return Found.model_validate_json(kept.output)
+    found = await find_out(work, given, item)
+
+    async def keep() -> Found:
+        return found
+
+    return await work.step("findings", keep, Found)
 
 
 async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any]) -> Found:
