@@ -4,11 +4,10 @@ import os
 import secrets
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import anyio
 import anyio.abc
@@ -32,10 +31,8 @@ class Unfit(Exception):
     """This worker cannot work on a run, but another one may: it does not know the workflow, or not this version."""
 
 
-class Works(Protocol):
-    """Does the work of a run from the top to its end; returns the result as JSON."""
-
-    async def __call__(self, run: Run) -> str: ...
+Works = Callable[[Run], Awaitable[str]]
+"""Does the work of a run from the top to its end; gives the result as JSON."""
 
 
 @dataclass

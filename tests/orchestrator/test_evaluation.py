@@ -221,7 +221,10 @@ def real_run() -> tuple[Kept, dict[str, Done]]:
     ]
     given_ = json.dumps({"kind": "email", "id": "thr_1", "mailbox": "support@larkspur.example"})
     ended = json.dumps({"triage": {"intent": "delivery", "customer_id": "con_1"}})
-    kept = Kept("triage-ab12", "triage", 1, given_, "", "", "", "", State.DONE, None, 1, "", "", 0, "00", ended, 0, 0)
+    nothing = {"parent": "", "about": "", "team": "", "customer": "", "person": "", "worker": "", "why": ""}
+    counts = {"fence": 1, "tries": 0, "losses": 0, "begun": 0, "changed": 0}
+    told: dict[str, Any] = {"given": given_, "result": ended, "seed": "00", "due": None, **nothing, **counts}
+    kept = Kept("triage-ab12", workflow="triage", version=1, state=State.DONE, **told)
     return kept, {each.name: each for each in steps}
 
 

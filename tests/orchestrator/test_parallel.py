@@ -24,7 +24,7 @@ async def test_if_one_way_waits_all_wait_for_any_of_what_they_wait_for() -> None
     ways = {name: lambda name=name: fails(Parked(frozenset({name}), name, 5)) for name in ("a", "b")}
     with pytest.raises(Parked) as waiting:
         await parallel({**ways, "c": lambda: gives("done")})
-    assert (waiting.value.awaits, waiting.value.until) == ({"a", "b"}, 5)
+    assert (waiting.value.awaits, waiting.value.until) == (frozenset({"a", "b"}), 5)
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -184,7 +184,7 @@ async def test_runs_that_nobody_works_on_are_plain_in_the_list(home: Path) -> No
     async with desk(home) as remit:
         lost, old = await remit.begin("echo"), await remit.begin("echo")
         database = Database(f"sqlite:///{home}/orchestrator.db")
-        [(taken, _)] = await Store(database).claim("dead", 1, -120)
+        [taken] = await Store(database).claim("dead", 1, -120)
         assert taken.id == lost
         await database.run(lambda it: it.execute(update(runs).where(runs.c.id == old).values(version=7)))
         database.close()

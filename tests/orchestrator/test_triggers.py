@@ -121,7 +121,7 @@ async def test_of_several_workers_one_looks_in_each_interval(office: Office) -> 
 async def test_an_item_does_not_begin_again_when_its_run_is_forgotten(office: Office) -> None:
     triggers = office.triggers(new=TICKETS)
     run = await triggers.begin("new", TICKETS, "tic_1", {"id": "tic_1"})
-    [(kept, _)] = await office.store.claim("w", 1, 60)
+    [kept] = await office.store.claim("w", 1, 60)
     await office.store.end(run, kept.fence, State.DONE, "{}")
     assert await office.store.forget(2**60) == 1
     await triggers.begin("new", TICKETS, "tic_1", {"id": "tic_1"})

@@ -1,6 +1,7 @@
 """What a workflow may count on: steps are done once, waiting outlives the worker, what cannot be kept is said."""
 
 import math
+from functools import partial
 from typing import Any
 
 import anyio
@@ -61,7 +62,7 @@ async def test_a_step_gives_the_same_type_and_value_when_it_is_done_and_when_it_
 
 async def test_a_step_within_a_loop_is_numbered(store: Store) -> None:
     async def flow(run: Run) -> str:
-        return "".join([str(await run.step("turn", lambda n=n: value(n))) for n in range(3)])
+        return "".join([str(await run.step("turn", partial(value, n))) for n in range(3)])
 
     assert (await make(store, flow)).result == "012"
     assert list((await store.find("run"))[1]) == ["turn", "turn#2", "turn#3"]

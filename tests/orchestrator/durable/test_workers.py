@@ -39,12 +39,13 @@ async def test_a_lease_that_is_over_lets_another_worker_take_the_run_and_the_fir
     await lapse(store)
     (second,) = await store.claim("other", 10, 60)
     assert (second.fence, second.losses) == (first.fence + 1, 1)
-    for write in (
+    writes: list[Callable[[], Awaitable[None]]] = [
         lambda: store.add_step("run", first.fence, STEP),
         lambda: store.park("run", first.fence, ["e"], "waits", None),
         lambda: store.end("run", first.fence, State.DONE, "1"),
         lambda: store.put_off("run", first.fence, "later", 1, 1),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(Fenced):
             await write()
     await store.add_step("run", second.fence, STEP)

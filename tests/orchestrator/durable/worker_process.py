@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import anyio
 from openai import AsyncOpenAI
@@ -17,9 +17,9 @@ from orchestrator.durable.database import Database
 from orchestrator.durable.store import Store
 from orchestrator.durable.worker import Worker
 from orchestrator.gateway_client import connect
-from orchestrator.models.asking import Account, Answered, Ask, ModelsUnavailable
+from orchestrator.models.asking import Account, Answered, Ask, Models, ModelsUnavailable
 from orchestrator.patterns import parallel
-from orchestrator.work import Settled, Surroundings, Work
+from orchestrator.work import Surroundings, Work
 from orchestrator.workflow import Workflows, workflow
 from orchestrator.working import Working
 
@@ -60,7 +60,7 @@ async def everything(work: Work, given: Given) -> Outcome:
     then, session = await run_agent(work, "answer", prompt, data, Answer, tools=tools)
     told = await work.wait("told", f"told:{given.mark}") if given.waits else None
     asked = {**mail, "mailbox": "sales@larkspur.example"}
-    calls["asked"] = cast("Settled", await work.call("asked", "email_send_message", asked))
+    calls["asked"] = await work.call("asked", "email_send_message", asked)
     statuses = [call.status for call in calls.values()] + [str(call["status"]) for call in session.calls]
     return Outcome(mark=given.mark, first=first.says, then=then.says, statuses=statuses, told=told)
 
@@ -88,7 +88,7 @@ def work(database_url: str, gateway_url: str, token: str, model_url: str) -> Non
 
 async def _work(database_url: str, gateway_url: str, token: str, model_url: str) -> None:
     database = Database(database_url)
-    around: Any = Surroundings(LocalModel(model_url), hears=True)
+    around = Surroundings(cast("Models", LocalModel(model_url)), hears=True)
     working = Working(Workflows([everything]), around, lambda: connect(url=gateway_url, token=token))
     worker = Worker(Store(database), working, lease=LEASE, idle=0.05)
     async with anyio.create_task_group() as tasks:
