@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connectors.records import ContactRecord
+from orchestrator.durable.run import Run
 from orchestrator.durable.store import State
 from orchestrator.workflows.sales_lead.hygiene import Records, findings
 from orchestrator.workflows.sales_lead.task import lead_task
@@ -103,7 +104,7 @@ async def test_a_lead_is_logged_answered_after_a_yes_and_followed_up_once_when_n
         assert kept.state is State.WAITING
         until = Company.output(steps["their answer.until"])
         assert timedelta(milliseconds=until - steps["their answer.until"].at) > timedelta(days=3.9)
-        monkeypatch.setattr("orchestrator.durable.run._now", lambda: until + 1)
+        monkeypatch.setattr(Run, "now", lambda _: until + 1)
         await company.store.resume(run)
         await company.work()
         await company.answer(run, "follow_up", "accept")

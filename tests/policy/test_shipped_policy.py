@@ -41,7 +41,7 @@ def shipped() -> Policy:
 def principal(who: str) -> Principal:
     """`ana`, `triage` or `triage for ana`."""
     agent, _, person = who.partition(" for ") if " for " in who else ("", "", who)
-    if who in ("triage", "assistant"):
+    if who in ("triage", "assistant", "sales"):
         agent, person = who, ""
     return Principal("larkspur", person=PEOPLE.get(person), agent=agent or None)
 
@@ -84,6 +84,16 @@ NOTE = {"ticket_id": "tic_0001", "body": "b"}
 ANY: Mapping[str, object] = {}
 
 DECISIONS: list[tuple[str, str, Mapping[str, object], str, str]] = [
+    # The sales agent
+    ("sales", "crm_list_deals", {}, "allow", "G01"),
+    ("sales", "crm_log_activity", {}, "allow", "G02"),
+    ("sales", "email_search_messages", SEARCH | {"mailbox": SALES}, "allow", "G03"),
+    ("sales", "email_search_messages", SEARCH, "deny", ""),
+    ("sales", "email_get_thread", THREAD | {"mailbox": SALES}, "allow", "G04"),
+    ("sales", "email_create_draft", message(SALES, [CUSTOMER]), "allow", "G05"),
+    ("sales", "email_reply_message", {"mailbox": SALES, "message_id": "msg_0001", "body": "b"}, "ask", "G06"),
+    ("sales", "email_send_message", message(SALES, [CUSTOMER]), "deny", ""),
+    ("sales", "crm_update_contact", contact(phone="1"), "deny", ""),
     # Refunds
     ("ana", "crm_issue_refund", refund("0.01"), "allow", "F01"),
     ("ana", "crm_issue_refund", refund("50"), "allow", "F01"),
