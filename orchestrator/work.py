@@ -79,7 +79,14 @@ class Work:
         self.workflow = workflow
         self._grant: Grant | None = None
         self.mark = run.unguessable("mark")[:12]
-        self.step, self.wait, self.sleep, self.ask, self.child = run.step, run.wait, run.sleep, run.ask, run.child
+        self.step, self.keep, self.wait, self.sleep, self.ask, self.child = (
+            run.step,
+            run.keep,
+            run.wait,
+            run.sleep,
+            run.ask,
+            run.child,
+        )
 
     @property
     def payer(self) -> Payer:

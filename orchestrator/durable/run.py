@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 from pydantic import TypeAdapter
@@ -173,6 +173,24 @@ class Run:
         self.done[name] = done
         tell_step(self.kept.workflow, done)
         return again
+
+    async def keep(
+        self,
+        name: str,
+        do: Callable[[], Awaitable[T]],
+        type_: Any = Any,  # noqa: ANN401 - whatever pydantic takes for a type
+        facts: Callable[[T], dict[str, Any]] | None = None,
+    ) -> T:
+        """What several steps come to, kept as one more: once it is there, they are not gone through again.
+
+        So what bounds them, such as time or a budget, need not be met anew when the run is taken up later.
+        """
+        result = None if self.upcoming(name) in self.done else await do()
+
+        async def kept() -> T:
+            return cast("T", result)
+
+        return await self.step(name, kept, type_, facts=facts)
 
     async def wait(self, name: str, event: str, *, seconds: float | None = None, why: str = "") -> Any:  # noqa: ANN401
         """Wait for an event, for hours or weeks: the run takes no memory meanwhile.

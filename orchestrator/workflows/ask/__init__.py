@@ -97,7 +97,7 @@ async def _answered(work: Work, given: Question, context: Context) -> Answer:
             return Reply(claims=[])
         return found
 
-    found = await work.step("reply", reply, Reply, facts=lambda told: {"claims": len(told.claims)})
+    found = await work.keep("reply", reply, Reply, facts=lambda told: {"claims": len(told.claims)})
     titles = {each.document_id: each.title for each in context.passages}
     citations = [Cited(**claim.model_dump(), title=titles[claim.document_id]) for claim in found.claims]
     return (

@@ -36,25 +36,13 @@ async def triage(work: Work, given: ToTriage) -> ItemReport:
     if not isinstance(read, Ok):
         return report_of(given, work.run.id, work.run.done, stopped=f"the item cannot be read: {_reason(read)}")
 
-    found = await _found(work, given, read)
+    item = fence(read.result, read.untrusted, work.mark)
+    found = await work.keep("findings", lambda: find_out(work, given, item), Found)
     if given.kind == "ticket":
         await _work_on_ticket(work, read.result, found)
     else:
         await _reply_to_mail(work, read.result, found)
     return report_of(given, work.run.id, work.run.done)
-
-
-async def _found(work: Work, given: ToTriage, read: Ok) -> Found:
-    """What was found out: kept whole, as a bound of time or money need not be met again when the run is taken up."""
-    item = fence(read.result, read.untrusted, work.mark)
-    if kept := work.run.done.get("findings"):
-        return Found.model_validate_json(kept.output)
-    found = await find_out(work, given, item)
-
-    async def keep() -> Found:
-        return found
-
-    return await work.step("findings", keep, Found)
 
 
 async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any]) -> Found:
