@@ -17,6 +17,8 @@ from orchestrator.fence import for_terminal
 from orchestrator.workflows.ask import shown
 
 _WIDTH = 2_000
+_SECONDS = 180.0
+"""After so long a question is a worker's: `remit runs show` tells what it came to."""
 
 
 def ask(
@@ -38,7 +40,7 @@ async def _converse(orchestrator: Orchestrator, asked: dict[str, Any], as_json: 
     while question := asked["question"].strip():
         given = {**asked, "earlier": earlier, "person": getpass.getuser()}
         run = await orchestrator.store.begin(orchestrator.workflows.find("ask").begin(given, about=question))
-        answer = json.loads(result_of(await worked_on(orchestrator, run)))
+        answer = json.loads(result_of(await worked_on(orchestrator, run, _SECONDS)))
         told = "\n".join(for_terminal(line, _WIDTH) for line in shown(answer).splitlines())
         typer.echo(json.dumps(answer | {"run": run}) if as_json else told)
         if as_json or not sys.stdin.isatty():
