@@ -11,7 +11,7 @@ from enum import StrEnum
 from statistics import median
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, insert, select
 
 from orchestrator.durable.database import Database
@@ -267,6 +267,10 @@ async def record(database: Database, rating: Rating, act: Act) -> Standing:
     return await database.run(write)
 
 
+class BadThreshold(ValueError):
+    """There is no such threshold, or it cannot have this value."""
+
+
 class NotEnoughEvidence(ValueError):
     """A step is to rise and its evidence is not enough."""
 
@@ -287,7 +291,7 @@ async def set_stage(
 
     Raises:
         NotEnoughEvidence: If it may not rise.
-        ValidationError: If a threshold is not one.
+        BadThreshold: If a threshold is not one.
     """
 
     def write(connection: Connection) -> Standing:
@@ -299,7 +303,11 @@ async def set_stage(
             why += [f"`{stage}` is not the next stage"] if stage.place > now.stage.place + 1 else []
             if why:
                 raise NotEnoughEvidence("; ".join(why))
-        wanted = Thresholds.model_validate(now.thresholds.model_dump() | changed)
+        try:
+            wanted = Thresholds.model_validate(now.thresholds.model_dump() | changed)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise BadThreshold(f"threshold `{first['loc'][0]}`: {first['msg'].lower()}") from None
         return _change(connection, act, now, stage, wanted, by, reason)
 
     return await database.run(write)
