@@ -98,7 +98,7 @@ class Runs(RuleBasedStateMachine):
             run.losses += run.state is State.RUNNING
             run.state, run.due, run.fence, run.awaits = State.RUNNING, False, run.fence + 1, set()
             assert (kept.fence, kept.losses) == (run.fence, run.losses)
-        return multiple(*claimed)
+        return multiple(*sorted(claimed, key=lambda kept: kept.id))
 
     @rule(kept=claims)
     def step(self, kept: Kept) -> None:
