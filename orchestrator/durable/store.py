@@ -21,6 +21,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     not_,
     or_,
     select,
@@ -173,10 +174,12 @@ class Store:
         return run_id
 
     async def claim(self, worker: str, most: int, lease: float, only: str = "") -> list[Kept]:
-        """Take up runs that are due, or `only` one and its children; the longest due first."""
+        """Take up runs that are due, or of `only` one and what it has begun; the longest due first."""
         due = select(runs.c.id).where(runs.c.due <= now_ms()).order_by(runs.c.due).limit(most)
         if only:
-            due = due.where(or_(runs.c.id == only, runs.c.id.startswith(f"{only}.", autoescape=True)))
+            family = select(literal(only).label("id")).cte("family", recursive=True)
+            family = family.union(select(runs.c.id).where(runs.c.parent == family.c.id))
+            due = due.where(runs.c.id.in_(select(family.c.id)))
         # Within the update it could be looked at again for each row, and then find more than `most`.
         found = due.with_for_update(skip_locked=True).cte("found")
         was_lost = case((runs.c.state == State.RUNNING, 1), else_=0)
@@ -238,7 +241,7 @@ class Store:
         told = select(events.c.name).where(events.c.name.in_([*awaits, ANYTHING]), events.c.at >= since).limit(1)
 
         def write(connection: Connection) -> None:
-            self._one_at_a_time(connection, awaits)
+            self._one_at_a_time(connection, awaits, together=ANYTHING)
             _change(connection, run, fence, **parked)
             if awaits:
                 connection.execute(insert(waits), [{"run": run, "event": event} for event in awaits])
@@ -286,9 +289,11 @@ class Store:
         _wake(connection, [name])
         return is_new
 
-    def _one_at_a_time(self, connection: Connection, names: Collection[str]) -> None:
+    def _one_at_a_time(self, connection: Connection, names: Collection[str], together: str = "") -> None:
         """Let whoever tells of an event and whoever comes to wait for it not miss each other."""
         if self.database.is_postgresql:  # SQLite has one writer anyway
+            if together:
+                connection.execute(select(func.pg_advisory_xact_lock_shared(func.hashtextextended(together, 0))))
             for name in sorted(names):
                 connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 

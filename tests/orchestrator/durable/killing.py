@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -32,7 +32,7 @@ from tests.processes import make_token, remit, serving
 MOST_STEPS, LATEST_SECONDS = 16, 0.05
 MOST_UNDER_WAY = 8
 BY_COMMAND = 2
-PATIENCE = 120
+PATIENCE = 400
 WAITS_EVERY = 3
 
 # A process that has everything imported forks the workers: the kills hit their work and not their start.
@@ -112,8 +112,15 @@ class Kills:
             is_further = not under_way or await self._steps(store) >= seen + further
             return is_further and under_way <= MOST_UNDER_WAY
 
-        await until(has_happened, seconds=PATIENCE)
+        await self._until(store, has_happened)
         await anyio.sleep(self.chance.random() * LATEST_SECONDS)
+
+    async def _until(self, store: Store, holds: Callable[[], Awaitable[bool]]) -> None:
+        try:
+            await until(holds, seconds=PATIENCE)
+        except TimeoutError:
+            left = await store.list([State.READY, State.RUNNING, State.WAITING])
+            raise AssertionError([(kept.id, kept.state, kept.why, kept.tries, kept.losses) for kept in left]) from None
 
     async def _steps(self, store: Store) -> int:
         count = select(func.count()).select_from(steps)
@@ -173,7 +180,7 @@ class Kills:
             assert not failed, [kept.why for kept in failed]
             return (await store.count()).get(State.DONE, 0) == runs
 
-        await until(are_done, seconds=PATIENCE, pause=0.1)
+        await self._until(store, are_done)
 
     async def _came_about(self, store: Store, number: int) -> tuple[list[str], Kept]:
         kept, found = await store.find(f"run{number}")

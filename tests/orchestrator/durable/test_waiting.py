@@ -23,8 +23,9 @@ from orchestrator.durable.worker import Worker
 from tests.orchestrator.durable.working import begin, until
 
 WAITING = int(os.environ.get("REMIT_WAITING", "200"))
-WARM, TOGETHER = 50, 64
-MEMORY_MB, SHARE_OF_A_CORE = 12, 0.2
+# Until then the database's own caches fill up.
+WARM, TOGETHER = WAITING // 4, 64
+MEMORY_MB, SHARE_OF_A_CORE = 8, 0.2
 IDLE_SECONDS = 3
 _PROCESSES = multiprocessing.get_context("spawn")
 

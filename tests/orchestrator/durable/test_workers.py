@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from orchestrator.durable import run as run_module
 from orchestrator.durable.database import Database, UnfitDatabase
 from orchestrator.durable.run import BadStep, Run, TryLater
-from orchestrator.durable.store import MAX_LOSSES, MAX_TRIES, Done, Fenced, State, Store, UnknownRun
+from orchestrator.durable.store import ANYTHING, MAX_LOSSES, MAX_TRIES, Begin, Done, Fenced, State, Store, UnknownRun
 from orchestrator.durable.tables import events, form, runs, steps, waits
 from orchestrator.durable.worker import Worker
 from tests.orchestrator.durable.working import begin, held, make, until, works
@@ -320,6 +320,27 @@ async def test_a_worker_that_works_until_idle_does_not_take_a_database_that_is_a
     failing(store, 1, monkeypatch, after=False)
     await works(store, done)
     assert await store.count() == {State.DONE: 1}
+
+
+async def test_a_worker_for_one_run_works_on_what_it_has_begun_and_on_nothing_else(store: Store) -> None:
+    async def flow(run: Run) -> str:
+        if run.id == "run" or run.kept.given == "deeper":
+            given = "deeper" if run.id == "run" else "deepest"
+            return await run.child("part", Begin("flow", 1, given))
+        return "at the bottom"
+
+    for name in ("run", "other", "run.of.another"):
+        await store.begin(begin(name))
+    await Worker(store, flow, only="run", idle=0.01).run(until_idle=True)
+    assert (await store.find("run"))[0].result == "at the bottom"
+    assert await store.count() == {State.DONE: 3, State.READY: 2}
+
+
+async def test_when_nobody_knows_what_changed_whatever_comes_to_wait_looks_once_more(store: Store) -> None:
+    kept = await held(store)
+    await store.wake([ANYTHING])
+    await store.park("run", kept.fence, ["approval:1"], "waits", None, kept.changed)
+    assert len(await store.claim("next", 1, 60)) == 1
 
 
 async def test_an_event_told_while_a_run_is_about_to_wait_for_it_takes_it_up(store: Store) -> None:
