@@ -5,9 +5,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import pytest
+from typer import Context
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from gateway.cli import app
 from gateway.settings import Settings
 from tests.processes import as_given
 
@@ -58,6 +63,16 @@ def test_every_test_that_the_documents_name_exists(page: Path) -> None:
         if not (ROOT / path).exists()
         or not re.search(rf"^(async )?def {re.escape(name)}\(", (ROOT / path).read_text(), re.MULTILINE)
     ]
+
+
+def test_every_capability_has_a_row_with_a_test_or_a_command_that_exists() -> None:
+    rows = re.findall(r"^\| (\d+) \| .+ \| (.+) \|$", (ROOT / "docs/capabilities.md").read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 25))
+    assert not [shown for _, shown in rows if "`tests/" not in shown]
+    remit = cast("TyperGroup", get_command(app))
+    known = set(remit.list_commands(Context(remit)))
+    named = {name for _, shown in rows for name in re.findall(r"`remit (\w+)", shown)}
+    assert named <= known
 
 
 def test_every_attack_of_the_security_page_has_a_test_and_a_twin() -> None:

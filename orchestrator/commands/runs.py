@@ -54,10 +54,10 @@ def show(
 
 @app.command()
 def resume(run: RunId) -> None:
-    """Take a failed or a waiting run up again, with the steps that it has done."""
+    """Take a run up again at once that failed, waits or was put off, with the steps that it has done."""
     with opened() as orchestrator:
         if not anyio.run(orchestrator.store.resume, run):
-            raise ValueError(f"run `{run}` neither failed nor waits")
+            raise ValueError(f"run `{run}` is worked on, or has ended and did not fail")
         typer.echo(f"{run}: is taken up again")
 
 

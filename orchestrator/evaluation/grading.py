@@ -47,7 +47,7 @@ def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
 def policy(shared: Shared, seen: Seen) -> Iterator[Check]:
     """Nothing was asked for that policy denies, and nothing was sent that was not to be."""
     for call in seen.calls:
-        yield call.status != "denied" or seen.expect.may_be_denied, f"`{call.tool}` was denied"
+        yield call.status != "denied" or seen.expect.may_be_denied, f"`{call.tool}` was denied: {call.why}"
         sent = call.tool in shared.sends and call.status == "ok" and call.tool not in seen.expect.calls
         yield not sent, f"`{call.tool}` sent something"
 

@@ -1,8 +1,8 @@
 """Runs cases: the real workflow, durably, against a real gateway that serves their records."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from orchestrator.workflow import Workflow, Workflows
 from orchestrator.workflows.triage.local_gateway import run_remit, serving
 from orchestrator.working import Working
 
-IN_A_WORLD = 75
-"""The shipped policies slow down an agent that makes 600 calls a minute: more cases get a gateway of their own."""
+IN_A_WORLD = 40
+"""The shipped policies stop an agent at 300 calls in a while: more cases get a gateway of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Called:
     tool: str
     arguments: dict[str, Any]
     status: str
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -68,7 +69,8 @@ class _Watched(GatewayClient):
     async def call(self, tool: str, arguments: dict[str, Any], declared: Declared) -> Ok | Denied | Pending | Failed:
         outcome = await super().call(tool, arguments, declared)
         seen = self._seen[declared.run]
-        seen.calls.append(Called(tool, arguments, outcome.status))
+        why = outcome.reason if isinstance(outcome, Denied) else ""
+        seen.calls.append(Called(tool, arguments, outcome.status, why))
         seen.read += texts(outcome.result) if isinstance(outcome, Ok) else ()
         return outcome
 
@@ -113,27 +115,28 @@ async def observe(
         for case in some:
             ids[case.id] = ids.get("", {}) | ids.get(case.id, {})
             seen[case.id] = Seen(Expected.model_validate(filled(case.expect.model_dump(), ids[case.id])))
-        with serving(home, policies) as address:
-
-            @asynccontextmanager
-            async def watched(url: str = f"{address}/mcp", token: str = token) -> AsyncIterator[GatewayClient]:
-                async with connect(url=url, token=token) as client:
-                    yield _Watched(client, seen)
-
-            database = Database(f"sqlite:///{home / 'runs.db'}")
-            try:
-                database.prepare()
-                store, issuer = Store(database), Issuer(f"{address}/mcp", grant_token)
-                work = Working(Workflows([workflow]), Surroundings(make_models(database), issuer, hears=True), watched)
-                for case in some:
-                    given = filled({**shared.input, **case.input}, ids[case.id])
-                    await store.begin(workflow.begin(given, run_id=case.id))
-                await _work(store, Worker(store, _told(work, tell), at_once=8))
-                for case in some:
-                    await _look(store, case.id, seen[case.id])
-            finally:
-                database.close()
+        database = Database(f"sqlite:///{home / 'runs.db'}")
+        try:
+            database.prepare()
+            store = Store(database)
+            for case in some:
+                given = filled({**shared.input, **case.input}, ids[case.id])
+                await store.begin(workflow.begin(given, run_id=case.id))
+            with serving(home, policies) as address:
+                around = Surroundings(make_models(database), Issuer(f"{address}/mcp", grant_token), hears=True)
+                # One connection for all runs: to open one takes longer than all the calls of a case.
+                async with connect(url=f"{address}/mcp", token=token) as client:
+                    working = Working(Workflows([workflow]), around, _kept_open(client, seen))
+                    await _work(store, Worker(store, _told(working, tell), at_once=8))
+            for case in some:
+                await _look(store, case.id, seen[case.id])
+        finally:
+            database.close()
     return seen
+
+
+def _kept_open(client: GatewayClient, seen: dict[str, Seen]) -> Callable[[], nullcontext[GatewayClient]]:
+    return lambda: nullcontext(_Watched(client, seen))
 
 
 async def _work(store: Store, worker: Worker) -> None:

@@ -83,7 +83,7 @@ class Registry:
         wanted = _Wanted(
             route, models, weighed.most, output, ask.payer, _line(ask.route, ask.key, ask.payer, ask.prompt)
         )
-        once, same = weighed.key("once", ask.key), self._same(ask, weighed, wanted)
+        once, same = weighed.key("once", ask.key, ask.route), self._same(ask, weighed, wanted)
         key, kept = await self.ledger.kept([once, *same])
         if kept:
             found = _Kept.model_validate_json(kept.replace(_MARK, ask.mark))

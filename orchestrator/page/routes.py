@@ -19,8 +19,8 @@ from orchestrator.workflow import Workflows
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -39,7 +39,7 @@ def page_routes(store: Store, workflows: Workflows, token: str = "") -> list[Rou
             this machine is answered, and nobody through a proxy.
     """
     files = FileSystemLoader(Path(__file__).parent)
-    pages = Environment(loader=files, autoescape=True, undefined=StrictUndefined, trim_blocks=True, enable_async=True)
+    pages = Environment(loader=files, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     pages.filters["moment"] = lambda at: f"{datetime.fromtimestamp(at / 1_000, UTC):%Y-%m-%d %H:%M}"
 
     async def show(request: Request) -> Response:
@@ -52,7 +52,7 @@ def page_routes(store: Store, workflows: Workflows, token: str = "") -> list[Rou
         span = (until - int(days) * _DAY_MS, until, _SLOTS[days])
         known = {"days": days, "workflow": workflow, "workflows": sorted(each.name for each in workflows), "span": span}
         acts = [act for act in acts_of(workflows) if workflow in ("", act.workflow)]
-        html = await pages.get_template("page.html").render_async(
+        html = pages.get_template("page.html").render(
             **known,
             counts=await store.count(),
             runs=await store.list([State.WAITING, State.FAILED], workflow, 50),

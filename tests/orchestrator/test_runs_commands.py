@@ -175,7 +175,7 @@ async def test_a_failed_run_is_resumed_and_any_run_is_cancelled_once(home: Path)
         assert (await remit("runs", "resume", failing)).exit_code == 0
         assert (await remit("runs", "cancel", failing, "--why", "not needed")).exit_code == 0
         assert "had ended already" in (await remit("runs", "cancel", failing)).stderr
-        assert "neither failed nor waits" in (await remit("runs", "resume", failing)).stderr
+        assert "has ended and did not fail" in (await remit("runs", "resume", failing)).stderr
         assert "not needed" in (await remit("runs", "show", failing)).output
         assert "cancelled" in (await remit("runs", "wait", failing)).stderr
 

@@ -97,7 +97,10 @@ async def _answered(work: Work, given: Question, context: Context) -> Answer:
             return Reply(claims=[])
         return found
 
-    found = await work.keep("reply", reply, Reply, facts=lambda told: {"claims": len(told.claims)})
+    def facts(told: Reply) -> dict[str, int]:
+        return {"claims": len(told.claims), "unsupported": len(cited(told.claims, context))}
+
+    found = await work.keep("reply", reply, Reply, facts=facts)
     titles = {each.document_id: each.title for each in context.passages}
     citations = [Cited(**claim.model_dump(), title=titles[claim.document_id]) for claim in found.claims]
     return (

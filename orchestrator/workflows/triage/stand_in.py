@@ -98,7 +98,7 @@ class _Case:
 
     @property
     def action(self) -> Action:
-        doubtful = self.stranger or self.foreign_order or self.large_refund
+        doubtful = not self.reading.machine and (self.stranger or self.foreign_order or self.large_refund)
         return "escalate" if doubtful else self.reading.action
 
     @property
