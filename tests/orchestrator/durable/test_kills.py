@@ -12,11 +12,11 @@ import pytest
 
 from tests.orchestrator.durable.killing import Kills
 
-KILLS = int(os.environ.get("REMIT_KILLS", "12"))
+KILLS = int(os.environ.get("REMIT_KILLS", "8"))
 
 
 @pytest.mark.process
-@pytest.mark.timeout(120 + 15 * KILLS)
+@pytest.mark.timeout(300 + 15 * KILLS)
 async def test_runs_whose_workers_are_killed_end_as_if_they_never_were(runs_url: str, tmp_path: Path) -> None:
     counted = await Kills(tmp_path / "home", runs_url, Random(KILLS), runs=KILLS).drive()
     print(f"{urlsplit(runs_url).scheme}: {counted}")  # noqa: T201 - whoever runs it at length wants to know

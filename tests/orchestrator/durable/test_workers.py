@@ -128,7 +128,7 @@ async def test_a_worker_that_is_told_to_stop_ends_when_what_it_has_begun_is_over
         return "done"
 
     await store.begin(begin("run"))
-    worker = Worker(store, flow, lease=3_600)
+    worker = Worker(store, flow, at_once=1, lease=3_600)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(worker.run)
         await begun.wait()
