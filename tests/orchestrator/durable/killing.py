@@ -108,6 +108,7 @@ class Kills:
         seen, further = await self._steps(store), self.chance.randint(1, MOST_STEPS)
 
         async def has_happened() -> bool:
+            await _none_failed(store)
             under_way = 1 + runs - (await store.count()).get(State.DONE, 0)
             is_further = not under_way or await self._steps(store) >= seen + further
             return is_further and under_way <= MOST_UNDER_WAY
@@ -176,8 +177,7 @@ class Kills:
 
     async def _until_done(self, store: Store, runs: int) -> None:
         async def are_done() -> bool:
-            failed = await store.list([State.FAILED])
-            assert not failed, [kept.why for kept in failed]
+            await _none_failed(store)
             return (await store.count()).get(State.DONE, 0) == runs
 
         await self._until(store, are_done)
@@ -203,6 +203,11 @@ class Kills:
         assert len(self.model.paid) == models == 3 * total, "each answer of a model was paid once"
         again = sum(self.model.asked.values()) - models
         return {"runs": total, "kills": self.runs, "effects": 4 * total, "answers": models, "asked again": again}
+
+
+async def _none_failed(store: Store) -> None:
+    failed = await store.list([State.FAILED])
+    assert not failed, [(kept.id, kept.why) for kept in failed]
 
 
 def _mark(number: int) -> str:

@@ -23,7 +23,7 @@ from orchestrator.work import Surroundings, Work
 from orchestrator.workflow import Workflows, workflow
 from orchestrator.working import Working
 
-LEASE = 1.0
+LEASE = 2.0
 
 
 class Given(BaseModel):
