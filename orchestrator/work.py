@@ -118,11 +118,14 @@ class Work:
         """
         if self.around.issuer is None:
             return
+        fresh = "grant" not in self.run.done
         self._grant = await self._issued("grant", self.around.issuer, task)
         for number in count(2):
             name = f"grant{number}"
-            if name not in self.run.done and not self._grant.is_over(datetime.now(UTC)):
+            # One that was issued just now is good, whatever the clock here says.
+            if name not in self.run.done and (fresh or not self._grant.is_over(datetime.now(UTC))):
                 return
+            fresh = name not in self.run.done
             self._grant = await self._issued(name, self.around.issuer, task)
             await self.run.step(f"{name}.read", self._read_again, int)
 

@@ -7,6 +7,7 @@ import pytest
 
 from connectors.records import CommentRecord, TicketRecord
 from connectors.registry import EmbeddedBackEnds
+from connectors.ticketing.tools import Status
 from tests.console.conftest import ANA, INES, MAYA, NADIA, REFUND, TOM, TRIAGE, OpenSite, Site, text_of
 
 SCRIPT = '<script>alert("x")</script>'
@@ -14,7 +15,7 @@ IMAGE = '"><img src=x onerror=alert(1)>'
 THEN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
-async def add_ticket(opened: Site, subject: str = "Late", body: str = "Where is it?") -> str:
+async def add_ticket(opened: Site, subject: str = "Late", body: str = "Where is it?", status: Status = "open") -> str:
     back_ends = opened.gateway.back_ends
     assert isinstance(back_ends, EmbeddedBackEnds)
     comment = CommentRecord(author="Kim", body=body, at=THEN)
@@ -24,6 +25,7 @@ async def add_ticket(opened: Site, subject: str = "Late", body: str = "Where is 
         requester_name="Kim",
         requester_email="kim@customer.example",
         comments=[comment],
+        status=status,
         created_at=THEN,
         updated_at=THEN,
     )

@@ -34,7 +34,15 @@ READS = frozenset(
     }
 )
 WRITES = frozenset(
-    {"ticket_update_ticket", "ticket_add_note", "email_create_draft", "email_send_message", "crm_issue_refund"}
+    {
+        "ticket_update_ticket",
+        "ticket_add_note",
+        "ticket_add_reply",
+        "email_create_draft",
+        "email_reply_message",
+        "email_send_message",
+        "crm_issue_refund",
+    }
 )
 
 
@@ -67,7 +75,14 @@ def thread(number: int, subject: str, body: str) -> dict[str, Any]:
     return {"id": f"thr_{number:04}", "mailbox": "support@larkspur.example", "subject": subject, "messages": [message]}
 
 
-CONTACT = {"id": "con_0001", "name": "Lena Vogt", "email": "lena@customer.example", "account_name": "Vogt GmbH"}
+CONTACT = {
+    "id": "con_0001",
+    "name": "Lena Vogt",
+    "email": "lena@customer.example",
+    "account_id": "acc_0001",
+    "account_name": "Vogt GmbH",
+}
+ORDER = {"id": "ord_0001", "number": "LI-20417", "status": "delivered", "account_id": "acc_0001", "total": "90.00"}
 PASSAGE = {
     "document_id": "doc_0001",
     "title": "Refund rules",
@@ -144,7 +159,7 @@ class FakeGateway:
             case "crm_search_contacts":
                 return ok({"contacts": [CONTACT], "next_cursor": ""}, ["contacts[].name", "contacts[].email"])
             case "crm_get_orders":
-                return ok({"orders": [{"id": "ord_0001", "number": "LI-20417", "status": "delivered"}]}, [])
+                return ok({"orders": [ORDER]}, [])
             case "knowledge_search_documents":
                 return ok({"passages": [PASSAGE], "next_cursor": ""}, ["passages[].title", "passages[].text"])
             case _:

@@ -4,32 +4,22 @@ from typing import Any
 
 import pytest
 
-from orchestrator.gateway_client import GatewayError, connect
+from orchestrator.gateway_client import GatewayError
 from orchestrator.grants import Issuer, Task
-from orchestrator.models.choosing import choose_model
-from orchestrator.workflows.triage.batch import Batch
-from tests.orchestrator.fake_gateway import TOKEN, FakeGateway, over_http, thread, ticket
-
-STAND_IN = choose_model("", {})
-MAILBOX = "support@larkspur.example"
-
-
-async def triaged(gateway: FakeGateway, *, granted: bool = True) -> Batch:
-    async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
-        batch = Batch(STAND_IN, Issuer(url, TOKEN) if granted else None)
-        items = await batch.find(client, MAILBOX, 10)
-        await batch.work_on(client, items, lambda _: None, lambda _: None)
-    return batch
+from orchestrator.workflows.triage.items import Item
+from orchestrator.workflows.triage.task import triage_task
+from tests.orchestrator.fake_gateway import FakeGateway, thread, ticket
+from tests.orchestrator.triaging import MAILBOX, triaged
 
 
 async def test_each_item_has_a_grant_of_its_own_that_every_call_of_its_run_sends() -> None:
     gateway = FakeGateway(tickets=[ticket(1, "One", "refund"), ticket(2, "Two", "refund")])
-    batch = await triaged(gateway)
+    batch = await triaged(gateway, granted=True)
     sent = [(meta["remit/run"], meta.get("remit/grant")) for _, _, meta in gateway.calls]
     assert set(sent) == {
         (batch.run, None),  # what finds the items
-        (f"{batch.run}-1", "granted-1"),
-        (f"{batch.run}-2", "granted-2"),
+        (f"{batch.run}.1", "granted-1"),
+        (f"{batch.run}.2", "granted-2"),
     }
     assert [report.grant for report in batch.reports] == ["gra_1", "gra_2"]
     assert [report.effect for report in batch.reports] == ["drafted", "drafted"]
@@ -37,7 +27,7 @@ async def test_each_item_has_a_grant_of_its_own_that_every_call_of_its_run_sends
 
 async def test_a_ticket_is_granted_its_own_record_and_what_triage_needs() -> None:
     gateway = FakeGateway(tickets=[ticket(1, "One", "refund")])
-    await triaged(gateway)
+    await triaged(gateway, granted=True)
     [task] = gateway.granted
     assert "tic_0001" in task["request"]
     assert set(task["targets"]) == {"ticket_get_ticket", "ticket_update_ticket", "ticket_add_note"}
@@ -48,19 +38,27 @@ async def test_a_ticket_is_granted_its_own_record_and_what_triage_needs() -> Non
 
 async def test_a_conversation_is_granted_a_draft_in_its_mailbox_and_no_ticket() -> None:
     gateway = FakeGateway(threads=[thread(1, "Hi", "how do I calibrate it?")])
-    await triaged(gateway)
+    await triaged(gateway, granted=True)
     [task] = gateway.granted
     assert task["targets"]["email_create_draft"] == {"mailbox": [MAILBOX]}
     assert task["targets"]["email_get_thread"] == {"mailbox": [MAILBOX], "thread_id": ["thr_0001"]}
     assert not {"ticket_update_ticket", "ticket_add_note", "email_send_message"} & set(task["tools"])
 
 
-async def test_without_a_right_to_grants_triage_works_and_says_so() -> None:
+@pytest.mark.parametrize(("kind", "tool"), [("ticket", "ticket_add_reply"), ("email", "email_reply_message")])
+def test_a_reply_is_granted_only_where_its_stage_lets_it_go_out(kind: Any, tool: str) -> None:
+    item = Item(kind=kind, id="x_1", mailbox=MAILBOX if kind == "email" else "")
+    assert tool not in triage_task(item).tools
+    task = triage_task(item, replies=True)
+    assert tool in task.tools
+    assert task.targets[tool]
+
+
+async def test_without_a_right_to_grants_triage_works() -> None:
     gateway = FakeGateway(tickets=[ticket(1, "One", "refund")])
-    batch = await triaged(gateway, granted=False)
+    await triaged(gateway)
     assert gateway.granted == []
     assert not any("remit/grant" in meta for _, _, meta in gateway.calls)
-    assert "no grants" in batch.note
 
 
 @pytest.mark.parametrize(
@@ -74,8 +72,9 @@ async def test_without_a_right_to_grants_triage_works_and_says_so() -> None:
 )
 async def test_without_its_grant_an_item_is_not_begun(answer: tuple[int, Any], told: str) -> None:
     gateway = FakeGateway(tickets=[ticket(1, "One", "refund")], grant_answer=answer)
-    with pytest.raises(GatewayError, match=told):
-        await triaged(gateway)
+    [report] = (await triaged(gateway, granted=True)).reports
+    assert report.effect == "failed"
+    assert told in report.stopped
     assert {tool for tool, _, _ in gateway.calls} == {"ticket_search_tickets", "email_search_messages"}
 
 

@@ -3,6 +3,7 @@ import io
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli import register
 from orchestrator.gateway_client import connect
 from orchestrator.grants import Issuer
-from orchestrator.models.choosing import choose_model
 from orchestrator.prompt import load_prompt
-from orchestrator.workflows.triage.batch import PROMPTS, Batch
+from orchestrator.work import Surroundings
+from orchestrator.workflows.triage.batch import Batch
 from orchestrator.workflows.triage.demo import MARKER, DemoFailed, fresh_home
 from orchestrator.workflows.triage.display import show_progress
 from orchestrator.workflows.triage.items import Item
@@ -28,7 +29,9 @@ from orchestrator.workflows.triage.scenes import (
     pending_call,
     strayed_call,
 )
+from orchestrator.workflows.triage.workflow import triage
 from tests.orchestrator.fake_gateway import DENIED, PENDING, TOKEN, FakeGateway, ok, over_http, thread, ticket
+from tests.orchestrator.triaging import Watcher, opened, registered
 
 NO_MODEL = {"OPENAI_API_KEY": None, "OPENAI_BASE_URL": None, "ANTHROPIC_API_KEY": None, "REMIT_MODEL": None}
 TICKET = ticket(1, "Refund for LI-20417", "We want our money back, please.")
@@ -39,7 +42,9 @@ ORDER = {"id": "ord_0001", "number": "LI-20417", "currency": "EUR", "total": "90
 async def invoke(*arguments: str, **environment: str | None) -> Result:
     app = typer.Typer()
     register(app)
-    return await asyncio.to_thread(CliRunner().invoke, app, arguments, env={**NO_MODEL, **environment})
+    with TemporaryDirectory() as home:
+        given = {**NO_MODEL, "REMIT_HOME": home, **environment}
+        return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=given)
 
 
 async def test_triage_without_a_terminal_prints_a_line_per_item_and_who_decided() -> None:
@@ -85,16 +90,18 @@ async def test_an_item_that_fails_makes_the_exit_code_1() -> None:
     assert "failed" in done.output
 
 
-async def test_a_terminal_shows_a_table_that_ends_complete() -> None:
+async def test_a_terminal_shows_a_table_that_ends_complete(tmp_path: Path) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, height=12, color_system=None)
     gateway = FakeGateway(tickets=[ticket(number, f"Ticket number {number}", "refund") for number in range(1, 16)])
     async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
-        batch = Batch(choose_model("", {}))
-        items = await batch.find(client, "", 15)
-        with show_progress(console, len(items)) as progress:
-            progress.begin(items[0])
-            await batch.work_on(client, items[:2], lambda _: None, lambda _: None)
+        store = opened(tmp_path)
+        batch = Batch(store, client, Surroundings(registered(store), hears=True))
+        await batch.begin("", 2)
+        await batch.work_on(Watcher())
+        store.database.close()
+        with show_progress(console, 15) as progress:
+            progress.begin(Item(kind="ticket", id="tic_0001", subject="Ticket number 1"))
             for report in batch.reports * 7:
                 progress.end(report)
     final = screen.getvalue().rpartition("Triage of 14 items")[2]
@@ -108,15 +115,15 @@ def test_outside_text_cannot_steer_the_terminal() -> None:
         item="tic_1", kind="ticket", subject="\x1b]0;owned\x07[red]hi", run="r", model="m", prompt="p", effect="failed"
     )
     with show_progress(Console(file=screen, width=200), 1) as progress:
-        progress.begin(Item("ticket", "tic_1", "", ("", {})))
+        progress.begin(Item(kind="ticket", id="tic_1"))
         progress.end(report)
     assert "\x1b" not in screen.getvalue()
     assert "[red]hi" in screen.getvalue()
 
 
 def test_the_shipped_prompt_has_a_name_and_a_version() -> None:
-    prompt = load_prompt("triage", PROMPTS)
-    assert re.fullmatch(r"triage@2#[0-9a-f]{12}", prompt.label)
+    prompt = load_prompt("triage", triage.folder / "prompts")
+    assert re.fullmatch(r"triage@\d+#[0-9a-f]{12}", prompt.label)
     assert "---" not in prompt.text
 
 
@@ -231,4 +238,4 @@ async def test_a_gateway_that_stops_half_way_keeps_what_was_done() -> None:
         done = await invoke("run", "triage", "--url", url, REMIT_TOKEN=TOKEN)
     assert done.exit_code == 1
     assert "1/2  tic_0001" in done.output
-    assert "stopped early: the server's answer is not Remit's" in done.output
+    assert "put off: the server's answer is not Remit's" in " ".join(done.output.split())

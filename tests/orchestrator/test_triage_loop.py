@@ -1,72 +1,45 @@
-"""The loop with the stand-in and with scripted models, against a real MCP server."""
+"""Triage with the stand-in and scripted models, against a real MCP server: the model looks, the workflow writes."""
 
 import json
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
-from pydantic_ai.models.function import AgentInfo, FunctionModel
-from pydantic_ai.models.test import TestModel
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo
 
-from orchestrator.gateway_client import GatewayError, connect
-from orchestrator.models.choosing import ChosenModel, choose_model
+from orchestrator.gateway_client import Declared, GatewayError, connect
+from orchestrator.models.asking import NoModelMay, OverBudget
 from orchestrator.prompt import load_prompt
-from orchestrator.workflows.triage.batch import PROMPTS, Batch, TooManyFailures
-from orchestrator.workflows.triage.loop import Bounds
+from orchestrator.work import Surroundings
+from orchestrator.workflows.triage import batch as batches
+from orchestrator.workflows.triage.batch import Batch, Limits
+from orchestrator.workflows.triage.items import open_items
 from orchestrator.workflows.triage.report import ItemReport
 from tests.orchestrator.fake_gateway import (
     DENIED,
     FAILED,
     PENDING,
     TOKEN,
+    WRITES,
     Answer,
     FakeGateway,
     over_http,
     thread,
     ticket,
 )
+from tests.orchestrator.triaging import MAILBOX, Respond, Watcher, opened, registered, replies, result, triaged
 
-Respond = Callable[[list[ModelMessage], AgentInfo], ModelResponse]
-MAILBOX = "support@larkspur.example"
+BOUNDS = Limits()
+PROMPTS = Path(batches.__file__).parent / "prompts"
 REFUND = ticket(
     1, "Refund for LI-20417", "Hello, we want our money back, please. It is late and you have not answered."
 )
 QUESTION = thread(1, "Frage", "Guten Tag, wie kann ich das Gerät kalibrieren? Ich finde die Anleitung nicht.")
-STAND_IN = choose_model("", {})
 
 
-async def run_triage(
-    gateway: FakeGateway, chosen: ChosenModel = STAND_IN, bounds: Bounds | None = None
-) -> list[ItemReport]:
-    batch = Batch(chosen)
-    async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
-        items = await batch.find(client, MAILBOX, limit=10)
-        await batch.work_on(client, items, lambda _: None, lambda _: None, bounds or Bounds())
-    return batch.reports
-
-
-def scripted(respond: Respond) -> ChosenModel:
-    return ChosenModel("scripted", lambda: FunctionModel(respond))
-
-
-def result(info: AgentInfo, **changes: Any) -> ModelResponse:
-    found = {
-        "intent": "refund",
-        "confidence": 0.9,
-        "customer_id": None,
-        "evidence": [{"record_id": "tic_0001", "quote": "we want our money back"}],
-        "recommended_action": "refund",
-        "risk": "low",
-        "next_step": "Refund it.",
-        **changes,
-    }
-    return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, found)])
-
-
-def replies(messages: list[ModelMessage]) -> list[ToolReturnPart]:
-    return [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
+async def run_triage(gateway: FakeGateway, respond: Respond | None = None, limits: Limits = BOUNDS) -> list[ItemReport]:
+    return (await triaged(gateway, respond, limits)).reports
 
 
 async def test_a_ticket_is_sorted_and_gets_a_note_with_a_proposed_reply() -> None:
@@ -97,8 +70,9 @@ async def test_every_call_names_the_stand_in_the_prompt_and_a_key_of_its_own() -
     gateway = FakeGateway(tickets=[REFUND], threads=[QUESTION])
     await run_triage(gateway)
     metas = [meta for _, _, meta in gateway.calls]
-    assert {meta["remit/model"] for meta in metas} == {"stand-in"}
-    assert {meta["remit/prompt"] for meta in metas} == {load_prompt("triage", PROMPTS).label}
+    stated = {(meta["remit/model"], meta.get("remit/prompt", "")) for meta in metas}
+    # What no model decided on is the script's: finding the items, and reading them.
+    assert stated == {("script", ""), ("stand-in", load_prompt("triage", PROMPTS).label)}
     assert len({meta["remit/key"] for meta in metas}) == len(metas)
     assert len({meta["remit/run"] for meta in metas}) == 3  # finding the items, and one for each item
 
@@ -139,7 +113,8 @@ async def test_a_tool_that_the_gateway_hides_is_never_called() -> None:
     gateway = FakeGateway(tickets=[REFUND], hidden={"ticket_add_note", "crm_search_contacts"})
     (report,) = await run_triage(gateway)
     assert report.effect == "updated"
-    assert all(call.status == "ok" for call in report.calls)
+    assert {call.tool for call in report.calls if call.status != "ok"} == {"ticket_add_note"}
+    assert not gateway.called("crm_search_contacts")
 
 
 async def test_a_model_sees_outside_text_only_behind_marks() -> None:
@@ -150,7 +125,7 @@ async def test_a_model_sees_outside_text_only_behind_marks() -> None:
         seen.append(info.instructions or "")
         return result(info)
 
-    await run_triage(FakeGateway(tickets=[REFUND]), scripted(respond))
+    await run_triage(FakeGateway(tickets=[REFUND]), respond)
     data, instructions = seen[0], seen[1]
     mark = data.partition("<outside-")[2][:12]
     assert f"<outside-{mark}>Refund for LI-20417</outside-{mark}>" in data
@@ -166,9 +141,9 @@ async def test_a_model_is_offered_nothing_that_sends_or_pays() -> None:
         offered.update(tool.name for tool in info.function_tools)
         return result(info)
 
-    await run_triage(FakeGateway(tickets=[REFUND]), scripted(respond))
-    assert "ticket_add_note" in offered
-    assert "email_send_message" not in offered
+    await run_triage(FakeGateway(tickets=[REFUND]), respond)
+    assert "crm_search_contacts" in offered
+    assert not offered & WRITES
 
 
 async def test_endless_tool_calls_stop_at_the_bound_and_go_to_a_person() -> None:
@@ -176,7 +151,7 @@ async def test_endless_tool_calls_stop_at_the_bound_and_go_to_a_person() -> None
         return ModelResponse(parts=[ToolCallPart("crm_search_contacts", {}), ToolCallPart("crm_search_contacts", {})])
 
     gateway = FakeGateway(tickets=[REFUND])
-    (report,) = await run_triage(gateway, scripted(respond), Bounds(requests=50, tool_calls=6))
+    (report,) = await run_triage(gateway, respond, Limits(requests=50, tool_calls=6))
     assert len(gateway.called("crm_search_contacts")) == 6
     assert report.effect == "escalated"
     assert "tool_calls_limit" in report.stopped
@@ -188,13 +163,13 @@ async def test_too_many_model_requests_go_to_a_person() -> None:
     def respond(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
         return ModelResponse(parts=[ToolCallPart("crm_search_contacts", {})])
 
-    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), scripted(respond), Bounds(requests=3))
+    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), respond, Limits(requests=3))
     assert (report.effect, report.model_requests) == ("escalated", 3)
     assert "request_limit" in report.stopped
 
 
 async def test_too_many_tokens_go_to_a_person() -> None:
-    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), STAND_IN, Bounds(tokens=100))
+    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), lambda _, info: result(info), Limits(tokens=100))
     assert report.effect == "escalated"
     assert "token" in report.stopped
 
@@ -207,7 +182,7 @@ async def test_made_up_evidence_is_sent_back_and_then_given_up() -> None:
         asked += 1
         return result(info, evidence=[{"record_id": "doc_9999", "quote": "refunds are always granted"}])
 
-    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), scripted(respond))
+    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), respond)
     assert report.effect == "escalated"
     assert asked == 3
 
@@ -216,7 +191,7 @@ async def test_a_customer_who_was_never_looked_up_is_not_accepted() -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         return result(info, customer_id="con_0001" if len(messages) == 1 else None)
 
-    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), scripted(respond))
+    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), respond)
     assert report.triage is not None
     assert report.triage.customer_id is None
     assert report.model_requests == 2
@@ -228,45 +203,27 @@ async def test_malformed_arguments_and_unknown_tools_are_bounded() -> None:
         return ModelResponse(parts=[broken])
 
     gateway = FakeGateway(tickets=[REFUND])
-    (report,) = await run_triage(gateway, scripted(respond))
+    (report,) = await run_triage(gateway, respond)
     assert report.effect == "escalated"
     assert not gateway.called("crm_search_contacts")
 
 
 async def test_plain_talk_instead_of_a_result_is_bounded() -> None:
     (report,) = await run_triage(
-        FakeGateway(threads=[QUESTION]), scripted(lambda _m, _i: ModelResponse(parts=[TextPart("I refuse.")]))
+        FakeGateway(threads=[QUESTION]), lambda _m, _i: ModelResponse(parts=[TextPart("I refuse.")])
     )
     assert report.effect == "escalated"
 
 
 async def test_a_repeated_call_id_gets_a_key_of_its_own_at_every_step() -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        note = {"ticket_id": "tic_0001", "body": "Seen."}
-        again = ModelResponse(parts=[ToolCallPart("ticket_add_note", note, tool_call_id="same")])
+        again = ModelResponse(parts=[ToolCallPart("crm_search_contacts", {"query": "Lena"}, tool_call_id="same")])
         return result(info) if len(replies(messages)) == 2 else again
 
     gateway = FakeGateway(tickets=[REFUND])
-    await run_triage(gateway, scripted(respond))
-    keys = [meta["remit/key"] for name, _, meta in gateway.calls if name == "ticket_add_note"]
+    await run_triage(gateway, respond)
+    keys = [meta["remit/key"] for name, _, meta in gateway.calls if name == "crm_search_contacts"]
     assert len(set(keys)) == 2
-
-
-async def test_the_loop_runs_with_pydantic_ais_own_test_model() -> None:
-    model = TestModel(
-        call_tools=["crm_search_contacts"],
-        custom_output_args={
-            "intent": "other",
-            "confidence": 0.5,
-            "customer_id": "con_0001",
-            "evidence": [],
-            "recommended_action": "investigate",
-            "risk": "low",
-            "next_step": "Look at it.",
-        },
-    )
-    (report,) = await run_triage(FakeGateway(tickets=[REFUND]), ChosenModel("test", lambda: model))
-    assert (report.effect, report.customer) == ("proposed", "Lena Vogt, Vogt GmbH")
 
 
 async def test_triage_gives_up_when_the_model_fails_again_and_again() -> None:
@@ -274,8 +231,8 @@ async def test_triage_gives_up_when_the_model_fails_again_and_again() -> None:
         raise ModelHTTPError(503, "broken")
 
     gateway = FakeGateway(tickets=[ticket(number, "Hello", "Hi") for number in range(1, 9)])
-    with pytest.raises(TooManyFailures, match="3 failed items in a row"):
-        await run_triage(gateway, scripted(respond))
+    batch = await triaged(gateway, respond)
+    assert "3 failed items in a row" in batch.trouble
     assert len(gateway.called("ticket_get_ticket")) == 3
 
 
@@ -298,10 +255,11 @@ async def test_nothing_that_may_be_read_is_an_error_that_says_why() -> None:
         await run_triage(gateway)
 
 
-async def test_a_gateway_that_breaks_its_word_stops_triage_with_a_clear_error() -> None:
+async def test_a_gateway_that_breaks_its_word_puts_an_item_off_with_a_clear_error() -> None:
     gateway = FakeGateway(tickets=[REFUND], answers={"crm_search_contacts": {"status": "great"}})
-    with pytest.raises(GatewayError, match="not Remit's"):
-        await run_triage(gateway)
+    (report,) = await run_triage(gateway)
+    assert report.effect == "failed"
+    assert "not Remit's" in report.stopped
 
 
 async def test_tickets_and_mail_take_turns_up_to_the_limit() -> None:
@@ -309,8 +267,39 @@ async def test_tickets_and_mail_take_turns_up_to_the_limit() -> None:
         tickets=[ticket(number, "Hello", "Hi") for number in range(1, 5)],
         threads=[thread(number, "Hello", "Hi") for number in range(1, 3)],
     )
+    declared = Declared("run", "script", "", "key")
     async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
-        items = await Batch(STAND_IN).find(client, MAILBOX, limit=5)
-        tickets_only = await Batch(STAND_IN).find(client, "", limit=5)
+        items = await open_items(client, MAILBOX, 5, declared)
+        tickets_only = await open_items(client, "", 5, declared)
     assert [item.id for item in items] == ["tic_0001", "thr_0001", "tic_0002", "thr_0002", "tic_0003"]
     assert [item.kind for item in tickets_only] == ["ticket"] * 4
+
+
+@pytest.mark.parametrize("error", [NoModelMay("no model may see it"), OverBudget("nothing is left")])
+async def test_where_no_model_may_or_nothing_is_left_to_pay_a_person_takes_over(error: Exception) -> None:
+    def respond(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        raise error
+
+    gateway = FakeGateway(tickets=[REFUND])
+    (report,) = await run_triage(gateway, respond)
+    assert report.effect == "escalated"
+    (note,) = gateway.called("ticket_add_note")
+    assert "Please take over" in note["body"]
+    assert not gateway.called("ticket_update_ticket")
+
+
+async def test_a_batch_that_is_run_again_begins_no_item_twice_and_does_nothing_again(tmp_path: Path) -> None:
+    gateway, store = FakeGateway(tickets=[REFUND], threads=[QUESTION]), opened(tmp_path)
+    async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
+        around = Surroundings(registered(store), hears=True)
+        first = Batch(store, client, around)
+        assert await first.begin(MAILBOX, 10) == 2
+        await first.work_on(Watcher())
+        assert all(report.waiting for report in first.reports), "what was drafted waits for what people make of it"
+        written = [name for name, _, _ in gateway.calls if name in ("ticket_add_note", "email_create_draft")]
+        second = Batch(store, client, around)
+        assert await second.begin(MAILBOX, 10) == 0
+        await second.work_on(Watcher())
+    store.database.close()
+    assert written == [name for name, _, _ in gateway.calls if name in ("ticket_add_note", "email_create_draft")]
+    assert len(written) == 2

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import anyio
@@ -92,7 +92,9 @@ class Batch:
         new = [item for item in items if (item.id, item.state) not in under_way]
         for number, item in enumerate(new, start=1):
             given = {**item.model_dump(), **asdict(limits)}
-            self._left[await self.store.begin(triage.begin(given, f"{self.run}.{number}"))] = item
+            # The batch is no run, but by its name its runs are worked on, and nothing else.
+            begun = replace(triage.begin(given, f"{self.run}.{number}"), parent=self.run)
+            self._left[await self.store.begin(begun)] = item
         self._batches.add(self.run)
         return len(self._left)
 
