@@ -158,14 +158,16 @@ def ticket(desk: RequestTrackerServer) -> str:
 
 @dataclass(frozen=True)
 class Agent:
-    """The triage agent, as it calls the gateway."""
+    """The triage agent, as it calls the gateway; its runs are kept in `home`."""
 
     url: str
     token: str
+    home: Path
 
     def triage(self) -> list[dict[str, Any]]:
         """What `remit run triage` reports of each item."""
-        environment = {**clean(), "REMIT_TOKEN": self.token, "REMIT_URL": self.url, "REMIT_MODEL": "stand-in"}
+        told = {"TOKEN": self.token, "URL": self.url, "MODEL": "stand-in", "HOME": str(self.home)}
+        environment = {**clean(), **{f"REMIT_{name}": value for name, value in told.items()}}
         command = [REMIT, "run", "triage", "--limit", "10", "--json"]
         done = subprocess.run(
             command, text=True, capture_output=True, check=False, timeout=PATIENCE_SECONDS * 2, env=environment
@@ -188,7 +190,7 @@ def test_a_message_is_triaged_answered_after_approval_and_the_answer_arrives_onc
     sent = company.writes("Where is my scarf", "Hello, my order has not arrived. Where is it?\n\nKim")
     token = make_token(company.home, "--agent", "triage")
     with serving(company.home) as served:
-        agent = Agent(served.mcp, token)
+        agent = Agent(served.mcp, token, company.home)
         reports = {report["item"]: report for report in agent.triage()}
         assert {report["kind"] for report in reports.values()} == {"ticket", "email"}
         assert all(report["effect"] != "failed" for report in reports.values()), reports

@@ -1,15 +1,17 @@
 """Each item's run is narrowed before a model sees anything of it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.gateway_client import GatewayError
 from orchestrator.grants import Issuer, Task
+from orchestrator.promotion import Stage
 from orchestrator.workflows.triage.items import Item
 from orchestrator.workflows.triage.task import triage_task
 from tests.orchestrator.fake_gateway import FakeGateway, thread, ticket
-from tests.orchestrator.triaging import MAILBOX, triaged
+from tests.orchestrator.triaging import MAILBOX, desk_over, triaged
 
 
 async def test_each_item_has_a_grant_of_its_own_that_every_call_of_its_run_sends() -> None:
@@ -52,6 +54,16 @@ def test_a_reply_is_granted_only_where_its_stage_lets_it_go_out(kind: Any, tool:
     task = triage_task(item, replies=True)
     assert tool in task.tools
     assert task.targets[tool]
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+async def test_what_an_item_is_granted_follows_from_the_stage_that_holds(tmp_path: Path, stage: Stage) -> None:
+    gateway = FakeGateway(tickets=[ticket(1, "One", "refund")], threads=[thread(1, "Hi", "how do I calibrate it?")])
+    async with desk_over(gateway, tmp_path, granted=True) as desk:
+        await desk.put_reply(stage)
+        await desk.triage()
+    granted = {tool for task in gateway.granted for tool in task["tools"]} & {"ticket_add_reply", "email_reply_message"}
+    assert len(granted) == (2 if stage in (Stage.APPROVE, Stage.ACT) else 0)
 
 
 async def test_without_a_right_to_grants_triage_works() -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from orchestrator.models.choosing import choose_model
+from orchestrator.models.choosing import choose_model, register_of
 from orchestrator.workflows.triage.batch import Batch, Limits
 from tests.orchestrator.fake_gateway import FakeGateway, serving, ticket
 from tests.orchestrator.triaging import triaged
@@ -45,6 +45,8 @@ def test_the_model_follows_from_its_name_and_the_keys(name: str, environment: di
 def test_each_key_alone_is_enough() -> None:
     assert choose_model("", {"OPENAI_API_KEY": "k"}).label.startswith("openai:")
     assert choose_model("", {"ANTHROPIC_API_KEY": "k"}).label.startswith("anthropic:")
+    [model] = register_of("", {"ANTHROPIC_API_KEY": "k"}).models.values()
+    assert (model.provider, model.key) == ("anthropic", "ANTHROPIC_API_KEY")
 
 
 @pytest.mark.parametrize("name", ["gpt-x", "openai:gpt-x", "anthropic:claude-x"])

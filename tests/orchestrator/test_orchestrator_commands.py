@@ -239,3 +239,26 @@ async def test_a_gateway_that_stops_half_way_keeps_what_was_done() -> None:
     assert done.exit_code == 1
     assert "1/2  tic_0001" in done.output
     assert "put off: the server's answer is not Remit's" in " ".join(done.output.split())
+
+
+async def test_what_waits_for_a_person_is_said_and_begun_no_second_time(tmp_path: Path) -> None:
+    gateway = FakeGateway(tickets=[TICKET])
+    async with over_http(gateway) as (url, _):
+        kept = {"REMIT_TOKEN": TOKEN, "REMIT_HOME": str(tmp_path)}
+        first, again = [await invoke("run", "triage", "--url", url, **kept) for _ in range(2)]
+    assert "waiting   1 for a person; the first of them: asks a person" in first.output
+    assert "see `remit runs list`" in first.output
+    assert again.exit_code == 0
+    assert "0 items in" in again.output
+    assert len(gateway.called("ticket_add_note")) == 1
+
+
+async def test_without_a_right_to_grants_triage_says_so_and_with_one_each_item_has_its_own() -> None:
+    gateway = FakeGateway(tickets=[TICKET])
+    async with over_http(gateway) as (url, _):
+        without = await invoke("run", "triage", "--url", url, REMIT_TOKEN=TOKEN)
+        gateway.tickets = [ticket(2, "Second", "refund")]
+        granted = await invoke("run", "triage", "--url", url, REMIT_TOKEN=TOKEN, REMIT_GRANT_TOKEN=TOKEN)
+    assert "Items have no grants: REMIT_GRANT_TOKEN is not set." in without.output
+    assert "Each item has a grant of its own." in granted.output
+    assert len(gateway.granted) == 1

@@ -1,6 +1,8 @@
 """Triage of a small gateway's items with the stand-in or a scripted model, run by run, as the command does it."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,11 +14,12 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from orchestrator.assembling import stand_in
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import Store
-from orchestrator.gateway_client import connect
+from orchestrator.gateway_client import GatewayClient, connect
 from orchestrator.grants import Issuer
 from orchestrator.models.asking import Account, Answered, Ask, Models, ModelsUnavailable, Payer
 from orchestrator.models.choosing import register_of
 from orchestrator.models.registry import Registry
+from orchestrator.promotion import Act, Stage, set_stage
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflows
 from orchestrator.workflows.triage.batch import Batch, Limits
@@ -60,7 +63,7 @@ class Scripted:
         raise AssertionError("triage asks for no vectors")
 
 
-def registered(store: Store, name: str = "", environment: dict[str, str] | None = None) -> Models:
+def registered(store: Store, name: str = "", environment: dict[str, str] | None = None) -> Registry:
     """The models that the command asks: the stand-in unless the environment has a key."""
     given = environment or {}
     return Registry(register_of(name, given), store.database, stand_in(Workflows([triage])), given)
@@ -87,16 +90,60 @@ async def triaged(
     """The batch of a gateway's open items, worked on to its end."""
     with TemporaryDirectory() as folder:
         store = opened(Path(folder))
+        registry = registered(store, name, environment)
         try:
             async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
-                models = Scripted(respond) if respond else registered(store, name, environment)
+                models: Models = Scripted(respond) if respond else registry
                 around = Surroundings(models, Issuer(url, TOKEN) if granted else None, hears=True)
                 batch = Batch(store, client, around, patience=patience)
                 await batch.begin(mailbox, 10, limits)
                 await batch.work_on(Watcher())
         finally:
+            await registry.aclose()
             store.database.close()
     return batch
+
+
+@dataclass
+class Desk:
+    """Where `remit run triage` is run again and again over the same runs, and people answer in between."""
+
+    store: Store
+    client: GatewayClient
+    models: Models
+    issuer: Issuer | None = None
+
+    def batch(self) -> Batch:
+        return Batch(self.store, self.client, Surroundings(self.models, self.issuer, hears=True), patience=1)
+
+    async def triage(self, mailbox: str = MAILBOX) -> list[ItemReport]:
+        batch = self.batch()
+        await batch.begin(mailbox, 10)
+        await batch.work_on(Watcher())
+        return batch.reports
+
+    async def put_reply(self, stage: Stage) -> None:
+        """Somebody says how far replies go by themselves."""
+        act = Act("triage", "reply", Stage(triage.acts["reply"]))
+        await set_stage(self.store.database, act, stage, {}, "ines", "a test", anyway=True)
+
+    async def answer(self, report: ItemReport, choice: str, **more: Any) -> None:
+        """Somebody answers what an item's run asks about its reply."""
+        assert await self.store.tell(f"answer:{report.run}:reply", {"choice": choice, "note": "", "by": "ana", **more})
+
+
+@asynccontextmanager
+async def desk_over(
+    gateway: FakeGateway, folder: Path, respond: Respond | None = None, *, granted: bool = False
+) -> AsyncIterator[Desk]:
+    """A desk over a small gateway, with the stand-in unless a test plays the model."""
+    store = opened(folder)
+    try:
+        async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
+            models = Scripted(respond) if respond else registered(store)
+            yield Desk(store, client, models, Issuer(url, TOKEN) if granted else None)
+    finally:
+        store.database.close()
 
 
 def result(info: AgentInfo, **changes: Any) -> ModelResponse:
