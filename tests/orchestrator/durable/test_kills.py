@@ -12,7 +12,7 @@ import pytest
 
 from tests.orchestrator.durable.killing import Kills
 
-KILLS = int(os.environ.get("REMIT_KILLS", "8"))
+KILLS = int(os.environ.get("REMIT_KILLS", "4"))
 
 
 @pytest.mark.process
