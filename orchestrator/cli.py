@@ -1,113 +1,48 @@
-"""The orchestrator's commands, found by `remit` through its entry points: `remit run triage` and `remit demo`."""
+"""The orchestrator's commands, found by `remit` through its entry points; each is imported when it is wanted.
 
-import os
-import shlex
-from pathlib import Path
-from typing import Annotated
+Of each: its module, the function in it or its `app` where it has subcommands itself, under which heading it is listed,
+and the first sentence of its own help.
+"""
 
-import typer
-
-from orchestrator.commands import begin, evaluate, runs, stage, worker
-from orchestrator.commands.cost import cost
-from orchestrator.commands.models import models
-from orchestrator.workflows.ask.command import ask
-
-SHIPPED_POLICIES = Path(__file__).parent.parent / "policies"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the orchestrator's commands to the `remit` command."""
-    begins = typer.Typer(
-        cls=begin.AnyWorkflow, no_args_is_help=True, help="Run a workflow against a gateway, over MCP."
-    )
-    begins.command("triage")(run_triage)
-    begins.command(begin.ANY)(begin.begin)
-    app.add_typer(begins, name="run", rich_help_panel="Try it")
-    runs.app.command("report")(stage.report_run)
-    app.add_typer(runs.app, name="runs", rich_help_panel="Run it")
-    app.add_typer(stage.app, name="stage", rich_help_panel="Run it")
-    app.command("worker", rich_help_panel="Run it")(worker.work)
-    app.command("ask", rich_help_panel="Try it")(ask)
-    app.command("cost", rich_help_panel="Run it")(cost)
-    app.command("models", rich_help_panel="Run it")(models)
-    app.add_typer(evaluate.app, name="eval", rich_help_panel="Write and prove policy")
-    app.command("demo", rich_help_panel="Try it")(demo)
-
-
-def run_triage(
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many items at most.")] = 25,
-    url: Annotated[
-        str, typer.Option(envvar="REMIT_URL", help="The gateway's MCP endpoint.")
-    ] = "http://127.0.0.1:8900/mcp",
-    token: Annotated[
-        str, typer.Option(envvar="REMIT_TOKEN", help="Token from `remit token create`; better given as REMIT_TOKEN.")
-    ] = "",
-    grant_token: Annotated[
-        str,
-        typer.Option(
-            envvar="REMIT_GRANT_TOKEN",
-            help="Token from `remit token create --may-grant`: then each item's calls are narrowed to what it needs.",
-        ),
-    ] = "",
-    command: Annotated[
-        str, typer.Option(help="Start this gateway and talk to it over stdio instead, such as 'remit serve --stdio'.")
-    ] = "",
-    mailbox: Annotated[
-        str, typer.Option(help="Whose unread mail to take as well; '' for tickets only.")
-    ] = "support@larkspur.example",
-    model: Annotated[
-        str,
-        typer.Option(envvar="REMIT_MODEL", help="`openai:NAME`, `anthropic:NAME`, `stand-in`; else by the keys set."),
-    ] = "",
-    requests: Annotated[int, typer.Option(min=1, max=100, help="Model requests per item.")] = 10,
-    tool_calls: Annotated[int, typer.Option(min=1, max=200, help="Calls to the gateway per item.")] = 16,
-    tokens: Annotated[int, typer.Option(min=1_000, help="Tokens per item, in and out.")] = 80_000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON report per item and nothing else.")] = False,
-) -> None:
-    """Triage new tickets and unread mail: intent, customer, evidence, a prepared answer or an escalation.
-
-    Each item is a run: what was broken off or has been answered goes on when triage is run again. A reply is sent only
-    as far as its stage goes, and shipped is a draft. Ends with code 1 if the gateway or the model cannot be used, or if
-    an item failed.
-    """
-    import anyio
-
-    from orchestrator.durable.database import UnfitDatabase
-    from orchestrator.gateway_client import GatewayError, connect
-    from orchestrator.grants import Issuer
-    from orchestrator.models.choosing import choose_model
-    from orchestrator.settings import BadSettings, load_settings
-    from orchestrator.workflows.triage.batch import Limits
-    from orchestrator.workflows.triage.command import Setup, triage_all
-
-    gateway = connect(url=url, token=token, command=shlex.split(command) or None)
-    issuer = Issuer(url, grant_token) if grant_token and not command else None
-    try:
-        setup = Setup(gateway, load_settings().database_url, choose_model(model, os.environ), issuer)
-        limits = Limits(requests, tool_calls, tokens)
-        complete = anyio.run(triage_all, setup, mailbox, limit, limits, as_json)
-    except (GatewayError, UnfitDatabase, BadSettings, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    raise typer.Exit(0 if complete else 1)
-
-
-def demo(
-    home: Annotated[Path, typer.Option(help="Folder for the demo's data; an earlier demo in it is wiped.")] = Path(
-        ".remit/demo"
+_TRY, _RUN, _POLICY = "Try it", "Run it", "Write and prove policy"
+COMMANDS = {
+    "run": ("orchestrator.commands.begin", "app", _TRY, "Run a workflow against a gateway, over MCP."),
+    "ask": (
+        "orchestrator.workflows.ask.command",
+        "ask",
+        _TRY,
+        "Ask the company's documents: the answer names for each sentence the document and the words that it rests on.",
     ),
-    policies: Annotated[Path, typer.Option(help="Folder of policy files.")] = SHIPPED_POLICIES,
-    items: Annotated[int, typer.Option(min=1, max=200, help="How many items to triage.")] = 25,
-    model: Annotated[str, typer.Option(envvar="REMIT_MODEL", help="As for `remit run triage`.")] = "",
-) -> None:
-    """Show Remit at work on a sample company: triage, a denied call, a pending approval, a blocked injection.
-
-    Ends with code 0 only if all of it really happened.
-    """
-    from orchestrator.workflows.triage.demo import DemoFailed, run_demo
-
-    try:
-        run_demo(home, policies, items, model)
-    except DemoFailed as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    "demo": (
+        "orchestrator.commands.triage",
+        "demo",
+        _TRY,
+        "Show Remit at work on a sample company: triage, a denied call, a pending approval, a blocked injection.",
+    ),
+    "runs": (
+        "orchestrator.commands.runs",
+        "app",
+        _RUN,
+        "See what runs do and did, answer what they ask, resume and cancel them.",
+    ),
+    "worker": (
+        "orchestrator.commands.worker",
+        "work",
+        _RUN,
+        "Work on runs, and begin those that triggers ask for, until told to stop by SIGTERM or Ctrl-C.",
+    ),
+    "stage": ("orchestrator.commands.stage", "app", _RUN, "See and change what workflows do by themselves."),
+    "models": (
+        "orchestrator.commands.models",
+        "models",
+        _RUN,
+        "Which models are used, where they process data, how long they keep it, what each may see and what it costs.",
+    ),
+    "cost": (
+        "orchestrator.commands.cost",
+        "cost",
+        _RUN,
+        "What models cost, as CSV in exact US dollars, the most expensive first; all of it unless told since when.",
+    ),
+    "eval": ("orchestrator.commands.evaluate", "app", _POLICY, "Grade a workflow on its cases: `remit eval WORKFLOW`."),
+}

@@ -7,23 +7,21 @@ from typing import Annotated, Any
 
 import anyio
 import typer
-from typer.core import TyperGroup
 
 from orchestrator.assembling import Orchestrator
-from orchestrator.commands.opening import opened
+from orchestrator.commands.opening import opened, unless_named
 from orchestrator.commands.runs import ended, result_of
+from orchestrator.commands.triage import run_triage
 from orchestrator.durable.store import Kept
 
 ANY = "WORKFLOW"
 
 
-class AnyWorkflow(TyperGroup):
-    """A group in which a name that is no command of its own is a workflow's."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as typer has it
-        return super().resolve_command(ctx, args if self.get_command(ctx, args[0]) else [ANY, *args])
+app = typer.Typer(cls=unless_named(ANY), no_args_is_help=True, help="Run a workflow against a gateway, over MCP.")
+app.command("triage")(run_triage)
 
 
+@app.command(ANY)
 def begin(
     workflow: Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.")],
     input_: Annotated[str, typer.Option("--input", metavar="JSON|@FILE", help="What it is begun with.")] = "{}",

@@ -11,10 +11,10 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from typer.core import TyperGroup
 
 from orchestrator.assembling import stand_in
-from orchestrator.commands.opening import opened
+from orchestrator.commands.opening import opened, unless_named
+from orchestrator.commands.triage import SHIPPED_POLICIES
 from orchestrator.evaluation.adding import case_of
 from orchestrator.evaluation.cases import BadSet, Shared, load_set
 from orchestrator.evaluation.comparing import Result, Scored, breaches, compare
@@ -24,18 +24,8 @@ from orchestrator.settings import load_settings
 from orchestrator.workflow import Workflows, shipped_and_own
 from orchestrator.workflows.triage.local_gateway import CommandFailed
 
-POLICIES = Path(__file__).parent.parent.parent / "policies"
-
-
-class _RunUnlessNamed(TyperGroup):
-    """`remit eval WORKFLOW` is `remit eval run WORKFLOW`."""
-
-    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 - as the library has it
-        return super().resolve_command(ctx, args if args[0] in self.commands else ["run", *args])
-
-
 app = typer.Typer(
-    cls=_RunUnlessNamed, no_args_is_help=True, help="Grade a workflow on its cases: `remit eval WORKFLOW`."
+    cls=unless_named("run"), no_args_is_help=True, help="Grade a workflow on its cases: `remit eval WORKFLOW`."
 )
 
 
@@ -48,7 +38,7 @@ def run(
     prompts: Annotated[
         Path | None, typer.Option(help="A folder whose `prompts` are taken instead of the workflow's own.")
     ] = None,
-    policies: Annotated[Path, typer.Option(help="Folder of policy files.")] = POLICIES,
+    policies: Annotated[Path, typer.Option(help="Folder of policy files.")] = SHIPPED_POLICIES,
     only: Annotated[str, typer.Option(help="Only cases with this tag.")] = "",
 ) -> None:
     """Run a workflow's cases against a real gateway, with the models of REMIT_MODELS, and grade them.

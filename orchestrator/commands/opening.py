@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 import typer
+from typer.core import TyperGroup
 
 from orchestrator.assembling import Orchestrator, assembled
 from orchestrator.durable.database import UnfitDatabase
@@ -49,3 +51,13 @@ def opened() -> Iterator[Orchestrator]:
         raise typer.Exit(1) from None
     finally:
         structlog.configure(**before)
+
+
+def unless_named(command: str) -> type[TyperGroup]:
+    """A group in which a name that is no command of its own is the first argument of this one."""
+
+    class Group(TyperGroup):
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as typer has it
+            return super().resolve_command(ctx, args if self.get_command(ctx, args[0]) else [command, *args])
+
+    return Group

@@ -10,10 +10,12 @@ import anyio
 import typer
 
 from orchestrator.commands.opening import opened
+from orchestrator.commands.stage import report_run
 from orchestrator.commands.story import hidden, line_of, story
 from orchestrator.durable.store import ENDS, Kept, State, Store
 
 app = typer.Typer(no_args_is_help=True, help="See what runs do and did, answer what they ask, resume and cancel them.")
+app.command("report")(report_run)
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with all that is kept.")]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.embedded.tenancy import EVERY_TENANT
-from gateway.cli import _PLACES, _command
+from gateway.cli import _command, places
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
 from gateway.settings import SHIPPED_POLICIES
@@ -177,7 +177,7 @@ def test_help_names_every_command_with_a_sentence() -> None:
 
 
 def test_help_says_of_each_command_what_its_own_help_begins_with() -> None:
-    for name, place in _PLACES.items():
+    for name, place in places().items():
         assert _command(name, place).help.split("\n\n")[0] == place.told
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import SHIPPED_POLICIES
+from orchestrator.commands.triage import SHIPPED_POLICIES
 from orchestrator.workflows.triage.local_gateway import remit_command
 
 pytestmark = pytest.mark.process

@@ -7,11 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import register
+from gateway.cli import app
 from orchestrator.gateway_client import connect
 from orchestrator.grants import Issuer
 from orchestrator.prompt import load_prompt
@@ -40,8 +39,6 @@ ORDER = {"id": "ord_0001", "number": "LI-20417", "currency": "EUR", "total": "90
 
 
 async def invoke(*arguments: str, **environment: str | None) -> Result:
-    app = typer.Typer()
-    register(app)
     with TemporaryDirectory() as home:
         given = {**NO_MODEL, "REMIT_HOME": home, **environment}
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=given)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from sqlalchemy import update
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import register
+from gateway.cli import app
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import Store
 from orchestrator.durable.tables import runs
@@ -55,8 +54,6 @@ class Desk:
     grants: bool = False
 
     async def __call__(self, *arguments: str) -> Result:
-        app = typer.Typer()
-        register(app)
         settings = {"REMIT_HOME": str(self.home), "REMIT_URL": self.url, "REMIT_TOKEN": TOKEN}
         env: dict[str, str | None] = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY"))
         if self.grants:

@@ -3,12 +3,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from orchestrator.cli import register as add_commands
+from gateway.cli import app
 from orchestrator.models.asking import LEVELS
 from orchestrator.models.choosing import register_of
 from orchestrator.models.register import BadRegister, Model, read_register
@@ -118,8 +117,6 @@ def test_without_a_register_the_keys_in_the_environment_make_one(
 
 
 def command(*words: str, **environment: str) -> str:
-    app = typer.Typer()
-    add_commands(app)
     result = CliRunner().invoke(app, words, env=environment)
     assert result.exit_code == 0, result.output
     return result.stdout
