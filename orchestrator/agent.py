@@ -183,10 +183,9 @@ class _Tools(AbstractToolset[Session]):
         ctx: RunContext[Session],
         tool: ToolsetTool[Session],  # noqa: ARG002 - the name says it all
     ) -> dict[str, Any]:
-        place = str(ctx.tool_call_id)
-        outcome = await ctx.deps.attempt(name, tool_args, place)
+        outcome = await ctx.deps.attempt(name, tool_args, str(ctx.tool_call_id))
         if isinstance(outcome, Pending):
-            raise CallDeferred({"place": place, "approval": outcome.approval.id})
+            raise CallDeferred
         return ctx.deps.shown(name, tool_args, outcome)
 
 
@@ -273,8 +272,7 @@ async def _answered(session: Session, asked: DeferredToolRequests) -> DeferredTo
     """The outcomes of calls that waited for a person; waits if there is one that is not answered yet."""
     results, waiting = DeferredToolResults(), list[Parked]()
     for call in asked.calls:
-        place = asked.metadata[call.tool_call_id]["place"]
-        outcome = await session.attempt(call.tool_name, call.args_as_dict(), place)
+        outcome = await session.attempt(call.tool_name, call.args_as_dict(), call.tool_call_id)
         if isinstance(outcome, Pending):
             waiting.append(session.work.parked(outcome))
         else:

@@ -5,7 +5,6 @@ mark inside the text is defused.
 """
 
 import re
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +13,6 @@ MAX_TEXT = 4_000
 
 _LOOKALIKE = re.compile(r"<(?=/?outside)", re.IGNORECASE)
 _FENCED = re.compile(r"<outside-[0-9a-f]{12}>(.*?)</outside-[0-9a-f]{12}>", re.DOTALL)
-
-
-def new_mark() -> str:
-    """Draw the secret part of one run's marks: 12 hexadecimal digits."""
-    return secrets.token_hex(6)
 
 
 def fence_text(text: str, mark: str) -> str:

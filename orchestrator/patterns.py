@@ -146,8 +146,4 @@ async def retry(work: Work, name: str, do: Callable[[int], Awaitable[T]], *, tri
 
 async def _note(work: Work, name: str, error: Exception | None) -> None:
     told = f"{type(error).__name__}: {error}"[:300]
-
-    async def what() -> str:
-        return told
-
-    await work.step(name, what, str, facts=lambda _: {"retry": told})
+    await work.note(name, told, str, facts={"retry": told})

@@ -125,12 +125,8 @@ def _act(work: Work, step: str) -> Act:
 
 async def _asked(work: Work, name: str, stage: Stage, proposal: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Ask a person until they answer something that can be done, or the time is over."""
-
-    async def proposed() -> dict[str, Any]:
-        return proposal
-
     facts = {"tool": proposal["tool"], "stage": stage, "escalated": bool(proposal["exception"])}
-    await work.step(f"{name}.proposal", proposed, given=proposal, facts=lambda _: facts)
+    await work.note(f"{name}.proposal", proposal, given=proposal, facts=facts)
     choices = ["accept", "edit", "reject", *(["needless"] if proposal["exception"] else [])]
     # What is proposed may hold customers' data: the question names it, and the run's steps have it.
     asks = f"`{proposal['tool']}` as step `{name}.proposal` has it: {_QUESTIONS.get(stage, _QUESTIONS[Stage.APPROVE])}"

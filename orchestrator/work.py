@@ -79,14 +79,8 @@ class Work:
         self.workflow = workflow
         self._grant: Grant | None = None
         self.mark = run.unguessable("mark")[:12]
-        self.step, self.keep, self.wait, self.sleep, self.ask, self.child = (
-            run.step,
-            run.keep,
-            run.wait,
-            run.sleep,
-            run.ask,
-            run.child,
-        )
+        self.step, self.note, self.keep, self.child = run.step, run.note, run.keep, run.child
+        self.wait, self.sleep, self.ask = run.wait, run.sleep, run.ask
 
     @property
     def payer(self) -> Payer:
@@ -195,12 +189,8 @@ class Work:
         if isinstance(outcome, Pending):
             await self._note_question(numbered, tool, outcome)
             return outcome
-
-        async def settled() -> Settled:
-            return outcome
-
         facts = facts_of(tool, arguments, outcome) | {"milliseconds": lasted}
-        return await self.run.step(name, settled, Settled, kind="call", given=[tool, arguments], facts=lambda _: facts)
+        return await self.run.note(name, outcome, Settled, kind="call", given=[tool, arguments], facts=facts)
 
     async def _attempt(self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said") -> Settled | Pending:
         # The step's name makes the key: the same step is the same call, whoever makes it.
@@ -217,11 +207,7 @@ class Work:
         asked = f"{name}.asked"
         if asked not in self.run.done:
             told = {"tool": tool, "approval": outcome.approval.id, "rules": outcome.rules, "url": outcome.approval.url}
-
-            async def nothing() -> None:
-                return None
-
-            await self.run.step(asked, nothing, kind="person", facts=lambda _: told)
+            await self.run.note(asked, None, kind="person", facts=told)
 
     def parked(self, outcome: Pending) -> Parked:
         """What to raise so that the run waits for the answer to a call."""

@@ -20,9 +20,9 @@ from orchestrator.evaluation.cases import BadSet, Shared, load_set
 from orchestrator.evaluation.comparing import Result, Scored, breaches, compare
 from orchestrator.evaluation.grading import GRADERS, grade
 from orchestrator.evaluation.running import observe
+from orchestrator.local_gateway import CommandFailed
 from orchestrator.settings import load_settings
 from orchestrator.workflow import Workflows, shipped_and_own
-from orchestrator.workflows.triage.local_gateway import CommandFailed
 
 app = typer.Typer(
     cls=unless_named("run"), no_args_is_help=True, help="Grade a workflow on its cases: `remit eval WORKFLOW`."

@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -174,23 +174,38 @@ class Run:
         tell_step(self.kept.workflow, done)
         return again
 
+    async def note(
+        self,
+        name: str,
+        value: T,
+        type_: Any = Any,  # noqa: ANN401 - whatever pydantic takes for a type
+        *,
+        kind: str = "function",
+        given: Any = None,  # noqa: ANN401 - JSON data
+        facts: Mapping[str, Any] | None = None,
+    ) -> T:
+        """Keep as a step what is known already; the arguments are those of `step`."""
+
+        async def known() -> T:
+            return value
+
+        return await self.step(name, known, type_, kind=kind, given=given, facts=lambda _: dict(facts or {}))
+
     async def keep(
         self,
         name: str,
         do: Callable[[], Awaitable[T]],
         type_: Any = Any,  # noqa: ANN401 - whatever pydantic takes for a type
-        facts: Callable[[T], dict[str, Any]] | None = None,
+        facts: Callable[[T], Mapping[str, Any]] = lambda _: {},
     ) -> T:
         """What several steps come to, kept as one more: once it is there, they are not gone through again.
 
         So what bounds them, such as time or a budget, need not be met anew when the run is taken up later.
         """
-        result = None if self.upcoming(name) in self.done else await do()
-
-        async def kept() -> T:
-            return cast("T", result)
-
-        return await self.step(name, kept, type_, facts=facts)
+        if self.upcoming(name) in self.done:
+            return await self.note(name, cast("T", None), type_)
+        result = await do()
+        return await self.note(name, result, type_, facts=facts(result))
 
     async def wait(self, name: str, event: str, *, seconds: float | None = None, why: str = "") -> Any:  # noqa: ANN401
         """Wait for an event, for hours or weeks: the run takes no memory meanwhile.
@@ -232,11 +247,7 @@ class Run:
         """
         event = f"answer:{self.id}:{self.upcoming(name)}"
         asked = {"question": question, "choices": choices, "event": event}
-
-        async def noted() -> None:
-            return None
-
-        await self.step(f"{name}.asked", noted, kind="person", facts=lambda _: asked)
+        await self.note(f"{name}.asked", None, kind="person", facts=asked)
         answer = await self.wait(name, event, seconds=seconds, why=f"asks a person: {question}")
         return answer or {"choice": "", "note": "", "by": ""}
 

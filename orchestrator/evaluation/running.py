@@ -15,10 +15,10 @@ from orchestrator.evaluation.cases import Case, Expected, Shared, filled
 from orchestrator.fence import texts
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, Ok, Pending, connect
 from orchestrator.grants import Issuer
+from orchestrator.local_gateway import run_remit, serving
 from orchestrator.models.asking import Account, Models
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflow, Workflows
-from orchestrator.workflows.triage.local_gateway import run_remit, serving
 from orchestrator.working import Working
 
 IN_A_WORLD = 40

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands.triage import SHIPPED_POLICIES
-from orchestrator.workflows.triage.local_gateway import remit_command
+from orchestrator.local_gateway import remit_command
 
 pytestmark = pytest.mark.process
 KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "REMIT_MODEL")

@@ -1,9 +1,7 @@
-import re
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.fence import MAX_TEXT, fence, fence_text, for_terminal, new_mark, texts, unfence
+from orchestrator.fence import MAX_TEXT, fence, fence_text, for_terminal, texts, unfence
 
 MARK = "0123456789ab"
 JSON = st.recursive(
@@ -24,11 +22,6 @@ def test_only_the_named_paths_are_fenced() -> None:
 
 def test_everything_is_fenced_when_the_gateway_does_not_say_what_to_trust() -> None:
     assert fence({"a": "x", "n": 3}, None, MARK) == {"a": f"<outside-{MARK}>x</outside-{MARK}>", "n": 3}
-
-
-def test_marks_of_two_runs_differ() -> None:
-    assert new_mark() != new_mark()
-    assert re.fullmatch("[0-9a-f]{12}", new_mark())
 
 
 @given(

@@ -1,5 +1,6 @@
 """What a workflow works with: calls that wait for people, grants that end before their run does, and what was seen."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -179,6 +180,26 @@ async def test_a_run_sees_as_much_as_the_most_confidential_of_what_it_read(tmp_p
         async with runs_of(tmp_path / str(number), look) as (store, made):
             await gone_through(store, made, Gateway(level=level))
     assert seen == ["public", "confidential", "public", "internal", "public", "restricted"]
+
+
+async def test_marks_of_two_runs_differ_and_a_runs_own_stay(tmp_path: Path) -> None:
+    marks: list[str] = []
+
+    async def look(work: Work, given: Given) -> Said:
+        marks.append(work.mark)
+        return Said(status=(await work.call("note", "ticket_add_note", {"body": "hello"})).status)
+
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        async with runs_of(tmp_path / str(number), look) as (store, made):
+            gateway = Gateway()
+            await gone_through(store, made, gateway)
+            gateway.approved = True
+            await store.wake(["approval:apr_1"])
+            await gone_through(store, made, gateway)
+    first, again, second, _ = marks
+    assert first == again != second
+    assert re.fullmatch("[0-9a-f]{12}", first)
 
 
 async def _let_end(store: Store, step: str) -> None:

@@ -15,10 +15,10 @@ from rich.text import Text
 from orchestrator.durable.database import UnfitDatabase
 from orchestrator.gateway_client import GatewayError, connect
 from orchestrator.grants import Issuer
+from orchestrator.local_gateway import CommandFailed, remit_command, run_remit, serving
 from orchestrator.models.choosing import choose_model
 from orchestrator.workflows.triage.command import Setup, triage_on_screen
 from orchestrator.workflows.triage.display import show_summary
-from orchestrator.workflows.triage.local_gateway import CommandFailed, remit_command, run_remit, serving
 from orchestrator.workflows.triage.scenes import (
     MAILBOX,
     SceneFailed,
