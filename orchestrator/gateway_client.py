@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from orchestrator.invalid import first_wrong
+
 if TYPE_CHECKING:
     from mcp import Client
 
@@ -140,9 +142,8 @@ def parse_outcome(structured: object) -> Ok | Denied | Pending | Failed:
     try:
         return _OUTCOME.validate_python(structured)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the answer"
-        raise GatewayError(f"the server's answer is not Remit's: `{where}`: {first['msg'].lower()}") from None
+        where, what = first_wrong(error)
+        raise GatewayError(f"the server's answer is not Remit's: `{where or 'the answer'}`: {what.lower()}") from None
 
 
 class GatewayClient:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import Store
 from orchestrator.durable.tables import now_ms, ratings, stages
+from orchestrator.invalid import first_wrong
 from orchestrator.workflow import Workflows
 
 ITSELF = "remit"
@@ -306,8 +307,8 @@ async def set_stage(
         try:
             wanted = Thresholds.model_validate(now.thresholds.model_dump() | changed)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            raise BadThreshold(f"threshold `{first['loc'][0]}`: {first['msg'].lower()}") from None
+            where, what = first_wrong(error)
+            raise BadThreshold(f"threshold `{where}`: {what.lower()}") from None
         return _change(connection, act, now, stage, wanted, by, reason)
 
     return await database.run(write)

@@ -9,6 +9,8 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator.invalid import first_wrong
+
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 Line = Annotated[str, Field(min_length=1, max_length=2_000)]
 
@@ -106,8 +108,7 @@ def load_prompt(name: str, folder: Path) -> Prompt:
         _JINJA.parse(text)
         return Prompt(**fields, text=text.strip(), hash=hashlib.sha256(whole.encode()).hexdigest()[:12])
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadPrompt(f"prompt `{path.name}`: `{where}`: {first['msg'].lower()}") from None
+        where, what = first_wrong(error)
+        raise BadPrompt(f"prompt `{path.name}`: `{where}`: {what.lower()}") from None
     except (yaml.YAMLError, TemplateError) as error:
         raise BadPrompt(f"prompt `{path.name}` cannot be read: {' '.join(str(error).split())}") from None

@@ -28,6 +28,7 @@ from orchestrator.durable.store import Store
 from orchestrator.durable.tables import remembered
 from orchestrator.gateway_client import Declared, GatewayClient, GatewayError, Ok
 from orchestrator.grants import Issuer, Task
+from orchestrator.invalid import first_wrong
 from orchestrator.workflow import BadInput, UnknownWorkflow, Workflows
 
 log = get_logger("remit.triggers")
@@ -117,9 +118,8 @@ def load_triggers(
         for trigger in found.values():
             workflows.find(trigger.workflow)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadTriggers(f"triggers `{path}`: `{where}`: {first['msg'].removeprefix('Value error, ')}") from None
+        where, what = first_wrong(error)
+        raise BadTriggers(f"triggers `{path}`: `{where}`: {what.removeprefix('Value error, ')}") from None
     except (OSError, ValueError, UnknownWorkflow) as error:
         raise BadTriggers(f"triggers `{path}`: {error}") from None
     return found

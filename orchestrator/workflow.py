@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.durable.store import Begin
+from orchestrator.invalid import first_wrong
 
 if TYPE_CHECKING:
     from orchestrator.work import Work
@@ -59,9 +60,8 @@ class Workflow:
         try:
             checked = self.input.model_validate(given)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise BadInput(f"workflow `{self.name}`: `{where}`: {first['msg'].lower()}") from None
+            where, what = first_wrong(error)
+            raise BadInput(f"workflow `{self.name}`: `{where}`: {what.lower()}") from None
         account = {name: str(getattr(checked, name, "") or "") for name in ("team", "customer", "person")}
         said = about or str(getattr(checked, "about", "") or "")
         return Begin(self.name, self.version, checked.model_dump_json(), said, **account, id=run_id)

@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator.invalid import first_wrong
+
 M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
 World = dict[str, list[dict[str, Any]]]
@@ -124,9 +126,8 @@ def _read(path: Path, form: type[M]) -> M:
     try:
         return form.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadSet(f"`{path}`: `{where}`: {first['msg'].lower()}") from None
+        where, what = first_wrong(error)
+        raise BadSet(f"`{path}`: `{where}`: {what.lower()}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadSet(f"`{path}` cannot be read: {' '.join(str(error).split())}") from None
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
+from orchestrator.invalid import first_wrong
 from orchestrator.models.asking import Payer
 
 NANO = 1_000_000_000
@@ -203,7 +204,6 @@ def read_register(path: Path) -> Register:
     except tomllib.TOMLDecodeError as error:
         raise BadRegister(f"`{path}` is no TOML: {error}: correct it there") from None
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "routes"
-        what = first["msg"].removeprefix("Value error, ")
-        raise BadRegister(f"`{path}`: `{where}`: {what[0].lower()}{what[1:]}: correct it there") from None
+        where, what = first_wrong(error)
+        what = what.removeprefix("Value error, ")
+        raise BadRegister(f"`{path}`: `{where or 'routes'}`: {what[0].lower()}{what[1:]}: correct it there") from None

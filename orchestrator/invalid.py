@@ -1,0 +1,9 @@
+"""What is wrong with data that does not fit its model, in the words of an error message."""
+
+from pydantic import ValidationError
+
+
+def first_wrong(error: ValidationError) -> tuple[str, str]:
+    """Where the first thing is that does not fit, empty for the whole, and what is wrong; never what was given."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
