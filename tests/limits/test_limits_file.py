@@ -299,7 +299,7 @@ LINES = [
 ]
 
 
-EQUAL = {("K01", "tenant"), ("K02", "person"), ("K02", "run")}
+EQUAL = {("K01", "tenant"), ("K06", "tenant"), ("K02", "person"), ("K02", "run")}
 """Only one agent has the role, so these count the same apart."""
 
 
