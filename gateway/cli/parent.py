@@ -20,6 +20,13 @@ class Parent(Multiprocess):
         """Whether it ended because a process could not start."""
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
+    def keep_subprocess_alive(self) -> None:
+        """Look after each process and replace the dead."""
+        for each in self.processes:
+            # Its own end of the pipe: were it open here too, one that dies while it is asked would be waited for.
+            each.child_conn.close()
+        super().keep_subprocess_alive()
+
     def join_all(self) -> None:
         """Wait until all have ended; a second signal kills them, and this process."""
         while running := [each.process for each in self.processes if each.process.is_alive()]:

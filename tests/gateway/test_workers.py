@@ -12,6 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.cli.serving import _WORKER_SECONDS
 from tests.gateway.test_approvals_process import TICKET
 from tests.gateway.test_approvals_process import call as call_once
 from tests.processes import PATIENCE_SECONDS, Served, make_token, remit, serving
@@ -25,8 +26,8 @@ def workers_of(served: Served) -> set[int]:
     return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.05)
@@ -63,6 +64,18 @@ def test_a_worker_that_dies_is_replaced_and_what_was_answered_is_recorded(tmp_pa
     assert is_gone(max(before))
     verified = remit("journal", "verify", "--home", str(tmp_path))
     assert "12 entries" in verified.stdout, verified.stdout
+
+
+def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced_at_once(tmp_path: Path) -> None:
+    make_token(tmp_path, "--agent", "triage")
+    with serving(tmp_path, "--workers", "2") as served:
+        until(lambda: is_ready(served) and len(workers_of(served)) == 2)
+        silent = min(workers_of(served))
+        os.kill(silent, signal.SIGSTOP)
+        parent = Path(f"/proc/{served.process.pid}/wchan")
+        until(lambda: "poll" in parent.read_text())  # for as long as a busy worker may take to answer
+        os.kill(silent, signal.SIGKILL)
+        until(lambda: len(workers_of(served)) == 2 and silent not in workers_of(served), _WORKER_SECONDS / 3)
 
 
 def test_workers_end_when_their_parent_is_gone(tmp_path: Path) -> None:
