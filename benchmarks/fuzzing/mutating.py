@@ -78,7 +78,9 @@ def change_tree(random: Random, tree: dict[str, Any], pool: tuple[Any, ...]) -> 
     arguments = params.get("arguments") if isinstance(params, dict) else None
     # What lies in the arguments gets furthest; what lies above is mostly refused at once.
     within = arguments if isinstance(arguments, dict) and arguments and random.random() < 0.6 else tree
-    node, key = random.choice(list(places(within)) or [(tree, "id")])
+    if not tree:  # earlier changes took everything
+        tree["id"] = 1
+    node, key = random.choice(list(places(within)))
     # A copy: later changes of this request must not go into the next.
     value = deepcopy(random.choice(pool if random.random() < 0.4 else ODD))
     match random.randrange(10):

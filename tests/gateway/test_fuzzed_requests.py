@@ -1,5 +1,7 @@
 """Mutated requests find nothing here, and find what is broken on purpose. `benchmarks/fuzz.py` sends a million."""
 
+import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from structlog.testing import capture_logs
 
 from benchmarks.fuzz import run_batch
 from benchmarks.fuzzing import model, world
+from benchmarks.fuzzing.mutating import change_tree
 from connectors.contract import CallContext
 from gateway.catalog import Catalog
 
@@ -17,6 +20,14 @@ async def findings(requests: int = REQUESTS) -> str:
     batch = await run_batch(seed=7, number=0, requests=requests)
     assert batch.effects > requests / 50, "hardly anything got as far as a back end"
     return "\n".join(batch.findings)
+
+
+def test_a_request_of_which_changes_have_left_nothing_is_changed_further() -> None:
+    for seed in range(2_000):
+        random, tree = Random(seed), {"id": 1}
+        for _ in range(6):
+            change_tree(random, tree, ("co_1",))
+        json.dumps(tree)
 
 
 async def test_nothing_is_found() -> None:
