@@ -24,7 +24,8 @@ async def findings(requests: int = REQUESTS) -> str:
 
 def test_a_request_of_which_changes_have_left_nothing_is_changed_further() -> None:
     for seed in range(2_000):
-        random, tree = Random(seed), {"id": 1}
+        random = Random(seed)
+        tree: dict[str, Any] = {"id": 1}
         for _ in range(6):
             change_tree(random, tree, ("co_1",))
         json.dumps(tree)
