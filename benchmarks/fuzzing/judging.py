@@ -21,6 +21,8 @@ _STATUS_OF = {"ok": Verdict.ALLOW, "pending_approval": Verdict.ASK, "denied": Ve
 def wrong_with_answer(world: World, asked: Asked, response: Response) -> Iterable[str]:
     """Say everything that is wrong with an answer."""
     came = response.body
+    if not response.status:
+        yield "no answer, of which a web server makes a 500"
     if response.status >= 500 and not (response.status == 503 and b"retry-after" in dict(response.headers)):
         yield f"status {response.status}"
     yield from _leaked(world, asked, came)

@@ -85,6 +85,16 @@ def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
     assert answer.status_code == 413
 
 
+def test_a_stream_that_broke_off_begins_anew(http: httpx.Client) -> None:
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "older", "version": "1"}}
+    opening = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+    headers = {"MCP-Protocol-Version": "2025-06-18"}
+    headers["Mcp-Session-Id"] = http.post("/mcp", json=opening, headers=headers).headers["Mcp-Session-Id"]
+    with http.stream("GET", "/mcp", headers={**headers, "Last-Event-ID": "0/0"}) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
