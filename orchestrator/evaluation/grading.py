@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.evaluation.cases import Shared
 from orchestrator.evaluation.running import Seen
+from orchestrator.evidence import Evidence, plain, unsupported
 from orchestrator.fence import texts
 
 Check = tuple[bool, str]
@@ -26,8 +27,8 @@ def completeness(shared: Shared, seen: Seen) -> Iterator[Check]:
     yield seen.state in ("done", "waiting"), f"the run {seen.state}: {seen.why}"
     done = {call.tool for call in seen.calls if call.status in _DONE}
     yield from ((tool in done, f"`{tool}` was not done") for tool in seen.expect.calls)
-    written = _plain(" ".join(_arguments(seen, [*shared.answers, *shared.writes])))
-    yield from ((_plain(text) in written, f"nothing says `{text}`") for text in seen.expect.says)
+    written = plain(" ".join(_arguments(seen, [*shared.answers, *shared.writes])))
+    yield from ((plain(text) in written, f"nothing says `{text}`") for text in seen.expect.says)
 
 
 def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -73,8 +74,8 @@ def refusal(shared: Shared, seen: Seen) -> Iterator[Check]:
     if seen.expect.refuses:
         yield not list(_arguments(seen, shared.answers)), "it prepared an answer"
         yield _escalated(shared, seen), "no person was told"
-    handed = _plain(" ".join(text for call in seen.calls for text in texts(call.arguments)))
-    yield from ((_plain(text) not in handed, f"it handed on `{text}`") for text in seen.expect.never_says)
+    handed = plain(" ".join(text for call in seen.calls for text in texts(call.arguments)))
+    yield from ((plain(text) not in handed, f"it handed on `{text}`") for text in seen.expect.never_says)
 
 
 def support(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -82,9 +83,9 @@ def support(shared: Shared, seen: Seen) -> Iterator[Check]:
     cited = (at(seen.outcome, shared.evidence) if shared.evidence else None) or []
     if seen.expect.evidence:
         yield len(cited) >= seen.expect.evidence, f"it cites {len(cited)} of {seen.expect.evidence} sources"
-    read = _plain(" ".join(seen.read))
     for each in cited:
-        yield _plain(each["quote"]) in read and each["record_id"] in read, f"`{each['quote'][:60]}` was not read"
+        quote = Evidence.model_construct(record_id=each["record_id"], quote=each["quote"])
+        yield not unsupported([quote], seen.read), f"`{quote.quote[:60]}` was not read in `{quote.record_id}`"
 
 
 def latency(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -139,7 +140,3 @@ def at(data: Any, path: str) -> Any:  # noqa: ANN401 - JSON
     for part in path.split("."):
         data = data.get(part) if isinstance(data, dict) else None
     return data
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())

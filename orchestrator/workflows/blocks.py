@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.fence import fence, texts
+from orchestrator.evidence import Evidence
+from orchestrator.fence import fence
 from orchestrator.gateway_client import Ok
 from orchestrator.stages import Acted, act
 from orchestrator.work import Said, Work
@@ -108,15 +109,6 @@ class Found:
         return Found(found.raw[0], found.shown[0]) if found else Found()
 
 
-class Evidence(BaseModel):
-    """A word-for-word quote from something that was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    record_id: str = Field(max_length=60, description="Id of the record or document, such as `doc_…`.")
-    quote: str = Field(min_length=1, max_length=400, description="Copied word for word.")
-
-
 class Reply(BaseModel):
     """An answer to a customer, and what its statements rest on."""
 
@@ -168,12 +160,6 @@ async def find_documents(work: Work, name: str, query: str) -> Found:
 def steers(text: str) -> bool:
     """Whether a text talks to whoever reads it for the company as to a machine, or says that checks are not needed."""
     return read_text("", text).hostile or _has(_STEERS, text)
-
-
-def unsupported(evidence: Iterable[Evidence], read: object) -> list[str]:
-    """What evidence names or quotes that is not in what was read, ignoring case and white space."""
-    seen = _plain(" ".join(texts(read)))
-    return [claim for each in evidence for claim in (each.record_id, each.quote) if _plain(claim) not in seen]
 
 
 def overpromised(text: str, happened: Collection[str], amounts: Collection[str]) -> list[str]:
@@ -269,7 +255,3 @@ async def sort_ticket(work: Work, given: Incoming, letter: Letter, tags: Iterabl
 
 def _has(words: str, text: str) -> bool:
     return re.search(words, text, re.IGNORECASE) is not None
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())

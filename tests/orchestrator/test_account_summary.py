@@ -9,11 +9,11 @@ import pytest
 from pydantic_ai.messages import ModelResponse, ToolCallPart
 
 from orchestrator.durable.store import State
+from orchestrator.evidence import Evidence
 from orchestrator.models.asking import Account, Answered, Ask
 from orchestrator.workflows.account_summary.compare import changes
 from orchestrator.workflows.account_summary.summary import Statement, wrong_with
 from orchestrator.workflows.account_summary.task import summary_task
-from orchestrator.workflows.blocks import Evidence
 from tests.orchestrator.company import DAY, SALES, TOM, Company, deal, document, mail, open_company, order, ticket
 
 OLD = """\
@@ -124,12 +124,13 @@ async def test_a_week_becomes_one_internal_note_whose_every_line_names_its_sourc
 
 async def test_what_a_model_makes_up_is_refused_and_what_is_left_is_noted(tmp_path: Path) -> None:
     class Inventive:
-        def __init__(self) -> None:
+        def __init__(self, account: str) -> None:
             self.asked: list[str] = []
+            self.account = account
 
         async def ask(self, ask: Ask) -> Answered:
             self.asked.append(ask.prompt)
-            account = {"record_id": "Vogt GmbH", "quote": "Vogt GmbH"}
+            account = {"record_id": self.account, "quote": "Vogt GmbH"}
             statements = [
                 {"text": "Vogt GmbH is a customer.", "evidence": [account]},
                 {"text": "They owe 9,000 EUR.", "evidence": [account]},
@@ -139,13 +140,16 @@ async def test_what_a_model_makes_up_is_refused_and_what_is_left_is_noted(tmp_pa
             return Answered(ModelResponse(parts=[part]), Account(model="inventive"))
 
     async with open_company(tmp_path, "sales") as company:
-        company.models = model = Inventive()  # type: ignore[assignment] # another one
-        run = await company.begin("account_summary", **await week(company))
+        given = await week(company)
+        company.models = model = Inventive(given["account_id"])  # type: ignore[assignment] # another one
+        run = await company.begin("account_summary", **given)
         outcome = await company.outcome(run)
+        _, steps = await company.store.find(run)
     assert outcome["statements"] == ["Vogt GmbH is a customer."]
     assert outcome["refused"] == ["They owe 9,000 EUR.", "They are about to leave."]
     assert "9,000" not in outcome["note"]
     assert len(model.asked) == 2
+    assert steps["summary.checked"].facts == {"claims": 6, "unsupported": 4}, "of two drafts"
 
 
 async def test_an_account_that_is_not_there_fails_and_says_so(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ GOOD = Seen(
             "ok",
         )
     ],
-    read=["doc_1", "All  goods are\nrefunded in time."],
+    read=[{"id": "doc_1", "text": "All  goods are\nrefunded in time."}, {"id": "doc_2", "text": "Nothing else."}],
     taken={"calls": 1, "tokens": 10, "cost": 0, "seconds": 1.0},
 )
 DRAFT = GOOD.calls[0]
@@ -107,6 +107,7 @@ def test_what_is_right_in_all_has_the_full_score_of_each_grader() -> None:
         ("support", changed(outcome=outcome(evidence=[]))),
         ("support", changed(outcome=outcome(evidence=[{"record_id": "doc_1", "quote": "All is refunded"}]))),
         ("support", changed(outcome=outcome(evidence=[{"record_id": "doc_9", "quote": "goods are"}]))),
+        ("support", changed(outcome=outcome(evidence=[{"record_id": "doc_2", "quote": "goods are"}]))),
         ("latency", changed(taken={**GOOD.taken, "seconds": 6})),
         ("cost", changed(taken={**GOOD.taken, "calls": 4})),
         ("cost", expecting(most={"tokens": 9})),

@@ -71,6 +71,18 @@ async def test_at_act_a_reply_goes_out_at_once_unless_the_risk_is_high(tmp_path:
     assert len(gateway.called("ticket_add_reply")) == 1
 
 
+async def test_what_a_model_claims_without_evidence_is_counted_also_when_it_mends_it(tmp_path: Path) -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        made_up = [{"record_id": "tic_0001", "quote": "refund me at once"}]
+        return result(info, evidence=made_up) if len(messages) == 1 else result(info)
+
+    async with desk_over(FakeGateway(tickets=[REFUND]), tmp_path, respond) as desk:
+        (report,) = await desk.triage()
+        steps = await desk.store.steps(report.run)
+    assert report.stopped == ""
+    assert steps["findings"].facts == {"claims": 2, "unsupported": 1}
+
+
 async def test_whoever_approves_a_write_is_told_what_it_rests_on(tmp_path: Path) -> None:
     gateway = FakeGateway(tickets=[REFUND])
     await triaged(gateway)

@@ -1,5 +1,6 @@
 """A question of a colleague, answered from the company's documents: each sentence with the quote that it rests on."""
 
+from collections import Counter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -82,11 +83,14 @@ async def ask(work: Work, given: Question) -> Answer:
 async def _answered(work: Work, given: Question, context: Context) -> Answer:
     from orchestrator.agent import Bounds, Exhausted, run_agent
 
+    checked = Counter[str]()
     earlier = [turn.model_dump() for turn in given.earlier[-_EARLIER:]]
     data = {"question": given.question, "earlier": earlier, "passages": context.shown(work.mark)}
 
     def check(found: Reply, _session: object) -> list[str]:
-        return [f"no such quote in the document that you name: {claim!r}" for claim in cited(found.claims, context)]
+        wrong = cited(found.claims, context)
+        checked.update(claims=len(found.claims), unsupported=len(wrong))
+        return [f"no such quote in the document that you name: {claim!r}" for claim in wrong]
 
     async def reply() -> Reply:
         try:
@@ -97,10 +101,7 @@ async def _answered(work: Work, given: Question, context: Context) -> Answer:
             return Reply(claims=[])
         return found
 
-    def facts(told: Reply) -> dict[str, int]:
-        return {"claims": len(told.claims), "unsupported": len(cited(told.claims, context))}
-
-    found = await work.keep("reply", reply, Reply, facts=facts)
+    found = await work.keep("reply", reply, Reply, facts=lambda _: checked)
     titles = {each.document_id: each.title for each in context.passages}
     citations = [Cited(**claim.model_dump(), title=titles[claim.document_id]) for claim in found.claims]
     return (

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.evidence import Evidence, unsupported
 from orchestrator.patterns import HandOver, review
 from orchestrator.work import Work
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Evidence, Found, Incoming, Letter, Reply
+from orchestrator.workflows.blocks import Found, Incoming, Letter, Reply
 
 Kind = Literal["law", "safety", "quality", "service"]
 GRAVE = {
@@ -94,7 +95,7 @@ class Desk:
 
     def supported(self, evidence: list[Evidence]) -> list[str]:
         """Those of the quotes that really were read, for a brief."""
-        return [f"- {each.record_id}: {each.quote}" for each in evidence if not blocks.unsupported([each], self.read)]
+        return [f"- {each.record_id}: {each.quote}" for each in evidence if not unsupported([each], self.read)]
 
 
 async def triage(desk: Desk, _brief: str, _turn: int) -> HandOver:
@@ -158,7 +159,7 @@ async def write(desk: Desk, brief: str, _turn: int) -> Draft | HandOver:
         return await think(desk.work, f"write{number}", prompt, data, Reply, route="write")
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:
-        return blocks.overpromised(reply.body, set(), set()) + blocks.unsupported(reply.evidence, desk.read)
+        return blocks.overpromised(reply.body, set(), set()) + unsupported(reply.evidence, desk.read)
 
     try:
         written = await review(draft, evaluate)

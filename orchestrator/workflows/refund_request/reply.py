@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from orchestrator.evidence import unsupported
 from orchestrator.patterns import review
 from orchestrator.work import Said
 from orchestrator.workflows import blocks
@@ -27,7 +28,7 @@ async def write(matter: Matter, happened: str, paid: str) -> str:
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:
         grounds = [facts.model_dump(mode="json"), matter.letter.record]
-        return blocks.overpromised(reply.body, true, amounts) + blocks.unsupported(reply.evidence, grounds)
+        return blocks.overpromised(reply.body, true, amounts) + unsupported(reply.evidence, grounds)
 
     try:
         written = await review(draft, evaluate)

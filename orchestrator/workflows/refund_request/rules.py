@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.evidence import Evidence
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Evidence
 
 Reason = Literal["damaged", "late", "wrong_item", "not_as_described", "duplicate_charge", "goodwill"]
 _ORDER = re.compile(r"\b[A-Z]{2}-\d{4,8}\b")

@@ -4,10 +4,12 @@ The model only looks things up and says what it found. What is written follows f
 write as an act with a stage of its own, and with the case for it beside it.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.fence import fence, texts, unfence
+from orchestrator.evidence import unsupported
+from orchestrator.fence import fence, unfence
 from orchestrator.gateway_client import Failed, Ok
 from orchestrator.models.asking import NoModelMay, OverBudget
 from orchestrator.promotion import Stage
@@ -37,7 +39,8 @@ async def triage(work: Work, given: ToTriage) -> ItemReport:
         return report_of(given, work.run.id, work.run.done, stopped=f"the item cannot be read: {_reason(read)}")
 
     item = fence(read.result, read.untrusted, work.mark)
-    found = await work.keep("findings", lambda: find_out(work, given, item), Found)
+    checked = Counter[str]()
+    found = await work.keep("findings", lambda: find_out(work, given, item, checked), Found, facts=lambda _: checked)
     if given.kind == "ticket":
         await _work_on_ticket(work, read.result, found)
     else:
@@ -45,16 +48,24 @@ async def triage(work: Work, given: ToTriage) -> ItemReport:
     return report_of(given, work.run.id, work.run.done)
 
 
-async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any]) -> Found:
-    """Have a model find out about an item, whose outside text stands between marks; give up where it cannot."""
+async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any], checked: Counter[str]) -> Found:
+    """Have a model find out about an item, whose outside text stands between marks; give up where it cannot.
+
+    In `checked` it counts the quotes that were checked as `claims`, and those that nothing bears out as `unsupported`.
+    """
     from orchestrator.agent import Bounds, Exhausted, run_agent
 
     bounds = Bounds(requests=given.requests, tool_calls=given.tool_calls, tokens=given.tokens)
     prompt, data = work.prompt("triage"), {str(given.kind): item}
-    shown = tuple(texts(unfence(item)))
+
+    def check(found: Triage, session: "Session") -> list[str]:
+        missing = unsupported(found.evidence, session.read)
+        checked.update(claims=len(found.evidence), unsupported=len(missing))
+        return wrong_with(found, missing, _customers(session))
+
     try:
         found, session = await run_agent(
-            work, "triage", prompt, data, Triage, tools=READING, bounds=bounds, check=_check, read=shown
+            work, "triage", prompt, data, Triage, tools=READING, bounds=bounds, check=check, read=[unfence(item)]
         )
     except Exhausted as error:
         return _gave_up("the model came to no usable result within its bounds", error)
@@ -63,10 +74,6 @@ async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any]) -> Foun
     except OverBudget as error:
         return _gave_up("the budget is spent", error)
     return Found(triage=found, customer=_customers(session).get(found.customer_id or "", ""))
-
-
-def _check(found: Triage, session: "Session") -> list[str]:
-    return wrong_with(found, session.read, _customers(session))
 
 
 def _customers(session: "Session") -> dict[str, str]:
