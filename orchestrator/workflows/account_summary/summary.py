@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.evidence import Evidence, unsupported
+from orchestrator.fence import fence
 from orchestrator.patterns import review
 from orchestrator.work import Work
 from orchestrator.workflows import blocks
@@ -54,7 +55,9 @@ async def summarise(work: Work, gathered: Gathered, changed: list[Change]) -> Su
     from orchestrator.agent import Exhausted, think
 
     told = {"id": "changes", "lines": [each.told for each in changed]}
-    data = {**gathered.shown, "figures": gathered.figures, "changes": told, "today": gathered.today.isoformat()}
+    # What a document says may be an outsider's words.
+    shown = told | {"lines": fence(told["lines"], None, work.mark)}
+    data = {**gathered.shown, "figures": gathered.figures, "changes": shown, "today": gathered.today.isoformat()}
     read, checked = [*gathered.read, told], Counter[str]()
 
     async def write(number: int, wrong: list[str]) -> Words:

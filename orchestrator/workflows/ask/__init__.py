@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.context import TOOL, Claim, Context, Wanted, cited, retrieve
+from orchestrator.fence import fence_text
 from orchestrator.grants import Task
 from orchestrator.models.asking import NoModelMay, OverBudget
 from orchestrator.work import Work
@@ -84,7 +85,10 @@ async def _answered(work: Work, given: Question, context: Context) -> Answer:
     from orchestrator.agent import Bounds, Exhausted, run_agent
 
     checked = Counter[str]()
-    earlier = [turn.model_dump() for turn in given.earlier[-_EARLIER:]]
+    # What was answered before was made of passages.
+    earlier = [
+        {"question": turn.question, "answer": fence_text(turn.answer, work.mark)} for turn in given.earlier[-_EARLIER:]
+    ]
     data = {"question": given.question, "earlier": earlier, "passages": context.shown(work.mark)}
 
     def check(found: Reply, _session: object) -> list[str]:

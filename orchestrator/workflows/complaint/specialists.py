@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.evidence import Evidence, unsupported
+from orchestrator.fence import fence
 from orchestrator.patterns import HandOver, review
 from orchestrator.work import Work
 from orchestrator.workflows import blocks
@@ -82,11 +83,10 @@ class Desk:
         found = [name for name, words in GRAVE.items() if re.search(words, self.letter.text, re.IGNORECASE)]
         self.grave = [*found, *(["hostile"] if blocks.steers(self.letter.text) else [])]
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """What a specialist is given."""
+    def data(self, brief: str = "") -> dict[str, Any]:
+        """What a specialist is given; the brief quotes outsiders."""
         found = {"customer": self.customer.shown, "orders": self.orders.shown, "rules": self.rules.shown}
-        return {"item": self.letter.shown, **found}
+        return {"item": self.letter.shown, **found, "brief": fence(brief.splitlines(), None, self.work.mark)}
 
     @property
     def read(self) -> list[Any]:
@@ -104,7 +104,7 @@ async def triage(desk: Desk, _brief: str, _turn: int) -> HandOver:
 
     work = desk.work
     try:
-        found = await think(work, "triage", work.prompt("triage"), desk.data, Sorted, route="classify")
+        found = await think(work, "triage", work.prompt("triage"), desk.data(), Sorted, route="classify")
     except Exhausted:
         found = Sorted(kind="service", vulnerable=False, summary="Nobody could sum it up.", evidence=[], confidence=0)
     desk.confidence = found.confidence
@@ -128,7 +128,7 @@ async def look(desk: Desk, kind: str, brief: str, _turn: int) -> HandOver:
     """Have a specialist look at it, and hand it to a person if it is grave, otherwise to the writer."""
     from orchestrator.agent import Exhausted, think
 
-    work, data = desk.work, {**desk.data, "brief": brief}
+    work, data = desk.work, desk.data(brief)
     try:
         found = await think(work, kind, work.prompt(kind), data, Finding, route="reason")
     except Exhausted:
@@ -155,7 +155,7 @@ async def write(desk: Desk, brief: str, _turn: int) -> Draft | HandOver:
     prompt = desk.work.prompt("write")
 
     async def draft(number: int, wrong: list[str]) -> Reply:
-        data = {**desk.data, "brief": brief, "wrong": wrong}
+        data = {**desk.data(brief), "wrong": wrong}
         return await think(desk.work, f"write{number}", prompt, data, Reply, route="write")
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:

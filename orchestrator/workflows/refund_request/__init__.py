@@ -58,7 +58,7 @@ async def find_out(work: Work, letter: Letter, asked: Asked) -> Facts:
         order=order.raw,
         rules=rules.raw,
         most=offered.schema["properties"]["amount"].get("maximum") if offered else Decimal(0),
-        shown={"order": order.shown, "rules": rules.shown},
+        shown={"order": order.shown, "rules": rules.shown, "name": customer.shown.get("name", "")},
     )
 
 

@@ -23,8 +23,7 @@ async def write(matter: Matter, happened: str, paid: str) -> str:
     )
 
     async def draft(number: int, wrong: list[str]) -> Reply:
-        told = {**data, "name": facts.customer["name"], "wrong": wrong}
-        return await think(work, f"reply{number}", prompt, told, Reply, route="write")
+        return await think(work, f"reply{number}", prompt, {**data, "wrong": wrong}, Reply, route="write")
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:
         grounds = [facts.model_dump(mode="json"), matter.letter.record]

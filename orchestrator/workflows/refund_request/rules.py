@@ -43,8 +43,8 @@ class Asked(_Part):
 class Facts(_Part):
     """What the company knows.
 
-    `most` is what policy leaves this run to refund at all, with a person's yes; `shown` has the order and the rules for
-    a model.
+    `most` is what policy leaves this run to refund at all, with a person's yes; `shown` has the order, the rules and
+    the customer's name for a model.
     """
 
     record: str

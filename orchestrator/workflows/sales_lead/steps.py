@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.evidence import Evidence, unsupported
+from orchestrator.fence import fence
 from orchestrator.gateway_client import Ok
 from orchestrator.patterns import review
 from orchestrator.stages import act
@@ -97,7 +98,7 @@ async def write(work: Work, step: str, given: Incoming, letter: Letter, plan: Pl
     prompt = work.prompt(step)
     data = {
         "item": letter.shown,
-        "plan": plan.model_dump(mode="json"),
+        "plan": fence(plan.model_dump(mode="json"), None, work.mark),
         "name": records.shown["contact"].get("name", ""),
     }
 
