@@ -66,7 +66,7 @@ Specialists = Mapping[str, Callable[[str, int], Awaitable["HandOver | Draft | st
 
 @dataclass
 class Desk:
-    """A complaint with what was gathered; `told` is the last brief, `grave` why it is a person's."""
+    """A complaint with what was gathered; `told` is the last brief, `grave` why it is a person's, `said` their word."""
 
     work: Work
     given: Incoming
@@ -77,6 +77,7 @@ class Desk:
     grave: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     told: str = ""
+    said: str = ""
     confidence: float = 0.0
 
     def __post_init__(self) -> None:
