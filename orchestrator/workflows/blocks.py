@@ -34,7 +34,11 @@ _STEERS = (
     r"(to|for) (the|any) (ai|assistant|agent|bot)\b|approval (was|has been) granted|without (asking|approval)"
 )
 _DENIES = r"\b(no|not|nothing|cannot|can't|unable)\b"
-_AMOUNT = re.compile(r"\d+[.,]\d\d(?!\d)")
+_CLAUSE = re.compile(r"[.!?,;:]\s+|\n+|\s[-–—]\s|\b(?:and|but|so)\b", re.IGNORECASE)
+_CURRENCY = r"(?:[€$£]|\b(?:EUR|USD|GBP|CHF|euros?|dollars?|pounds?)\b)"
+_AMOUNT = re.compile(
+    rf"{_CURRENCY}\s*(\d[\d.,]*)|(\d[\d.,]*)\s*{_CURRENCY}|((?:\d[\d.,]*)?\d[.,]\d\d)(?!\d)", re.IGNORECASE
+)
 
 
 class NotReadable(Exception):
@@ -170,11 +174,17 @@ def overpromised(text: str, happened: Collection[str], amounts: Collection[str])
         happened: Those of `PROMISES` that are true.
         amounts: Those that may stand in it, such as `40.00`.
     """
-    said = [each for each in re.split(r"(?<=[.!?])\s+|\n+", text) if not _has(_DENIES, each)]
     unkept = {name: words for name, words in PROMISES.items() if name not in happened}
-    wrong = [f"promises {name}" for name, words in unkept.items() if any(_has(words, each) for each in said)]
-    named = {each.replace(",", ".") for each in _AMOUNT.findall(text)}
-    return wrong + [f"names the amount {each}" for each in sorted(named - set(amounts))]
+    # What denies a promise stands before it in the same clause.
+    wrong = [
+        f"promises {name}"
+        for name, words in unkept.items()
+        if any(_has(words, re.split(_DENIES, each, maxsplit=1, flags=re.IGNORECASE)[0]) for each in _CLAUSE.split(text))
+    ]
+    named = {_cents("".join(found)): "".join(found).rstrip(".,") for found in _AMOUNT.findall(text)}
+    for each in filter(None, amounts):
+        named.pop(_cents(each), None)
+    return wrong + [f"names the amount {each}" for each in sorted(named.values())]
 
 
 async def answer(work: Work, step: str, given: Incoming, letter: Letter, body: str, said: Said, why: str = "") -> Acted:
@@ -251,6 +261,14 @@ async def sort_ticket(work: Work, given: Incoming, letter: Letter, tags: Iterabl
         kept = sorted({*letter.record["tags"], *tags})
         update = {"ticket_id": given.ticket_id, "version": letter.record["version"], "status": "open", "tags": kept}
         await work.call("sort", "ticket_update_ticket", {**update, **more})
+
+
+def _cents(amount: str) -> int:
+    """An amount in hundredths, however its thousands and its fraction are set off."""
+    whole, point, fraction = amount.rstrip(".,").replace(",", ".").rpartition(".")
+    if not point or len(fraction) > 2:
+        whole, fraction = whole + fraction, ""
+    return int(whole.replace(".", "") or "0") * 100 + int(fraction.ljust(2, "0"))
 
 
 def _has(words: str, text: str) -> bool:
