@@ -11,7 +11,9 @@ from sqlalchemy import update
 from orchestrator.durable.store import Done, Fenced, State, Store
 from orchestrator.durable.tables import runs
 from orchestrator.models.asking import ModelsUnavailable
-from orchestrator.promotion import Stage
+from orchestrator.promotion import NoSuchAct, Stage
+from orchestrator.promotion import report as report_incident
+from orchestrator.workflow import Workflows
 from orchestrator.workflows.triage.report import Call, ItemReport
 from orchestrator.workflows.triage.workflow import triage
 from tests.orchestrator.fake_gateway import PENDING, FakeGateway, thread, ticket
@@ -81,6 +83,15 @@ async def test_what_a_model_claims_without_evidence_is_counted_also_when_it_mend
         steps = await desk.store.steps(report.run)
     assert report.stopped == ""
     assert steps["findings"].facts == {"claims": 2, "unsupported": 1}
+
+
+async def test_an_incident_is_of_what_the_run_did_and_not_of_what_it_only_looked_up(tmp_path: Path) -> None:
+    async with desk_over(FakeGateway(threads=[QUESTION]), tmp_path) as desk:
+        (waiting,) = await desk.triage()
+        told = (desk.store.database, Workflows([triage]), waiting.run)
+        with pytest.raises(NoSuchAct, match="acted in reply: name one"):
+            await report_incident(*told, "reply.begun", "ines", "it was rude")
+        assert (await report_incident(*told, "", "ines", "it was rude")).stage is Stage.RECOMMEND
 
 
 async def test_whoever_approves_a_write_is_told_what_it_rests_on(tmp_path: Path) -> None:
