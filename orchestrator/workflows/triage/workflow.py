@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.evidence import unsupported
-from orchestrator.fence import fence, unfence
+from orchestrator.fence import fence, texts, unfence
 from orchestrator.gateway_client import Failed, Ok
 from orchestrator.models.asking import NoModelMay, OverBudget
 from orchestrator.promotion import Stage
@@ -19,6 +19,7 @@ from orchestrator.workflow import workflow
 from orchestrator.workflows.triage import writing
 from orchestrator.workflows.triage.items import ToTriage
 from orchestrator.workflows.triage.report import Found, ItemReport, Triage, accounts_of, report_of, wrong_with
+from orchestrator.workflows.triage.rules import read_text
 from orchestrator.workflows.triage.task import READING, triage_task
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ async def _work_on_ticket(work: Work, ticket: dict[str, Any], found: Found) -> N
             writing.answer(ticket, reply),
             draft=draft,
             said=said,
-            exception=_exception(found),
+            exception=_exception(ticket, found),
         )
         if acted.stage is Stage.DRAFT:
             return
@@ -126,7 +127,7 @@ async def _reply_to_mail(work: Work, thread: dict[str, Any], found: Found) -> No
             writing.response(thread, reply),
             draft=draft,
             said=_said(work, found),
-            exception=_exception(found),
+            exception=_exception(thread, found),
         )
 
 
@@ -135,7 +136,10 @@ def _reply(found: Found) -> str:
     return found.triage.reply if found.triage.recommended_action not in ("escalate", "ignore") else ""
 
 
-def _exception(found: Found) -> str:
+def _exception(item: Mapping[str, Any], found: Found) -> str:
+    """Why a reply is a person's whatever the stage: a text that steers may have steered the model too."""
+    if read_text("", "\n".join(texts(item))).hostile:
+        return "the text tries to steer whoever reads it"
     return "the risk is high" if found.triage.risk == "high" else ""
 
 
