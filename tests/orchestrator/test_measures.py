@@ -213,14 +213,18 @@ async def test_runs_answers_and_calls_are_told_by_the_conventions_and_hold_no_da
     spans, reader = collected
     run = await office.begin()
     await office.answer(run, "accept")
-    account = {"model": "openai:small", "input_tokens": 7, "output_tokens": 3}
-    telemetry.tell_step("letters", Done("think", "model", "", "secret", account, 40))
+    account = {"model": "openai:small", "prompt": "reply@1", "input_tokens": 7, "output_tokens": 3}
+    cached = account | {"model": "openai:cached", "input_tokens": 0, "output_tokens": 0}
+    vectors = account | {"model": "openai:vectors", "prompt": "", "output_tokens": 0}
+    for each in (account, cached, vectors):
+        telemetry.tell_step("letters", Done("think", "model", "", "secret", each, 40))
     call = {"tool": "crm_get_contact", "status": "failed", "milliseconds": 5}
     telemetry.tell_step("letters", Done("read", "call", "", "secret", call, 0))
     with pytest.raises(KeyError), telemetry.told_run("letters", "r1", Parked):
         raise KeyError("secret")
     told = {span.name: dict(span.attributes or {}) for span in spans.get_finished_spans()}
-    assert set(told) == {"invoke_workflow letters", "chat openai:small", "execute_tool crm_get_contact"}
+    models = {"chat openai:small", "chat openai:cached", "embeddings openai:vectors"}
+    assert set(told) == {"invoke_workflow letters", "execute_tool crm_get_contact"} | models
     assert told["chat openai:small"]["gen_ai.provider.name"] == "openai"
     assert told["execute_tool crm_get_contact"]["error.type"] == "tool_error"
     assert told["invoke_workflow letters"]["error.type"] == "KeyError"
