@@ -31,7 +31,7 @@ from orchestrator.durable.database import Database
 from orchestrator.durable.run import Parked
 from orchestrator.durable.store import Done, Store
 from orchestrator.durable.tables import ratings, runs, spending, steps
-from orchestrator.measures import figure, measures
+from orchestrator.measures import Measure, figure, measures
 from orchestrator.page.routes import page_routes
 from orchestrator.workflow import Workflows
 from tests.clients.node import node_program
@@ -104,6 +104,14 @@ async def test_figures_of_a_known_day_are_those_of_the_golden_file_on_both_datab
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text("".join(lines))
     assert "".join(lines) == GOLDEN.read_text()
+
+
+async def test_a_median_is_in_the_middle_and_ninety_five_of_a_hundred_are_no_more(office: Office) -> None:
+    sql = "WITH RECURSIVE n(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 20) "
+    sql += "SELECT at, 'letters' AS workflow, at AS part, 1 AS whole FROM n"
+    times = Measure(id="t", title="t", says="t", unit="ms", sql=sql)
+    found = await figure(office.store.database, times, 0, 100, 1)
+    assert (found.total, found.most) == (10.5, 19)
 
 
 async def test_of_another_workflow_or_another_time_nothing_is_counted(office: Office) -> None:
