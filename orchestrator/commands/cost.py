@@ -68,5 +68,5 @@ async def report(database: Database, by: By, since: int = 0) -> list[tuple[str |
 def _cell(by: By, value: str | int) -> str:
     if by is By.DAY:
         return f"{datetime.fromtimestamp(int(value) / 1_000, UTC):%Y-%m-%d}"
-    # A spreadsheet would take a name that begins so for a formula.
-    return f"'{value}" if str(value)[:1] in tuple("=+-@\t\r") else str(value)
+    # A spreadsheet would take a name that begins so for a formula, whatever white space stands before it.
+    return f"'{value}" if str(value).strip()[:1] in tuple("=+-@＝＋－＠") else str(value)
