@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +11,8 @@ from orchestrator.invalid import first_wrong
 
 M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
+Bound = Literal["most", "least", "among", "holds", "equals"]
+Most = dict[Literal["calls", "tokens", "cost", "seconds"], float]
 World = dict[str, list[dict[str, Any]]]
 """The records that the gateway serves, as `remit sample --from-file` takes them."""
 
@@ -44,7 +46,7 @@ class Expected(_Part):
     outcome: dict[str, Any] = {}
     calls: list[str] = []
     calls_not: list[str] = []
-    arguments: dict[str, dict[str, Any]] = {}
+    arguments: dict[str, dict[Bound, Any]] = {}
     escalates: bool | None = None
     refuses: bool = False
     says: list[str] = []
@@ -52,7 +54,7 @@ class Expected(_Part):
     language: str = ""
     evidence: int = 0
     may_be_denied: bool = False
-    most: dict[str, float] = {}
+    most: Most = {}
 
 
 class Case(_Part):
@@ -96,7 +98,7 @@ class Shared(_Part):
     sends: list[str] = []
     tone: list[str] = []
     languages: dict[str, str] = {}
-    most: dict[str, float] = {}
+    most: Most = {}
     gate: dict[str, float] = {}
 
 

@@ -42,7 +42,8 @@ def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
                     for each, known in shared.languages.items()
                 }
             )
-            yield words.most_common(1)[0][0] == seen.expect.language, f"an answer is in `{words.most_common(1)[0][0]}`"
+            [(language, count)] = words.most_common(1) or [("", 0)]
+            yield count > 0 and language == seen.expect.language, f"an answer is in `{language if count else 'none'}`"
 
 
 def policy(shared: Shared, seen: Seen) -> Iterator[Check]:

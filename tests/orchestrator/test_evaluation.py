@@ -96,6 +96,7 @@ def test_what_is_right_in_all_has_the_full_score_of_each_grader() -> None:
         ("completeness", changed(call={"body": "Thank you and the best."})),
         ("tone", changed(call={"body": "We promise you the parcel in two days."})),
         ("tone", changed(call={"body": "Vielen Dank, und die Ware erreicht Sie."})),
+        ("tone", changed(call={"body": "Xyzzy in two days."})),
         ("policy", changed(calls=[DRAFT, Called("crm_issue_refund", {}, "denied")])),
         ("policy", changed(calls=[DRAFT, Called("email_send_message", {}, "ok")])),
         ("tools", changed(calls=[])),
@@ -172,6 +173,8 @@ def test_the_gate_names_what_is_below_it_and_what_was_not_graded() -> None:
     ("theme", "told"),
     [
         ("cases: [{id: one, expect: {kalls: []}}]", "`cases.0.expect.kalls`: extra inputs are not permitted"),
+        ("cases: [{id: one, expect: {most: {cals: 3}}}]", "`cases.0.expect.most.cals.[key]`: input should be 'calls'"),
+        ("cases: [{id: one, expect: {arguments: {a.b: {atmost: 3}}}}]", "`cases.0.expect.arguments.a.b.atmost.[key]`"),
         ("cases: [{id: one, expect: {}}, {id: one, expect: {}}]", "are named `one`"),
         ("cases: [", "cannot be read"),
     ],
