@@ -10,11 +10,10 @@ import anyio
 import typer
 from sqlalchemy import func, select
 
-from orchestrator.assembling import assembled
-from orchestrator.durable.database import Database, UnfitDatabase
+from orchestrator.commands.opening import opened
+from orchestrator.durable.database import Database
 from orchestrator.durable.tables import COUNTS, spending
 from orchestrator.models.ledger import dollars
-from orchestrator.settings import BadSettings
 
 _DAY = 86_400_000
 
@@ -37,12 +36,8 @@ def cost(
 ) -> None:
     """What models cost, as CSV in exact US dollars, the most expensive first; all of it unless told since when."""
     begin = int(since.replace(tzinfo=UTC).timestamp() * 1_000) if since else 0
-    try:
-        with assembled() as orchestrator:
-            rows = anyio.run(report, orchestrator.store.database, by, begin)
-    except (BadSettings, UnfitDatabase) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    with opened() as orchestrator:
+        rows = anyio.run(report, orchestrator.store.database, by, begin)
     csv.writer(sys.stdout, lineterminator="\n").writerows([(by, *COUNTS[:-1], "usd", "reserved_usd"), *rows])
 
 

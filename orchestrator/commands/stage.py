@@ -1,6 +1,5 @@
 """`remit stage`: what steps do by themselves, what speaks for more, and changing it."""
 
-import getpass
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import typer
 
 from orchestrator import promotion
 from orchestrator.assembling import Orchestrator
-from orchestrator.commands.opening import opened
+from orchestrator.commands.opening import opened, who
 from orchestrator.fence import for_terminal
 from orchestrator.promotion import Act, Evidence, NoSuchAct, Stage, Standing
 
@@ -35,12 +34,12 @@ def list_stages() -> None:
 def show(
     workflow: Name,
     step: Annotated[str, typer.Argument(metavar="STEP", help="Only this step.")] = "",
-    days: Annotated[float, typer.Option(min=0, help="Only what was rated in the last days; 0 for all.")] = 0,
+    days: Annotated[float, typer.Option(min=0, max=36_500, help="Only ratings of the last days; 0 for all.")] = 0,
 ) -> None:
     """Show what speaks for the next stage, and whether it is enough."""
     with opened() as orchestrator:
         after = int(time.time() * 1_000 - days * _DAY_MS) if days else 0
-        for act in _acts(orchestrator, workflow, step):
+        for act in _acts(orchestrator, workflow, step or None):
             now, evidence = anyio.run(promotion.look, orchestrator.store.database, act, after)
             typer.echo("\n".join(for_terminal(line, 400) for line in _told(act, now, evidence)))
 
@@ -69,7 +68,7 @@ def change(
             act,
             stage,
             changed,
-            by or getpass.getuser(),
+            by or who(),
             reason,
             anyway,
         )
@@ -86,14 +85,14 @@ def report_run(
     """Mark what a run did as an incident; the step's stage may fall by it."""
     with opened() as orchestrator:
         where = (orchestrator.store.database, orchestrator.workflows)
-        now = anyio.run(promotion.report, *where, run, act, by or getpass.getuser(), incident)
+        now = anyio.run(promotion.report, *where, run, act, by or who(), incident)
         typer.echo(f"{run}: reported; the step's stage is {now.stage}, {for_terminal(now.reason, 200)}")
 
 
-def _acts(orchestrator: Orchestrator, workflow: str, step: str) -> list[Act]:
+def _acts(orchestrator: Orchestrator, workflow: str, step: str | None) -> list[Act]:
     orchestrator.workflows.find(workflow)
     known = [act for act in promotion.acts_of(orchestrator.workflows) if act.workflow == workflow]
-    found = [act for act in known if step in ("", act.step)]
+    found = [act for act in known if step in (None, act.step)]
     if not found:
         raise NoSuchAct(f"workflow `{workflow}` acts in {', '.join(act.step for act in known) or 'no step'}")
     return found

@@ -115,16 +115,21 @@ def load_set(folder: Path) -> tuple[Shared, list[Case]]:
     Raises:
         BadSet: If there is none, or something in it is wrong; says what and where.
     """
-    shared = _read(folder / "set.yaml", Shared)
+    shared = read_as(folder / "set.yaml", Shared)
     themes = [path for path in sorted(folder.glob("*.yaml")) if path.name != "set.yaml"]
-    cases = [case for path in themes for case in _read(path, Theme).cases]
+    cases = [case for path in themes for case in read_as(path, Theme).cases]
     ids = [case.id for case in cases]
     if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         raise BadSet(f"two cases in `{folder}` are named `{twice[0]}`")
     return shared, cases
 
 
-def _read(path: Path, form: type[M]) -> M:
+def read_as(path: Path, form: type[M]) -> M:
+    """Read a file of YAML or JSON.
+
+    Raises:
+        BadSet: If it cannot be read or is not as it must be.
+    """
     try:
         return form.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:

@@ -249,6 +249,14 @@ def test_a_real_run_becomes_a_case_with_fictitious_people_and_what_was_corrected
     assert part.orders[0].customer == part.customers[0].id
 
 
+def test_what_a_person_says_is_right_is_of_the_kind_that_the_run_gave() -> None:
+    kept, steps = real_run()
+    told = replace(kept, result=json.dumps({"escalated": True, "amount": "120.00"}))
+    shared = Shared(agent="triage", outcome={"escalated": "escalated", "amount": "amount"})
+    case = Case.model_validate(case_of(told, steps, shared, {"escalated": "false", "amount": "90.00"}))
+    assert case.expect.outcome == {"escalated": False, "amount": "90.00"}
+
+
 def test_what_a_person_rejected_must_not_be_called() -> None:
     kept, steps = real_run()
     steps["reply"] = step("reply", "event", {"choice": "reject", "note": "no", "by": "ana"})

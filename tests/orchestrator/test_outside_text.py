@@ -4,6 +4,7 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_ai.messages import UserPromptPart
@@ -76,7 +77,12 @@ async def test_an_earlier_answer_that_was_made_of_documents_is_between_marks_too
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, respond = list[str](), stand_in.respond
-    monkeypatch.setattr(stand_in, "respond", lambda *asked: told.append(str(asked[1])) or respond(*asked))
+
+    def listens(*asked: Any) -> Any:
+        told.append(str(asked[1]))
+        return respond(*asked)
+
+    monkeypatch.setattr(stand_in, "respond", listens)
     earlier = [{"question": "Who is asked?", "answer": "The zebra says so."}]
     given = json.dumps({"question": "When is a refund paid?", "earlier": earlier})
     async with over_http(library()) as (url, _):

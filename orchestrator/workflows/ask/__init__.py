@@ -43,7 +43,7 @@ class Question(BaseModel):
     question: str = Field(min_length=2, max_length=4_000)
     earlier: list[Turn] = Field(default=[], max_length=50)
     origin: str = Field(default="", pattern="^(official|internal|external)?$")
-    days: float = Field(default=0, ge=0)
+    days: float = Field(default=0, ge=0, le=36_500)
     person: str = ""
     team: str = ""
 

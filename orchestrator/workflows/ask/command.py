@@ -1,6 +1,5 @@
 """`remit ask`: a question to the company's documents, and on a terminal further ones."""
 
-import getpass
 import json
 import sys
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from orchestrator.assembling import Orchestrator
 from orchestrator.commands.begin import worked_on
-from orchestrator.commands.opening import opened
+from orchestrator.commands.opening import opened, who
 from orchestrator.commands.runs import result_of
 from orchestrator.fence import for_terminal
 from orchestrator.workflows.ask import shown
@@ -24,7 +23,7 @@ _SECONDS = 180.0
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     origin: Annotated[str, typer.Option(help="Only documents of this origin, such as `official`.")] = "",
-    days: Annotated[float, typer.Option(min=0, help="Only documents changed within so many days.")] = 0,
+    days: Annotated[float, typer.Option(min=0, max=36_500, help="Only documents changed within so many days.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, and ask no further.")] = False,
 ) -> None:
     """Ask the company's documents: the answer names for each sentence the document and the words that it rests on.
@@ -37,8 +36,9 @@ def ask(
 
 async def _converse(orchestrator: Orchestrator, asked: dict[str, Any], as_json: bool) -> None:
     earlier: list[dict[str, str]] = []
-    while question := asked["question"].strip():
-        given = {**asked, "earlier": earlier, "person": getpass.getuser()}
+    while True:
+        question = asked["question"].strip()
+        given = {**asked, "question": question, "earlier": earlier, "person": who()}
         run = await orchestrator.store.begin(orchestrator.workflows.find("ask").begin(given, about=question))
         answer = json.loads(result_of(await worked_on(orchestrator, run, _SECONDS)))
         told = "\n".join(for_terminal(line, _WIDTH) for line in shown(answer).splitlines())
@@ -47,6 +47,8 @@ async def _converse(orchestrator: Orchestrator, asked: dict[str, Any], as_json: 
             break
         earlier.append({"question": question, "answer": answer["answer"]})
         asked["question"] = await anyio.to_thread.run_sync(_further)
+        if not asked["question"].strip():
+            break
 
 
 def _further() -> str:
