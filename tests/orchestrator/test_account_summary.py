@@ -62,6 +62,12 @@ def test_a_comparison_sees_words_and_not_how_they_are_set(old: str, new: str, to
     assert [each.told for each in changes(old, new)] == told
 
 
+def test_a_comparison_says_how_many_changes_it_does_not_list() -> None:
+    old, new = ("".join(f"- line {number} {word}\n" for number in range(43)) for word in ("old", "new"))
+    told = [each.told for each in changes(old, new)]
+    assert told[39:] == ["changed: “- line 39 old” to “- line 39 new”", "and 3 more changes"]
+
+
 def test_a_statement_without_a_quote_with_a_wrong_one_or_with_a_figure_of_its_own_is_refused() -> None:
     read = [{"id": "ord_1", "number": "LI-1", "total": "120.00"}]
 
