@@ -80,7 +80,7 @@ class Letter:
         sender: Who wrote last from outside; they get the answer.
         name: Their name, as they say.
         text: All that outsiders wrote in it.
-        at: When they wrote first, as the gateway has it.
+        at: When they wrote first, as the gateway has it, and last.
         last: The id of what is answered: the ticket, or the message.
     """
 
@@ -89,7 +89,7 @@ class Letter:
     sender: str
     name: str
     text: str
-    at: str
+    at: tuple[str, str]
     last: str
 
 
@@ -139,7 +139,7 @@ async def read(work: Work, given: Incoming) -> Letter:
         said = [each for each in record["messages"] if each["folder"] != "sent"] or record["messages"]
         sender, name, last = said[-1]["sender_email"], said[-1]["sender_name"], said[-1]["id"]
     text = "\n\n".join([record["subject"], *(each["body"] for each in said)])
-    return Letter(record, shown, sender, name, text, said[0]["at"], last)
+    return Letter(record, shown, sender, name, text, (said[0]["at"], said[-1]["at"]), last)
 
 
 async def look_up(work: Work, name: str, tool: str, **arguments: Any) -> Found:  # noqa: ANN401 - the tool's
