@@ -178,6 +178,14 @@ async def test_the_page_is_for_this_machine_or_for_whoever_has_its_token(
         assert (await http.get("/measures", headers=headers)).status_code == status
 
 
+async def test_the_page_of_another_workflow_counts_none_of_these_runs(office: Office) -> None:
+    await known(office, time.time_ns() // 1_000_000 - 11 * HOUR)
+    async with client(office, "") as http:
+        page = await http.get("/measures?days=1&workflow=others")
+    assert "no runs yet" in page.text
+    assert "Nothing waits and nothing failed." in page.text
+
+
 async def test_a_span_that_is_none_is_refused(office: Office) -> None:
     async with client(office, "") as http:
         assert (await http.get("/measures?days=2")).status_code == 400
