@@ -27,7 +27,7 @@ def list_stages() -> None:
         for act in promotion.acts_of(orchestrator.workflows):
             now, evidence = anyio.run(promotion.look, orchestrator.store.database, act)
             said = f"{act.workflow}  {act.step}  {now.stage} ({now.stage.rollout})  {evidence.ratings} ratings"
-            typer.echo(f"{said}  {evidence.incidents} incidents  {for_terminal(_since(now), 200)}")
+            typer.echo(f"{said}  {evidence.incidents} incidents  {_since(now)}")
 
 
 @app.command()
@@ -41,7 +41,9 @@ def show(
         after = int(time.time() * 1_000 - days * _DAY_MS) if days else 0
         for act in _acts(orchestrator, workflow, step or None):
             now, evidence = anyio.run(promotion.look, orchestrator.store.database, act, after)
-            typer.echo("\n".join(for_terminal(line, 400) for line in _told(act, now, evidence)))
+            _, whole = anyio.run(promotion.look, orchestrator.store.database, act)
+            short = promotion.short_of_rising(now.stage, whole, now.thresholds)
+            typer.echo("\n".join(_told(act, now, evidence, short)))
 
 
 @app.command("set")
@@ -98,7 +100,7 @@ def _acts(orchestrator: Orchestrator, workflow: str, step: str | None) -> list[A
     return found
 
 
-def _told(act: Act, now: Standing, evidence: Evidence) -> Iterator[str]:
+def _told(act: Act, now: Standing, evidence: Evidence, short: list[str]) -> Iterator[str]:
     yield f"{act.workflow} {act.step}: {now.stage} ({now.stage.rollout}), {_since(now)}"
     when = f", rated {_day(evidence.first)} to {_day(evidence.last)}" if evidence.last else ""
     yield f"  ratings     {evidence.ratings}{when}"
@@ -112,12 +114,12 @@ def _told(act: Act, now: Standing, evidence: Evidence) -> Iterator[str]:
     yield f"  distance    {'no edit' if evidence.distance is None else f'{evidence.distance:.2f} of the words'}"
     yield f"  incidents   {evidence.incidents}"
     yield "  thresholds  " + ", ".join(f"{name}={value}" for name, value in now.thresholds.model_dump().items())
-    short = promotion.short_of_rising(now.stage, evidence, now.thresholds)
     yield f"  next stage  {'not yet: ' + '; '.join(short) if short else 'the evidence is enough'}"
 
 
 def _since(now: Standing) -> str:
-    return f"{now.reason}, by {now.person} on {_day(now.at)}" if now.number else now.reason
+    told = f"{now.reason}, by {now.person} on {_day(now.at)}" if now.number else now.reason
+    return for_terminal(told, 200)
 
 
 def _day(moment: int) -> str:
