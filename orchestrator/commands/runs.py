@@ -1,6 +1,7 @@
 """`remit runs`: see what runs do and did, answer what they ask, resume and cancel them."""
 
 import json
+import math
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -94,12 +95,12 @@ def wait(run: RunId, seconds: Annotated[float, typer.Option(min=0, help="How lon
         typer.echo(result_of(anyio.run(ended, orchestrator.store, run, seconds)))
 
 
-async def ended(store: Store, run: str, seconds: float) -> Kept:
-    """A run once it has ended, or after so many seconds."""
+async def ended(store: Store, run: str, seconds: float, tries: float = math.inf) -> Kept:
+    """A run once it has ended, after so many seconds, or once it was put off so often."""
     over = time.monotonic() + seconds
     while True:
         kept, _ = await store.find(run)
-        if kept.state in ENDS or time.monotonic() > over:
+        if kept.state in ENDS or kept.tries >= tries or time.monotonic() > over:
             return kept
         await anyio.sleep(0.2)
 

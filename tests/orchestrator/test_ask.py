@@ -72,5 +72,11 @@ async def test_claims_that_no_passage_bears_out_are_sent_back_and_counted(
     assert facts == {"claims": 2, "unsupported": 1}
 
 
+async def test_whoever_asks_without_a_gateway_is_told_so_at_once(tmp_path: Path) -> None:
+    done = await Desk(tmp_path, "http://127.0.0.1:1/mcp")("ask", "When is a refund paid?")
+    assert done.exit_code == 1
+    assert "no answer from the gateway at `http://127.0.0.1:1/mcp`" in done.stderr.splitlines()[-1]
+
+
 def test_the_stand_in_quotes_nothing_that_has_no_word_of_the_question() -> None:
     assert _claims({"question": "Who is Lena?", "passages": [SCORED]}) == []

@@ -16,8 +16,8 @@ from orchestrator.fence import for_terminal
 from orchestrator.workflows.ask import shown
 
 _WIDTH = 2_000
-_SECONDS = 180.0
-"""After so long a question is a worker's: `remit runs show` tells what it came to."""
+_SECONDS, _TRIES = 180.0, 2
+"""After so long, or put off so often, a question is a worker's: `remit runs show` tells what it came to."""
 
 
 def ask(
@@ -40,7 +40,7 @@ async def _converse(orchestrator: Orchestrator, asked: dict[str, Any], as_json: 
         question = asked["question"].strip()
         given = {**asked, "question": question, "earlier": earlier, "person": who()}
         run = await orchestrator.store.begin(orchestrator.workflows.find("ask").begin(given, about=question))
-        answer = json.loads(result_of(await worked_on(orchestrator, run, _SECONDS)))
+        answer = json.loads(result_of(await worked_on(orchestrator, run, _SECONDS, _TRIES)))
         told = "\n".join(for_terminal(line, _WIDTH) for line in shown(answer).splitlines())
         typer.echo(json.dumps(answer | {"run": run}) if as_json else told)
         if as_json or not sys.stdin.isatty():
