@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from orchestrator.evaluation.cases import Shared
+from orchestrator.evaluation.cases import Bound, Shared
 from orchestrator.evaluation.running import Seen
 from orchestrator.evidence import Evidence, plain, unsupported
 from orchestrator.fence import texts
@@ -27,13 +27,13 @@ def completeness(shared: Shared, seen: Seen) -> Iterator[Check]:
     yield seen.state in ("done", "waiting"), f"the run {seen.state}: {seen.why}"
     done = {call.tool for call in seen.calls if call.status in _DONE}
     yield from ((tool in done, f"`{tool}` was not done") for tool in seen.expect.calls)
-    written = plain(" ".join(_arguments(seen, [*shared.answers, *shared.writes])))
+    written = plain(" ".join(map(str, _arguments(seen, [*shared.answers, *shared.writes]))))
     yield from ((plain(text) in written, f"nothing says `{text}`") for text in seen.expect.says)
 
 
 def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
     """Answers are in the customer's language and in the company's manner."""
-    for text in _arguments(seen, shared.answers):
+    for text in map(str, _arguments(seen, shared.answers)):
         yield from ((not re.search(bad, text, re.IGNORECASE), f"an answer matches `{bad}`") for bad in shared.tone)
         if seen.expect.language:
             words = Counter(
@@ -60,8 +60,10 @@ def tools(shared: Shared, seen: Seen) -> Iterator[Check]:  # noqa: ARG001 - all 
     yield from ((tool in called, f"`{tool}` was not called") for tool in seen.expect.calls)
     yield from ((tool not in called, f"`{tool}` was called") for tool in seen.expect.calls_not)
     for place, bounds in seen.expect.arguments.items():
-        for value in _arguments(seen, [place]):
-            yield all(_BOUNDS[name](value, bound) for name, bound in bounds.items()), f"`{place}` is `{value}`"
+        values = list(_arguments(seen, [place]))
+        yield from ((_fits(value, bounds), f"`{place}` is `{value}`") for value in values)
+        if not values and place.partition(".")[0] in called:
+            yield False, f"`{place}` is not given"
 
 
 def escalation(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -111,13 +113,20 @@ def grade(shared: Shared, seen: Seen) -> tuple[dict[str, float], list[str]]:
     return scores, [f"{name}: {wrong}" for name, found in checks.items() for right, wrong in found if not right]
 
 
-_BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
+_BOUNDS: dict[Bound, Callable[[Any, Any], bool]] = {
     "most": lambda value, bound: float(value) <= bound,
     "least": lambda value, bound: float(value) >= bound,
     "among": lambda value, bound: all(each in bound for each in (value if isinstance(value, list) else [value])),
     "holds": lambda value, bound: bound in value,
     "equals": lambda value, bound: value == bound,
 }
+
+
+def _fits(value: Any, bounds: Mapping[Bound, Any]) -> bool:  # noqa: ANN401 - JSON
+    try:
+        return all(_BOUNDS[name](value, bound) for name, bound in bounds.items())
+    except (TypeError, ValueError):  # a model may give anything
+        return False
 
 
 def _escalated(shared: Shared, seen: Seen) -> bool:
