@@ -239,9 +239,13 @@ async def run_agent(
 
     @agent.output_validator
     def fits(context: RunContext[Session], found: Any) -> Any:  # noqa: ANN401 - one of the output types
-        if check and not isinstance(found, DeferredToolRequests) and (wrong := check(found, context.deps)):
+        if isinstance(found, DeferredToolRequests):
+            return found
+        # A model that copies marks along must not hand them out.
+        plain = output.model_validate(unfence(found.model_dump()))
+        if check and (wrong := check(plain, context.deps)):
             raise ModelRetry("; ".join(wrong))
-        return found
+        return plain
 
     usage = RunUsage()
     limits = UsageLimits(
