@@ -22,7 +22,7 @@ from pydantic_ai.usage import RunUsage, UsageLimits
 from pydantic_core import SchemaValidator, core_schema
 
 from orchestrator.durable.run import Parked, any_of
-from orchestrator.fence import fence, texts, unfence
+from orchestrator.fence import fence, unfence
 from orchestrator.gateway_client import Ok, Pending, Tool
 from orchestrator.models.asking import Account, Ask
 from orchestrator.prompt import Prompt
@@ -132,7 +132,7 @@ class Session:
     tools: Mapping[str, Tool]
     calls: list[dict[str, Any]] = field(default_factory=list)
     results: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    read: list[str] = field(default_factory=list)
+    read: list[Any] = field(default_factory=list)
     case: Mapping[str, Any] | None = None
 
     async def attempt(self, tool: str, arguments: dict[str, Any], place: str) -> Settled | Pending:
@@ -148,7 +148,7 @@ class Session:
             return outcome.model_dump(exclude={"call_id"})
         self.results.append((tool, outcome.result))
         result = fence(outcome.result, outcome.untrusted, self.work.mark)
-        self.read.extend(texts(unfence(result)))
+        self.read.append(unfence(result))
         return {"status": "ok", "result": result}
 
 
@@ -201,7 +201,7 @@ async def run_agent(
     bounds: Bounds = Bounds(),
     check: Callable[[O, Session], list[str]] | None = None,
     values: Mapping[str, Any] | None = None,
-    read: Sequence[str] = (),
+    read: Sequence[Any] = (),
     files: Sequence[Any] = (),
 ) -> tuple[O, Session]:
     """Let a model work on something until it gives a typed answer.
@@ -217,7 +217,7 @@ async def run_agent(
         bounds: How far it may go.
         check: Looks through an answer and says what is wrong with it; the model may then mend it.
         values: What the prompt's template names.
-        read: Texts that the model was shown in `data`, for `check`.
+        read: What the model was shown in `data`, without marks, for `check`.
         files: Images and documents beside the data, as pydantic-ai takes them.
 
     Raises:
@@ -239,9 +239,13 @@ async def run_agent(
 
     @agent.output_validator
     def fits(context: RunContext[Session], found: Any) -> Any:  # noqa: ANN401 - one of the output types
-        if check and not isinstance(found, DeferredToolRequests) and (wrong := check(found, context.deps)):
+        if isinstance(found, DeferredToolRequests):
+            return found
+        # A model that copies marks along must not hand them out.
+        plain = output.model_validate(unfence(found.model_dump()))
+        if check and (wrong := check(plain, context.deps)):
             raise ModelRetry("; ".join(wrong))
-        return found
+        return plain
 
     usage = RunUsage()
     limits = UsageLimits(

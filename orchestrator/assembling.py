@@ -1,7 +1,6 @@
 """Puts the orchestrator's parts together, as the settings say: every command and worker begins here."""
 
 import importlib
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -14,7 +13,7 @@ from orchestrator.durable.store import Store
 from orchestrator.durable.worker import Worker
 from orchestrator.gateway_client import GatewayClient, connect
 from orchestrator.grants import Issuer
-from orchestrator.settings import Settings, load_settings
+from orchestrator.settings import Settings, load_settings, taken_apart
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflows, shipped_and_own
 from orchestrator.working import Working, hear_answers
@@ -57,7 +56,7 @@ class Orchestrator:
     def connect(self) -> Callable[[], AbstractAsyncContextManager[GatewayClient]]:
         """Makes connections to the gateway."""
         kept = self.settings
-        command = shlex.split(kept.command) or None
+        command = taken_apart(kept.command) or None
         return partial(connect, url=kept.url, token=kept.token.get_secret_value(), command=command)
 
     def worker(self, only: str = "") -> Worker:

@@ -13,6 +13,7 @@ from operator import mul
 
 from pydantic import BaseModel, Field
 
+from orchestrator.evidence import Evidence, plain, unsupported
 from orchestrator.fence import fence_text
 from orchestrator.gateway_client import Ok
 from orchestrator.models.asking import Account, ModelsUnavailable, NoModelMay, OverBudget
@@ -146,20 +147,20 @@ def chosen(query: str, passages: Sequence[Passage], meant: Sequence[int], wanted
     for each in (passages[number] for number in best):
         is_asked_for = not wanted.sources or each.source.startswith(wanted.sources)
         is_fresh = oldest is None or each.updated_at >= oldest
-        if is_asked_for and is_fresh and _plain(each.text) not in seen and len(each.text) <= left:
+        if is_asked_for and is_fresh and plain(each.text) not in seen and len(each.text) <= left:
             kept.append(each)
-            seen, left = f"{seen}\n{_plain(each.text)}", left - len(each.text)
+            seen, left = f"{seen}\n{plain(each.text)}", left - len(each.text)
     top = max((each.score for each in kept), default=0)
     return Context(query=query, passages=kept, found=len(passages), top=top, good=top >= wanted.good)
 
 
 def cited(claims: Sequence[Claim], context: Context) -> list[str]:
     """The claims whose quote does not stand in the document that they name, word for word."""
-    read = [(each.document_id, _plain(each.text)) for each in context.passages]
+    read = [each.model_dump(include={"document_id", "text"}) for each in context.passages]
     return [
         claim.text
         for claim in claims
-        if not any(id_ == claim.document_id and _plain(claim.quote) in text for id_, text in read)
+        if unsupported([Evidence.model_construct(record_id=claim.document_id, quote=claim.quote)], read)
     ]
 
 
@@ -186,7 +187,3 @@ async def _by_meaning(work: Work, step: str, query: str, passages: Sequence[Pass
 def _facts(context: Context) -> dict[str, object]:
     used = {"kept": len(context.passages), "tokens": sum(len(each.text) for each in context.passages) // _TOKEN}
     return {"retrieval": "good" if context.good else "poor", "found": context.found, "top": context.top, **used}
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())

@@ -143,7 +143,7 @@ def parse_outcome(structured: object) -> Ok | Denied | Pending | Failed:
         return _OUTCOME.validate_python(structured)
     except ValidationError as error:
         where, what = first_wrong(error)
-        raise GatewayError(f"the server's answer is not Remit's: `{where or 'the answer'}`: {what.lower()}") from None
+        raise GatewayError(f"the server's answer is not Remit's: `{where}`: {what.lower()}") from None
 
 
 class GatewayClient:

@@ -4,6 +4,6 @@ from pydantic import ValidationError
 
 
 def first_wrong(error: ValidationError) -> tuple[str, str]:
-    """Where the first thing is that does not fit, empty for the whole, and what is wrong; never what was given."""
+    """Where the first thing is that does not fit, and what is wrong; never what was given."""
     first = error.errors(include_input=False, include_url=False)[0]
-    return ".".join(str(part) for part in first["loc"]), first["msg"]
+    return ".".join(str(part) for part in first["loc"]) or "the whole", first["msg"].removeprefix("Value error, ")

@@ -1,10 +1,12 @@
 """What runs, their steps, what models cost, and people's ratings add up to: `measures.toml` says what and how."""
 
+import math
 import tomllib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -88,18 +90,15 @@ async def figure(
         found[slot].append((int(part), int(whole)))
     every = [each for rows in found.values() for each in rows]
     values = [_value(measure.unit, found.get(slot, [])) for slot in range(slots)]
-    most = _percentile([part for part, _ in every], 0.95) if is_time else None
+    times = sorted(part for part, _ in every)
+    most = float(times[math.ceil(0.95 * len(times)) - 1]) if is_time and times else None
     return Figure(measure, values, _value(measure.unit, every), most, sum(whole for _, whole in every))
 
 
 def _value(unit: str, rows: list[tuple[int, int]]) -> float | None:
     if unit == "ms":
-        return _percentile([part for part, _ in rows], 0.5)
+        return float(median(part for part, _ in rows)) if rows else None
     part, whole = sum(part for part, _ in rows), sum(whole for _, whole in rows)
     if unit in ("count", "usd"):
         return part / (1e9 if unit == "usd" else 1)
     return part / whole / (1e9 if unit == "usd_each" else 1) if whole else None
-
-
-def _percentile(values: list[int], share: float) -> float | None:
-    return float(sorted(values)[min(int(share * len(values)), len(values) - 1)]) if values else None

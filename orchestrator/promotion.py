@@ -235,12 +235,13 @@ async def report(database: Database, workflows: Workflows, run: str, name: str, 
         NoSuchAct: If the run has not acted so; says how it has.
     """
     kept, done = await Store(database).find(run)
-    acted = {step.removesuffix(".stage"): each.facts for step, each in done.items() if "act" in each.facts}
+    acts = workflows.find(kept.workflow).acts
+    acted = {step.removesuffix(".stage"): each.facts for step, each in done.items() if each.facts.get("act") in acts}
     if name not in acted and (name or len(acted) != 1):
         raise NoSuchAct(f"run `{run}` acted in {', '.join(sorted(acted)) or 'no step'}: name one of them")
     name = name or next(iter(acted))
     step, stage, since = (acted[name][fact] for fact in ("act", "stage", "since"))
-    act = Act(kept.workflow, step, Stage(workflows.find(kept.workflow).acts[step]))
+    act = Act(kept.workflow, step, Stage(acts[step]))
     told = Rating(run, name, "incident", kept.workflow, step, stage, since, person=by, note=note)
     return await record(database, told, act)
 

@@ -1,5 +1,6 @@
 """How the orchestrator is set up: `REMIT_…` variables over defaults, the same for every command and worker."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,6 +63,18 @@ class Settings(BaseSettings):
         """Where it stands what begins runs; None if nothing does."""
         usual = self.home / "triggers.toml"
         return self.triggers or (usual if usual.exists() else None)
+
+
+def taken_apart(command: str) -> list[str]:
+    """The words of a command as a shell takes them.
+
+    Raises:
+        ValueError: If a quotation in it does not end.
+    """
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"the gateway's command cannot be taken apart: {error}".lower()) from None
 
 
 class BadSettings(Exception):

@@ -8,7 +8,7 @@ gateway's policy disposes of the call.
 import difflib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ async def act(
     if step not in work.workflow.acts:
         raise NoSuchAct(f"workflow `{work.workflow.name}` has no step `{step}` in its `acts`")
     name, said = name or step, said or Said()
-    stage, since = await _holding(work, step, name)
+    stage, since = await _holding(work, step, name, lambda it: {"act": step, "stage": it[0], "since": it[1]})
     rating = Rating(work.run.id, name, "", work.workflow.name, step, stage, since, bool(exception))
     if stage is Stage.ACT and not exception:
         outcome = await work.call(f"{name}.call", tool, arguments, said)
@@ -105,16 +105,15 @@ async def stage_of(work: Work, step: str) -> Stage:
     return stage
 
 
-async def _holding(work: Work, step: str, name: str) -> tuple[Stage, int]:
+async def _holding(
+    work: Work, step: str, name: str, facts: Callable[[tuple[Stage, int]], dict[str, Any]] | None = None
+) -> tuple[Stage, int]:
     """The stage that holds when the run comes here, and since which change it does: both stay for this act."""
 
     async def read() -> tuple[Stage, int]:
         wanted = _act(work, step)
         now = await work.run.store.database.run(lambda connection: standing(connection, wanted))
         return now.stage, now.since
-
-    def facts(it: tuple[Stage, int]) -> dict[str, Any]:
-        return {"act": step, "stage": it[0], "since": it[1]}
 
     return await work.step(f"{name}.stage", read, tuple[Stage, int], facts=facts)
 

@@ -53,7 +53,7 @@ def tell_step(workflow: str, done: "Done") -> None:
     facts: dict[str, Any] = done.facts
     told: dict[str, str] = {"gen_ai.workflow.name": workflow}
     if done.kind == "model" and facts["model"]:
-        told["gen_ai.operation.name"] = "chat" if facts["output_tokens"] else "embeddings"
+        told["gen_ai.operation.name"] = "chat" if facts["prompt"] else "embeddings"
         told["gen_ai.request.model"] = facts["model"]
         told["gen_ai.provider.name"] = facts["model"].rpartition(":")[0] or "remit"
         for kind in ("input", "output"):

@@ -119,7 +119,7 @@ def load_triggers(
             workflows.find(trigger.workflow)
     except ValidationError as error:
         where, what = first_wrong(error)
-        raise BadTriggers(f"triggers `{path}`: `{where}`: {what.removeprefix('Value error, ')}") from None
+        raise BadTriggers(f"triggers `{path}`: `{where}`: {what}") from None
     except (OSError, ValueError, UnknownWorkflow) as error:
         raise BadTriggers(f"triggers `{path}`: {error}") from None
     return found

@@ -121,7 +121,7 @@ def shipped_and_own(folder: Path | None = None) -> Workflows:
     """The workflows that come with Remit, and those of a folder: each module or package with a workflow in it.
 
     Raises:
-        UnknownWorkflow: If the folder has a workflow of a name that there is already, or is not there.
+        UnknownWorkflow: If the folder has a workflow of a name that there is already, does not load or is not there.
     """
     from orchestrator import workflows
 
@@ -136,6 +136,9 @@ def shipped_and_own(folder: Path | None = None) -> Workflows:
         spec = importlib.util.spec_from_file_location(f"own_workflows_{name}", path)
         if spec and spec.loader:
             sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except Exception as error:  # noqa: BLE001 - whatever it is, whoever wrote the file puts it right
+                raise UnknownWorkflow(f"`{path}` does not load: {type(error).__name__}: {error}") from None
             modules.append(module)
     return Workflows([value for module in modules for value in vars(module).values() if isinstance(value, Workflow)])

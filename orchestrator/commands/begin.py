@@ -44,11 +44,12 @@ def _read(given: str) -> Any:  # noqa: ANN401 - any JSON
         raise ValueError(f"the input is no JSON: {error}") from None
 
 
-async def worked_on(orchestrator: Orchestrator, run: str, seconds: float = math.inf) -> Kept:
-    """A run once it has ended, or after so many seconds: worked on here unless a worker is faster."""
+async def worked_on(orchestrator: Orchestrator, run: str, seconds: float = math.inf, tries: float = math.inf) -> Kept:
+    """A run once it has ended, see `ended`: worked on here unless a worker is faster."""
+    worker = orchestrator.worker(only=run)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(orchestrator.worker(only=run).run)
+        tasks.start_soon(worker.run)
         tasks.start_soon(orchestrator.hear_answers)
-        kept = await ended(orchestrator.store, run, seconds)
+        kept = await ended(orchestrator.store, run, seconds, tries)
         tasks.cancel_scope.cancel()
     return kept

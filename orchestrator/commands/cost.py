@@ -10,11 +10,10 @@ import anyio
 import typer
 from sqlalchemy import func, select
 
-from orchestrator.assembling import assembled
-from orchestrator.durable.database import Database, UnfitDatabase
+from orchestrator.commands.opening import opened
+from orchestrator.durable.database import Database
 from orchestrator.durable.tables import COUNTS, spending
 from orchestrator.models.ledger import dollars
-from orchestrator.settings import BadSettings
 
 _DAY = 86_400_000
 
@@ -37,12 +36,8 @@ def cost(
 ) -> None:
     """What models cost, as CSV in exact US dollars, the most expensive first; all of it unless told since when."""
     begin = int(since.replace(tzinfo=UTC).timestamp() * 1_000) if since else 0
-    try:
-        with assembled() as orchestrator:
-            rows = anyio.run(report, orchestrator.store.database, by, begin)
-    except (BadSettings, UnfitDatabase) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    with opened() as orchestrator:
+        rows = anyio.run(report, orchestrator.store.database, by, begin)
     csv.writer(sys.stdout, lineterminator="\n").writerows([(by, *COUNTS[:-1], "usd", "reserved_usd"), *rows])
 
 
@@ -68,5 +63,5 @@ async def report(database: Database, by: By, since: int = 0) -> list[tuple[str |
 def _cell(by: By, value: str | int) -> str:
     if by is By.DAY:
         return f"{datetime.fromtimestamp(int(value) / 1_000, UTC):%Y-%m-%d}"
-    # A spreadsheet would take a name that begins so for a formula.
-    return f"'{value}" if str(value)[:1] in tuple("=+-@\t\r") else str(value)
+    # A spreadsheet would take a name that begins so for a formula, whatever white space stands before it.
+    return f"'{value}" if str(value).strip()[:1] in tuple("=+-@＝＋－＠") else str(value)

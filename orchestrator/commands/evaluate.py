@@ -13,14 +13,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from orchestrator.assembling import stand_in
-from orchestrator.commands.opening import opened, unless_named
+from orchestrator.commands.opening import opened, plainly, unless_named
 from orchestrator.commands.triage import SHIPPED_POLICIES
 from orchestrator.evaluation.adding import case_of
-from orchestrator.evaluation.cases import BadSet, Shared, load_set
+from orchestrator.evaluation.cases import BadSet, Shared, Theme, load_set, read_as
 from orchestrator.evaluation.comparing import Result, Scored, breaches, compare
 from orchestrator.evaluation.grading import GRADERS, grade
 from orchestrator.evaluation.running import observe
-from orchestrator.local_gateway import CommandFailed
 from orchestrator.settings import load_settings
 from orchestrator.workflow import Workflows, shipped_and_own
 
@@ -45,12 +44,9 @@ def run(
 
     Ends with code 1 on a significant loss against an earlier result, and with --gate below a threshold.
     """
-    try:
-        before = Result.model_validate_json(against.read_bytes()) if against else None
-        result, shared = _evaluate(workflow, prompts, policies, only)
-    except (BadSet, CommandFailed, ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    with plainly():
+        before = read_as(against, Result) if against else None
+        result, shared = _evaluate(workflow, prompts, policies, only, before)
     if out:
         out.write_text(result.model_dump_json(indent=1), "utf-8")
     failed = show(Console(highlight=False), result, before) + (breaches(result, shared.gate) if gate else [])
@@ -59,13 +55,19 @@ def run(
     raise typer.Exit(1 if failed else 0)
 
 
-def _evaluate(name: str, prompts: Path | None, policies: Path, only: str) -> tuple[Result, Shared]:
+def _evaluate(
+    name: str, prompts: Path | None, policies: Path, only: str, before: Result | None
+) -> tuple[Result, Shared]:
     from orchestrator.models.registry import open_registry
 
     settings = load_settings()
     known = shipped_and_own(settings.workflows).find(name)
     shared, cases = load_set(known.folder / "cases")
     cases = [case for case in cases if not only or only in case.tags]
+    if not cases:
+        raise BadSet(f"`{name}` has no case with the tag `{only}`")
+    if before and (before.workflow != name or not before.cases.keys() & {case.id for case in cases}):
+        raise BadSet(f"the earlier result holds none of these cases of `{name}`")
     known = replace(known, folder=prompts) if prompts else known
     respond = stand_in(Workflows([known]))
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as progress:
@@ -128,9 +130,12 @@ def add(
         kept, steps = anyio.run(orchestrator.store.find, run_id)
         folder = orchestrator.workflows.find(kept.workflow).folder / "cases"
         shared, _ = load_set(folder)
+        if wrong := [each for each in right if "=" not in each or each.partition("=")[0] not in shared.outcome]:
+            raise BadSet(f"`--right {wrong[0]}` is not NAME=VALUE with a name of the set: {', '.join(shared.outcome)}")
         case = case_of(kept, steps, shared, dict(each.split("=", 1) for each in right))
-    path = to or folder / "real.yaml"
-    theme = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {"cases": []}
+        path = to or folder / "real.yaml"
+        is_there = path.exists() and read_as(path, Theme)
+    theme = yaml.safe_load(path.read_text("utf-8")) if is_there else {"cases": []}
     theme["cases"] = [each for each in theme["cases"] if each["id"] != case["id"]] + [case]
     path.write_text(yaml.safe_dump(theme, allow_unicode=True, sort_keys=False, width=120), "utf-8")
     typer.echo(f"{path}: case `{case['id']}`; read it before you commit it")

@@ -2,21 +2,18 @@
 
 import os
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.models.register import BadRegister, Model, read_register
-from orchestrator.settings import BadSettings, load_settings
+from orchestrator.commands.opening import plainly
+from orchestrator.models.register import Model, read_register
+from orchestrator.settings import load_settings
 
 
 def models() -> None:
     """Which models are used, where they process data, how long they keep it, what each may see and what it costs."""
-    try:
+    with plainly():
         register = read_register(load_settings().models)
-    except (BadRegister, BadSettings) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     head = ("model", "provider", "region", "retention", "may see", "quality", "$ per M tokens", "for", "key")
     listed = Table(*head, box=None, pad_edge=False)
     for name, model in register.models.items():

@@ -1,5 +1,7 @@
 """What every command of the orchestrator begins with: its parts, its log, and an error told in one line."""
 
+import getpass
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,9 @@ from typer.core import TyperGroup
 from orchestrator.assembling import Orchestrator, assembled
 from orchestrator.durable.database import UnfitDatabase
 from orchestrator.durable.store import UnknownRun
+from orchestrator.fence import for_terminal
 from orchestrator.gateway_client import GatewayError
+from orchestrator.local_gateway import CommandFailed
 from orchestrator.models.register import BadRegister
 from orchestrator.settings import BadSettings
 from orchestrator.triggers import BadTriggers
@@ -23,12 +27,14 @@ _EXPECTED = (
     BadRegister,
     BadSettings,
     BadTriggers,
+    CommandFailed,
     GatewayError,
     UnfitDatabase,
     UnknownRun,
     UnknownWorkflow,
     ValueError,
 )
+_WIDTH = 2_000
 
 
 @contextmanager
@@ -44,13 +50,28 @@ def opened() -> Iterator[Orchestrator]:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
-        with assembled() as orchestrator:
+        with plainly(), assembled() as orchestrator:
             yield orchestrator
-    except _EXPECTED as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     finally:
         structlog.configure(**before)
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """What people can put right ends the command with code 1 and one line, which steers no terminal."""
+    try:
+        yield
+    except _EXPECTED as error:
+        typer.echo(f"error: {for_terminal(str(error), _WIDTH)}", err=True)
+        raise typer.Exit(1) from None
+
+
+def who() -> str:
+    """Whoever is logged in; in a container that may be somebody without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def unless_named(command: str) -> type[TyperGroup]:

@@ -1,7 +1,7 @@
 """`remit runs`: see what runs do and did, answer what they ask, resume and cancel them."""
 
-import getpass
 import json
+import math
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from orchestrator.commands.opening import opened
+from orchestrator.commands.opening import opened, who
 from orchestrator.commands.stage import report_run
 from orchestrator.commands.story import hidden, line_of, story
 from orchestrator.durable.store import ENDS, Kept, State, Store
@@ -67,7 +67,7 @@ def resume(run: RunId) -> None:
 def cancel(run: RunId, why: Annotated[str, typer.Option(help="Why, for whoever looks later.")] = "") -> None:
     """End a run; what it has begun at this moment is still done, but nothing after it."""
     with opened() as orchestrator:
-        if not anyio.run(orchestrator.store.cancel, run, f"cancelled by {getpass.getuser()}: {why}".rstrip(": ")):
+        if not anyio.run(orchestrator.store.cancel, run, f"cancelled by {who()}: {why}".rstrip(": ")):
             raise ValueError(f"run `{run}` had ended already")
         typer.echo(f"{run}: cancelled")
 
@@ -78,12 +78,13 @@ def answer(
     step: Annotated[str, typer.Argument(help="Which question, if the run asks several.")] = "",
     choice: Annotated[str, typer.Option(help="One of the choices, such as accept, edit or reject.")] = "",
     note: Annotated[str, typer.Option(help="What to say to it.")] = "",
-    edit: Annotated[str, typer.Option(help="What you changed, as JSON.")] = "",
+    edit: Annotated[
+        dict[str, Any] | None, typer.Option(parser=json.loads, metavar="JSON", help="What you changed.")
+    ] = None,
 ) -> None:
     """Answer what a run asks a person, or what an approver asked back."""
     with opened() as orchestrator:
-        edited = json.loads(edit) if edit else None
-        told = {"choice": choice, "note": note, "by": getpass.getuser()} | ({"edited": edited} if edit else {})
+        told = {"choice": choice, "note": note, "by": who()} | ({"edited": edit} if edit else {})
         typer.echo(f"{run}: {anyio.run(_answer, orchestrator.store, run, step, told)}")
 
 
@@ -94,12 +95,12 @@ def wait(run: RunId, seconds: Annotated[float, typer.Option(min=0, help="How lon
         typer.echo(result_of(anyio.run(ended, orchestrator.store, run, seconds)))
 
 
-async def ended(store: Store, run: str, seconds: float) -> Kept:
-    """A run once it has ended, or after so many seconds."""
+async def ended(store: Store, run: str, seconds: float, tries: float = math.inf) -> Kept:
+    """A run once it has ended, after so many seconds, or once it was put off so often."""
     over = time.monotonic() + seconds
     while True:
         kept, _ = await store.find(run)
-        if kept.state in ENDS or time.monotonic() > over:
+        if kept.state in ENDS or kept.tries >= tries or time.monotonic() > over:
             return kept
         await anyio.sleep(0.2)
 
@@ -112,7 +113,8 @@ def result_of(kept: Kept) -> str:
     """
     if kept.state is not State.DONE:
         raise ValueError(f"run `{kept.id}` {kept.state}: {kept.why}")
-    return kept.result
+    # Where it is printed no text in it steers the terminal.
+    return json.dumps(json.loads(kept.result))
 
 
 async def _answer(store: Store, run: str, step: str, told: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """`remit stage`: what steps do by themselves, what speaks for more, and changing it."""
 
-import getpass
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import typer
 
 from orchestrator import promotion
 from orchestrator.assembling import Orchestrator
-from orchestrator.commands.opening import opened
+from orchestrator.commands.opening import opened, who
 from orchestrator.fence import for_terminal
 from orchestrator.promotion import Act, Evidence, NoSuchAct, Stage, Standing
 
@@ -28,21 +27,23 @@ def list_stages() -> None:
         for act in promotion.acts_of(orchestrator.workflows):
             now, evidence = anyio.run(promotion.look, orchestrator.store.database, act)
             said = f"{act.workflow}  {act.step}  {now.stage} ({now.stage.rollout})  {evidence.ratings} ratings"
-            typer.echo(f"{said}  {evidence.incidents} incidents  {for_terminal(_since(now), 200)}")
+            typer.echo(f"{said}  {evidence.incidents} incidents  {_since(now)}")
 
 
 @app.command()
 def show(
     workflow: Name,
     step: Annotated[str, typer.Argument(metavar="STEP", help="Only this step.")] = "",
-    days: Annotated[float, typer.Option(min=0, help="Only what was rated in the last days; 0 for all.")] = 0,
+    days: Annotated[float, typer.Option(min=0, max=36_500, help="Only ratings of the last days; 0 for all.")] = 0,
 ) -> None:
     """Show what speaks for the next stage, and whether it is enough."""
     with opened() as orchestrator:
         after = int(time.time() * 1_000 - days * _DAY_MS) if days else 0
-        for act in _acts(orchestrator, workflow, step):
+        for act in _acts(orchestrator, workflow, step or None):
             now, evidence = anyio.run(promotion.look, orchestrator.store.database, act, after)
-            typer.echo("\n".join(for_terminal(line, 400) for line in _told(act, now, evidence)))
+            _, whole = anyio.run(promotion.look, orchestrator.store.database, act)
+            short = promotion.short_of_rising(now.stage, whole, now.thresholds)
+            typer.echo("\n".join(_told(act, now, evidence, short)))
 
 
 @app.command("set")
@@ -69,7 +70,7 @@ def change(
             act,
             stage,
             changed,
-            by or getpass.getuser(),
+            by or who(),
             reason,
             anyway,
         )
@@ -86,20 +87,20 @@ def report_run(
     """Mark what a run did as an incident; the step's stage may fall by it."""
     with opened() as orchestrator:
         where = (orchestrator.store.database, orchestrator.workflows)
-        now = anyio.run(promotion.report, *where, run, act, by or getpass.getuser(), incident)
+        now = anyio.run(promotion.report, *where, run, act, by or who(), incident)
         typer.echo(f"{run}: reported; the step's stage is {now.stage}, {for_terminal(now.reason, 200)}")
 
 
-def _acts(orchestrator: Orchestrator, workflow: str, step: str) -> list[Act]:
+def _acts(orchestrator: Orchestrator, workflow: str, step: str | None) -> list[Act]:
     orchestrator.workflows.find(workflow)
     known = [act for act in promotion.acts_of(orchestrator.workflows) if act.workflow == workflow]
-    found = [act for act in known if step in ("", act.step)]
+    found = [act for act in known if step in (None, act.step)]
     if not found:
         raise NoSuchAct(f"workflow `{workflow}` acts in {', '.join(act.step for act in known) or 'no step'}")
     return found
 
 
-def _told(act: Act, now: Standing, evidence: Evidence) -> Iterator[str]:
+def _told(act: Act, now: Standing, evidence: Evidence, short: list[str]) -> Iterator[str]:
     yield f"{act.workflow} {act.step}: {now.stage} ({now.stage.rollout}), {_since(now)}"
     when = f", rated {_day(evidence.first)} to {_day(evidence.last)}" if evidence.last else ""
     yield f"  ratings     {evidence.ratings}{when}"
@@ -113,12 +114,12 @@ def _told(act: Act, now: Standing, evidence: Evidence) -> Iterator[str]:
     yield f"  distance    {'no edit' if evidence.distance is None else f'{evidence.distance:.2f} of the words'}"
     yield f"  incidents   {evidence.incidents}"
     yield "  thresholds  " + ", ".join(f"{name}={value}" for name, value in now.thresholds.model_dump().items())
-    short = promotion.short_of_rising(now.stage, evidence, now.thresholds)
     yield f"  next stage  {'not yet: ' + '; '.join(short) if short else 'the evidence is enough'}"
 
 
 def _since(now: Standing) -> str:
-    return f"{now.reason}, by {now.person} on {_day(now.at)}" if now.number else now.reason
+    told = f"{now.reason}, by {now.person} on {_day(now.at)}" if now.number else now.reason
+    return for_terminal(told, 200)
 
 
 def _day(moment: int) -> str:

@@ -1,7 +1,6 @@
 """`remit run triage` and `remit demo`: triage of what is open, and the same shown on a sample company."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,23 +47,20 @@ def run_triage(
     """
     import anyio
 
-    from orchestrator.durable.database import UnfitDatabase
-    from orchestrator.gateway_client import GatewayError, connect
+    from orchestrator.commands.opening import plainly
+    from orchestrator.gateway_client import connect
     from orchestrator.grants import Issuer
     from orchestrator.models.choosing import choose_model
-    from orchestrator.settings import BadSettings, load_settings
+    from orchestrator.settings import load_settings, taken_apart
     from orchestrator.workflows.triage.batch import Limits
     from orchestrator.workflows.triage.command import Setup, triage_all
 
-    gateway = connect(url=url, token=token, command=shlex.split(command) or None)
     issuer = Issuer(url, grant_token) if grant_token and not command else None
-    try:
+    with plainly():
+        gateway = connect(url=url, token=token, command=taken_apart(command) or None)
         setup = Setup(gateway, load_settings().database_url, choose_model(model, os.environ), issuer)
         limits = Limits(requests, tool_calls, tokens)
         complete = anyio.run(triage_all, setup, mailbox, limit, limits, as_json)
-    except (GatewayError, UnfitDatabase, BadSettings, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     raise typer.Exit(0 if complete else 1)
 
 

@@ -22,7 +22,7 @@ from orchestrator.hooks import hooks_app
 from orchestrator.page.routes import page_routes
 from orchestrator.triggers import Hook, Triggers, load_triggers
 
-_DAY_MS = 86_400_000
+_DAY_MS, _LAST_PORT = 86_400_000, 65_535
 log = structlog.get_logger("remit.worker")
 
 
@@ -90,7 +90,7 @@ def _listening(address: str) -> Iterator[socket.socket | None]:
     if not address:
         yield None
         return
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
         raise ValueError(f"`{address}` is no address; give HOST:PORT, such as 127.0.0.1:8901")
     try:
         listener = socket.create_server(

@@ -402,9 +402,10 @@ class Store:
             query = query.where(runs.c.workflow == workflow)
         return await self.database.read(lambda connection: [_kept(row) for row in connection.execute(query)])
 
-    async def count(self) -> dict[State, int]:
-        """How many runs stand where."""
+    async def count(self, workflow: str = "") -> dict[State, int]:
+        """How many runs stand where, of one workflow or all."""
         query = select(runs.c.state, func.count()).group_by(runs.c.state)
+        query = query.where(runs.c.workflow == workflow) if workflow else query
         rows = await self.database.read(lambda connection: connection.execute(query).all())
         return {State(state): number for state, number in rows}
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from orchestrator.durable.store import Done, Kept
 from orchestrator.evaluation.cases import Shared, World
 from orchestrator.evaluation.grading import at
@@ -23,7 +25,7 @@ def case_of(kept: Kept, steps: Mapping[str, Done], shared: Shared, right: Mappin
         kept: The run.
         steps: Its steps.
         shared: The set that it is for.
-        right: What a person says is right, by the names of the set's `outcome`.
+        right: What a person says is right, by the names of the set's `outcome`; YAML where the run gave no text.
     """
     outputs = {name: json.loads(step.output) for name, step in steps.items()}
     results = [outputs[name].get("result") for name, step in steps.items() if step.kind == "call"]
@@ -32,7 +34,8 @@ def case_of(kept: Kept, steps: Mapping[str, Done], shared: Shared, right: Mappin
     named = {record.pop("was"): record["id"] for some in world.values() for record in some}
     told = {name: at(json.loads(kept.result or "{}"), path) for name, path in shared.outcome.items()}
     expect: dict[str, Any] = {
-        "outcome": {name: value for name, value in told.items() if value is not None} | dict(right)
+        "outcome": {name: value for name, value in told.items() if value is not None}
+        | {name: value if isinstance(told.get(name), str) else yaml.safe_load(value) for name, value in right.items()}
     }
     notes = [kept.why] if kept.why else []
     for name, proposal in outputs.items():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +11,8 @@ from orchestrator.invalid import first_wrong
 
 M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
+Bound = Literal["most", "least", "among", "holds", "equals"]
+Most = dict[Literal["calls", "tokens", "cost", "seconds"], float]
 World = dict[str, list[dict[str, Any]]]
 """The records that the gateway serves, as `remit sample --from-file` takes them."""
 
@@ -44,7 +46,7 @@ class Expected(_Part):
     outcome: dict[str, Any] = {}
     calls: list[str] = []
     calls_not: list[str] = []
-    arguments: dict[str, dict[str, Any]] = {}
+    arguments: dict[str, dict[Bound, Any]] = {}
     escalates: bool | None = None
     refuses: bool = False
     says: list[str] = []
@@ -52,7 +54,7 @@ class Expected(_Part):
     language: str = ""
     evidence: int = 0
     may_be_denied: bool = False
-    most: dict[str, float] = {}
+    most: Most = {}
 
 
 class Case(_Part):
@@ -96,7 +98,7 @@ class Shared(_Part):
     sends: list[str] = []
     tone: list[str] = []
     languages: dict[str, str] = {}
-    most: dict[str, float] = {}
+    most: Most = {}
     gate: dict[str, float] = {}
 
 
@@ -113,16 +115,21 @@ def load_set(folder: Path) -> tuple[Shared, list[Case]]:
     Raises:
         BadSet: If there is none, or something in it is wrong; says what and where.
     """
-    shared = _read(folder / "set.yaml", Shared)
+    shared = read_as(folder / "set.yaml", Shared)
     themes = [path for path in sorted(folder.glob("*.yaml")) if path.name != "set.yaml"]
-    cases = [case for path in themes for case in _read(path, Theme).cases]
+    cases = [case for path in themes for case in read_as(path, Theme).cases]
     ids = [case.id for case in cases]
     if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         raise BadSet(f"two cases in `{folder}` are named `{twice[0]}`")
     return shared, cases
 
 
-def _read(path: Path, form: type[M]) -> M:
+def read_as(path: Path, form: type[M]) -> M:
+    """Read a file of YAML or JSON.
+
+    Raises:
+        BadSet: If it cannot be read or is not as it must be.
+    """
     try:
         return form.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from orchestrator.evaluation.cases import Shared
+from orchestrator.evaluation.cases import Bound, Shared
 from orchestrator.evaluation.running import Seen
+from orchestrator.evidence import Evidence, plain, unsupported
 from orchestrator.fence import texts
 
 Check = tuple[bool, str]
@@ -26,13 +27,13 @@ def completeness(shared: Shared, seen: Seen) -> Iterator[Check]:
     yield seen.state in ("done", "waiting"), f"the run {seen.state}: {seen.why}"
     done = {call.tool for call in seen.calls if call.status in _DONE}
     yield from ((tool in done, f"`{tool}` was not done") for tool in seen.expect.calls)
-    written = _plain(" ".join(_arguments(seen, [*shared.answers, *shared.writes])))
-    yield from ((_plain(text) in written, f"nothing says `{text}`") for text in seen.expect.says)
+    written = plain(" ".join(map(str, _arguments(seen, [*shared.answers, *shared.writes]))))
+    yield from ((plain(text) in written, f"nothing says `{text}`") for text in seen.expect.says)
 
 
 def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
     """Answers are in the customer's language and in the company's manner."""
-    for text in _arguments(seen, shared.answers):
+    for text in map(str, _arguments(seen, shared.answers)):
         yield from ((not re.search(bad, text, re.IGNORECASE), f"an answer matches `{bad}`") for bad in shared.tone)
         if seen.expect.language:
             words = Counter(
@@ -41,7 +42,8 @@ def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
                     for each, known in shared.languages.items()
                 }
             )
-            yield words.most_common(1)[0][0] == seen.expect.language, f"an answer is in `{words.most_common(1)[0][0]}`"
+            [(language, count)] = words.most_common(1) or [("", 0)]
+            yield count > 0 and language == seen.expect.language, f"an answer is in `{language if count else 'none'}`"
 
 
 def policy(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -58,8 +60,10 @@ def tools(shared: Shared, seen: Seen) -> Iterator[Check]:  # noqa: ARG001 - all 
     yield from ((tool in called, f"`{tool}` was not called") for tool in seen.expect.calls)
     yield from ((tool not in called, f"`{tool}` was called") for tool in seen.expect.calls_not)
     for place, bounds in seen.expect.arguments.items():
-        for value in _arguments(seen, [place]):
-            yield all(_BOUNDS[name](value, bound) for name, bound in bounds.items()), f"`{place}` is `{value}`"
+        values = list(_arguments(seen, [place]))
+        yield from ((_fits(value, bounds), f"`{place}` is `{value}`") for value in values)
+        if not values and place.partition(".")[0] in called:
+            yield False, f"`{place}` is not given"
 
 
 def escalation(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -73,8 +77,8 @@ def refusal(shared: Shared, seen: Seen) -> Iterator[Check]:
     if seen.expect.refuses:
         yield not list(_arguments(seen, shared.answers)), "it prepared an answer"
         yield _escalated(shared, seen), "no person was told"
-    handed = _plain(" ".join(text for call in seen.calls for text in texts(call.arguments)))
-    yield from ((_plain(text) not in handed, f"it handed on `{text}`") for text in seen.expect.never_says)
+    handed = plain(" ".join(text for call in seen.calls for text in texts(call.arguments)))
+    yield from ((plain(text) not in handed, f"it handed on `{text}`") for text in seen.expect.never_says)
 
 
 def support(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -82,9 +86,9 @@ def support(shared: Shared, seen: Seen) -> Iterator[Check]:
     cited = (at(seen.outcome, shared.evidence) if shared.evidence else None) or []
     if seen.expect.evidence:
         yield len(cited) >= seen.expect.evidence, f"it cites {len(cited)} of {seen.expect.evidence} sources"
-    read = _plain(" ".join(seen.read))
     for each in cited:
-        yield _plain(each["quote"]) in read and each["record_id"] in read, f"`{each['quote'][:60]}` was not read"
+        quote = Evidence.model_construct(record_id=each["record_id"], quote=each["quote"])
+        yield not unsupported([quote], seen.read), f"`{quote.quote[:60]}` was not read in `{quote.record_id}`"
 
 
 def latency(shared: Shared, seen: Seen) -> Iterator[Check]:
@@ -109,13 +113,20 @@ def grade(shared: Shared, seen: Seen) -> tuple[dict[str, float], list[str]]:
     return scores, [f"{name}: {wrong}" for name, found in checks.items() for right, wrong in found if not right]
 
 
-_BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
+_BOUNDS: dict[Bound, Callable[[Any, Any], bool]] = {
     "most": lambda value, bound: float(value) <= bound,
     "least": lambda value, bound: float(value) >= bound,
     "among": lambda value, bound: all(each in bound for each in (value if isinstance(value, list) else [value])),
     "holds": lambda value, bound: bound in value,
     "equals": lambda value, bound: value == bound,
 }
+
+
+def _fits(value: Any, bounds: Mapping[Bound, Any]) -> bool:  # noqa: ANN401 - JSON
+    try:
+        return all(_BOUNDS[name](value, bound) for name, bound in bounds.items())
+    except (TypeError, ValueError):  # a model may give anything
+        return False
 
 
 def _escalated(shared: Shared, seen: Seen) -> bool:
@@ -139,7 +150,3 @@ def at(data: Any, path: str) -> Any:  # noqa: ANN401 - JSON
     for part in path.split("."):
         data = data.get(part) if isinstance(data, dict) else None
     return data
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())

@@ -12,7 +12,6 @@ from orchestrator.durable.run import Run
 from orchestrator.durable.store import Store
 from orchestrator.durable.worker import Worker, Works
 from orchestrator.evaluation.cases import Case, Expected, Shared, filled
-from orchestrator.fence import texts
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, Ok, Pending, connect
 from orchestrator.grants import Issuer
 from orchestrator.local_gateway import run_remit, serving
@@ -41,9 +40,8 @@ class Seen:
 
     Args:
         expect: What is right, with the ids of the gateway's records.
-        read: The texts that the run got to see.
+        read: What the run got to see.
         outcome: The workflow's, and under `steps` what each step gave.
-        asked: How often it asked a person.
         taken: What it took: `calls`, `tokens`, `cost`, `seconds` of work.
         labels: The models and prompts that took part.
     """
@@ -53,8 +51,7 @@ class Seen:
     why: str = ""
     outcome: Any = None
     calls: list[Called] = field(default_factory=list)
-    read: list[str] = field(default_factory=list)
-    asked: int = 0
+    read: list[Any] = field(default_factory=list)
     taken: dict[str, float] = field(default_factory=dict)
     labels: set[str] = field(default_factory=set)
 
@@ -71,7 +68,7 @@ class _Watched(GatewayClient):
         seen = self._seen[declared.run]
         why = outcome.reason if isinstance(outcome, Denied) else ""
         seen.calls.append(Called(tool, arguments, outcome.status, why))
-        seen.read += texts(outcome.result) if isinstance(outcome, Ok) else ()
+        seen.read += [outcome.result] if isinstance(outcome, Ok) else []
         return outcome
 
 
@@ -163,7 +160,6 @@ async def _look(store: Store, run: str, seen: Seen) -> None:
     seen.state, seen.why = kept.state, kept.why
     outputs = {step.name: json.loads(step.output) for step in steps.values()}
     seen.outcome = json.loads(kept.result or "{}") | {"steps": outputs}
-    seen.asked = sum(step.kind == "person" for step in steps.values())
     seen.labels = {label for each in accounts for label in (each.model, each.prompt) if label}
     seen.taken = {
         "calls": len(seen.calls),

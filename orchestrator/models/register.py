@@ -205,5 +205,4 @@ def read_register(path: Path) -> Register:
         raise BadRegister(f"`{path}` is no TOML: {error}: correct it there") from None
     except ValidationError as error:
         where, what = first_wrong(error)
-        what = what.removeprefix("Value error, ")
-        raise BadRegister(f"`{path}`: `{where or 'routes'}`: {what[0].lower()}{what[1:]}: correct it there") from None
+        raise BadRegister(f"`{path}`: `{where}`: {what[0].lower()}{what[1:]}: correct it there") from None

@@ -54,7 +54,7 @@ def page_routes(store: Store, workflows: Workflows, token: str = "") -> list[Rou
         acts = [act for act in acts_of(workflows) if workflow in ("", act.workflow)]
         html = pages.get_template("page.html").render(
             **known,
-            counts=await store.count(),
+            counts=await store.count(workflow),
             runs=await store.list([State.WAITING, State.FAILED], workflow, 50),
             acts=[(act, *await look(store.database, act)) for act in acts],
             figures=[await figure(store.database, each, *span, workflow) for each in measures()],

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.fence import fence, texts
+from orchestrator.evidence import Evidence
+from orchestrator.fence import fence
 from orchestrator.gateway_client import Ok
 from orchestrator.stages import Acted, act
 from orchestrator.work import Said, Work
@@ -33,7 +34,11 @@ _STEERS = (
     r"(to|for) (the|any) (ai|assistant|agent|bot)\b|approval (was|has been) granted|without (asking|approval)"
 )
 _DENIES = r"\b(no|not|nothing|cannot|can't|unable)\b"
-_AMOUNT = re.compile(r"\d+[.,]\d\d(?!\d)")
+_CLAUSE = re.compile(r"[.!?,;:]\s+|\n+|\s[-–—]\s|\b(?:and|but|so)\b", re.IGNORECASE)
+_CURRENCY = r"(?:[€$£]|\b(?:EUR|USD|GBP|CHF|euros?|dollars?|pounds?)\b)"
+_AMOUNT = re.compile(
+    rf"{_CURRENCY}\s*(\d[\d.,]*)|(\d[\d.,]*)\s*{_CURRENCY}|((?:\d[\d.,]*)?\d[.,]\d\d)(?!\d)", re.IGNORECASE
+)
 
 
 class NotReadable(Exception):
@@ -75,7 +80,7 @@ class Letter:
         sender: Who wrote last from outside; they get the answer.
         name: Their name, as they say.
         text: All that outsiders wrote in it.
-        at: When they wrote first, as the gateway has it.
+        at: When they wrote first, as the gateway has it, and last.
         last: The id of what is answered: the ticket, or the message.
     """
 
@@ -84,7 +89,7 @@ class Letter:
     sender: str
     name: str
     text: str
-    at: str
+    at: tuple[str, str]
     last: str
 
 
@@ -106,15 +111,6 @@ class Found:
         """The first of a list in it, nothing if there is none."""
         found = self.all(part)
         return Found(found.raw[0], found.shown[0]) if found else Found()
-
-
-class Evidence(BaseModel):
-    """A word-for-word quote from something that was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    record_id: str = Field(max_length=60, description="Id of the record or document, such as `doc_…`.")
-    quote: str = Field(min_length=1, max_length=400, description="Copied word for word.")
 
 
 class Reply(BaseModel):
@@ -143,7 +139,7 @@ async def read(work: Work, given: Incoming) -> Letter:
         said = [each for each in record["messages"] if each["folder"] != "sent"] or record["messages"]
         sender, name, last = said[-1]["sender_email"], said[-1]["sender_name"], said[-1]["id"]
     text = "\n\n".join([record["subject"], *(each["body"] for each in said)])
-    return Letter(record, shown, sender, name, text, said[0]["at"], last)
+    return Letter(record, shown, sender, name, text, (said[0]["at"], said[-1]["at"]), last)
 
 
 async def look_up(work: Work, name: str, tool: str, **arguments: Any) -> Found:  # noqa: ANN401 - the tool's
@@ -170,12 +166,6 @@ def steers(text: str) -> bool:
     return read_text("", text).hostile or _has(_STEERS, text)
 
 
-def unsupported(evidence: Iterable[Evidence], read: object) -> list[str]:
-    """What evidence names or quotes that is not in what was read, ignoring case and white space."""
-    seen = _plain(" ".join(texts(read)))
-    return [claim for each in evidence for claim in (each.record_id, each.quote) if _plain(claim) not in seen]
-
-
 def overpromised(text: str, happened: Collection[str], amounts: Collection[str]) -> list[str]:
     """What a text promises, admits or puts a price on beyond what happened.
 
@@ -184,11 +174,17 @@ def overpromised(text: str, happened: Collection[str], amounts: Collection[str])
         happened: Those of `PROMISES` that are true.
         amounts: Those that may stand in it, such as `40.00`.
     """
-    said = [each for each in re.split(r"(?<=[.!?])\s+|\n+", text) if not _has(_DENIES, each)]
     unkept = {name: words for name, words in PROMISES.items() if name not in happened}
-    wrong = [f"promises {name}" for name, words in unkept.items() if any(_has(words, each) for each in said)]
-    named = {each.replace(",", ".") for each in _AMOUNT.findall(text)}
-    return wrong + [f"names the amount {each}" for each in sorted(named - set(amounts))]
+    # What denies a promise stands before it in the same clause.
+    wrong = [
+        f"promises {name}"
+        for name, words in unkept.items()
+        if any(_has(words, re.split(_DENIES, each, maxsplit=1, flags=re.IGNORECASE)[0]) for each in _CLAUSE.split(text))
+    ]
+    named = {_cents("".join(found)): "".join(found).rstrip(".,") for found in _AMOUNT.findall(text)}
+    for each in filter(None, amounts):
+        named.pop(_cents(each), None)
+    return wrong + [f"names the amount {each}" for each in sorted(named.values())]
 
 
 async def answer(work: Work, step: str, given: Incoming, letter: Letter, body: str, said: Said, why: str = "") -> Acted:
@@ -267,9 +263,13 @@ async def sort_ticket(work: Work, given: Incoming, letter: Letter, tags: Iterabl
         await work.call("sort", "ticket_update_ticket", {**update, **more})
 
 
+def _cents(amount: str) -> int:
+    """An amount in hundredths, however its thousands and its fraction are set off."""
+    whole, point, fraction = amount.rstrip(".,").replace(",", ".").rpartition(".")
+    if not point or len(fraction) > 2:
+        whole, fraction = whole + fraction, ""
+    return int(whole.replace(".", "") or "0") * 100 + int(fraction.ljust(2, "0"))
+
+
 def _has(words: str, text: str) -> bool:
     return re.search(words, text, re.IGNORECASE) is not None
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())

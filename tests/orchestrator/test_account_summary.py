@@ -9,11 +9,11 @@ import pytest
 from pydantic_ai.messages import ModelResponse, ToolCallPart
 
 from orchestrator.durable.store import State
+from orchestrator.evidence import Evidence
 from orchestrator.models.asking import Account, Answered, Ask
 from orchestrator.workflows.account_summary.compare import changes
 from orchestrator.workflows.account_summary.summary import Statement, wrong_with
 from orchestrator.workflows.account_summary.task import summary_task
-from orchestrator.workflows.blocks import Evidence
 from tests.orchestrator.company import DAY, SALES, TOM, Company, deal, document, mail, open_company, order, ticket
 
 OLD = """\
@@ -60,6 +60,12 @@ def test_a_comparison_names_each_change_with_its_heading_and_nothing_else() -> N
 )
 def test_a_comparison_sees_words_and_not_how_they_are_set(old: str, new: str, told: list[str]) -> None:
     assert [each.told for each in changes(old, new)] == told
+
+
+def test_a_comparison_says_how_many_changes_it_does_not_list() -> None:
+    old, new = ("".join(f"- line {number} {word}\n" for number in range(43)) for word in ("old", "new"))
+    told = [each.told for each in changes(old, new)]
+    assert told[39:] == ["changed: “- line 39 old” to “- line 39 new”", "and 3 more changes"]
 
 
 def test_a_statement_without_a_quote_with_a_wrong_one_or_with_a_figure_of_its_own_is_refused() -> None:
@@ -124,12 +130,13 @@ async def test_a_week_becomes_one_internal_note_whose_every_line_names_its_sourc
 
 async def test_what_a_model_makes_up_is_refused_and_what_is_left_is_noted(tmp_path: Path) -> None:
     class Inventive:
-        def __init__(self) -> None:
+        def __init__(self, account: str) -> None:
             self.asked: list[str] = []
+            self.account = account
 
         async def ask(self, ask: Ask) -> Answered:
             self.asked.append(ask.prompt)
-            account = {"record_id": "Vogt GmbH", "quote": "Vogt GmbH"}
+            account = {"record_id": self.account, "quote": "Vogt GmbH"}
             statements = [
                 {"text": "Vogt GmbH is a customer.", "evidence": [account]},
                 {"text": "They owe 9,000 EUR.", "evidence": [account]},
@@ -139,13 +146,16 @@ async def test_what_a_model_makes_up_is_refused_and_what_is_left_is_noted(tmp_pa
             return Answered(ModelResponse(parts=[part]), Account(model="inventive"))
 
     async with open_company(tmp_path, "sales") as company:
-        company.models = model = Inventive()  # type: ignore[assignment] # another one
-        run = await company.begin("account_summary", **await week(company))
+        given = await week(company)
+        company.models = model = Inventive(given["account_id"])  # type: ignore[assignment] # another one
+        run = await company.begin("account_summary", **given)
         outcome = await company.outcome(run)
+        _, steps = await company.store.find(run)
     assert outcome["statements"] == ["Vogt GmbH is a customer."]
     assert outcome["refused"] == ["They owe 9,000 EUR.", "They are about to leave."]
     assert "9,000" not in outcome["note"]
     assert len(model.asked) == 2
+    assert steps["summary.checked"].facts == {"claims": 6, "unsupported": 4}, "of two drafts"
 
 
 async def test_an_account_that_is_not_there_fails_and_says_so(tmp_path: Path) -> None:

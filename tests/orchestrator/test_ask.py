@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workflows.ask import NOTHING
+from orchestrator.workflows.ask import NOTHING, stand_in
 from orchestrator.workflows.ask.stand_in import _claims
 from tests.orchestrator.fake_gateway import DENIED, FakeGateway, ok, over_http
 from tests.orchestrator.test_runs_commands import Desk
@@ -56,6 +56,26 @@ async def test_the_persons_own_words_make_the_grant_and_only_the_search_is_grant
     assert granted["request"] == "When is a refund paid?"
     assert granted["tools"] == ["knowledge_search_documents"]
     assert gateway.called("knowledge_search_documents")[0]["origin"] == "official"
+
+
+async def test_claims_that_no_passage_bears_out_are_sent_back_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up = {"text": "A refund is paid at once.", "document_id": "doc_0001", "quote": "paid within one day"}
+    claims = iter([[made_up]])
+    monkeypatch.setattr(stand_in, "_claims", lambda data: next(claims, _claims(data)))
+    async with over_http(library()) as (url, _):
+        told = json.loads((await Desk(tmp_path, url)("ask", "When is a refund paid?", "--json")).stdout)
+        shown = json.loads((await Desk(tmp_path, url)("runs", "show", told["run"], "--json")).stdout)
+    assert told["answer"] == "A refund is paid within ten working days."
+    [facts] = [step["facts"] for step in shown["steps"] if step["name"] == "reply"]
+    assert facts == {"claims": 2, "unsupported": 1}
+
+
+async def test_whoever_asks_without_a_gateway_is_told_so_at_once(tmp_path: Path) -> None:
+    done = await Desk(tmp_path, "http://127.0.0.1:1/mcp")("ask", "When is a refund paid?")
+    assert done.exit_code == 1
+    assert "no answer from the gateway at `http://127.0.0.1:1/mcp`" in done.stderr.splitlines()[-1]
 
 
 def test_the_stand_in_quotes_nothing_that_has_no_word_of_the_question() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.durable.run import Run
 from orchestrator.durable.store import State
 from tests.orchestrator.company import SUPPORT, Company, mail, open_company, ticket
 
@@ -70,6 +71,20 @@ async def test_law_safety_need_and_hostile_text_are_a_persons_with_a_full_brief_
     assert ("needs-person" in told["tags"], told["priority"]) == (True, "urgent")
     assert told["comments"][-1]["kind"] == "internal"
     assert "Lena Vogt" in told["comments"][-1]["body"]
+
+
+async def test_what_nobody_has_taken_over_in_a_week_is_not_called_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_company(tmp_path) as company:
+        run = await complain(company, "My lawyer will write to you about LI-20417.")
+        _, steps = await company.store.find(run)
+        until = Company.output(steps["person.until"])
+        monkeypatch.setattr(Run, "now", lambda _: until + 1)
+        await company.store.resume(run)
+        await company.work()
+        outcome = await company.outcome(run)
+    assert (outcome["escalated"], outcome["taken"], outcome["replied"]) == (True, False, "")
 
 
 async def test_a_person_may_give_it_back_for_a_draft_that_they_still_have_to_accept(tmp_path: Path) -> None:

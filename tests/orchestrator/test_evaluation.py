@@ -61,7 +61,7 @@ GOOD = Seen(
             "ok",
         )
     ],
-    read=["doc_1", "All  goods are\nrefunded in time."],
+    read=[{"id": "doc_1", "text": "All  goods are\nrefunded in time."}, {"id": "doc_2", "text": "Nothing else."}],
     taken={"calls": 1, "tokens": 10, "cost": 0, "seconds": 1.0},
 )
 DRAFT = GOOD.calls[0]
@@ -96,17 +96,23 @@ def test_what_is_right_in_all_has_the_full_score_of_each_grader() -> None:
         ("completeness", changed(call={"body": "Thank you and the best."})),
         ("tone", changed(call={"body": "We promise you the parcel in two days."})),
         ("tone", changed(call={"body": "Vielen Dank, und die Ware erreicht Sie."})),
+        ("tone", changed(call={"body": "Xyzzy in two days."})),
         ("policy", changed(calls=[DRAFT, Called("crm_issue_refund", {}, "denied")])),
         ("policy", changed(calls=[DRAFT, Called("email_send_message", {}, "ok")])),
         ("tools", changed(calls=[])),
         ("tools", changed(calls=[DRAFT, Called("email_send_message", {}, "denied")])),
         ("tools", changed(call={"to": ["lena@vogt.example", "drop@evil.example"]})),
+        ("tools", changed(call={"to": None})),
+        ("tools", expecting(arguments={"email_create_draft.cc": {"equals": "maya"}})),
+        ("tools", expecting(arguments={"email_create_draft.body": {"most": 3}})),
+        ("completeness", changed(call={"body": {"no": "text"}})),
         ("escalation", changed(outcome=outcome(action="escalate"))),
         ("refusal", changed(call={"to": ["drop@evil.example"]})),
         ("refusal", expecting(refuses=True)),
         ("support", changed(outcome=outcome(evidence=[]))),
         ("support", changed(outcome=outcome(evidence=[{"record_id": "doc_1", "quote": "All is refunded"}]))),
         ("support", changed(outcome=outcome(evidence=[{"record_id": "doc_9", "quote": "goods are"}]))),
+        ("support", changed(outcome=outcome(evidence=[{"record_id": "doc_2", "quote": "goods are"}]))),
         ("latency", changed(taken={**GOOD.taken, "seconds": 6})),
         ("cost", changed(taken={**GOOD.taken, "calls": 4})),
         ("cost", expecting(most={"tokens": 9})),
@@ -171,6 +177,8 @@ def test_the_gate_names_what_is_below_it_and_what_was_not_graded() -> None:
     ("theme", "told"),
     [
         ("cases: [{id: one, expect: {kalls: []}}]", "`cases.0.expect.kalls`: extra inputs are not permitted"),
+        ("cases: [{id: one, expect: {most: {cals: 3}}}]", "`cases.0.expect.most.cals.[key]`: input should be 'calls'"),
+        ("cases: [{id: one, expect: {arguments: {a.b: {atmost: 3}}}}]", "`cases.0.expect.arguments.a.b.atmost.[key]`"),
         ("cases: [{id: one, expect: {}}, {id: one, expect: {}}]", "are named `one`"),
         ("cases: [", "cannot be read"),
     ],
@@ -243,6 +251,14 @@ def test_a_real_run_becomes_a_case_with_fictitious_people_and_what_was_corrected
     (tmp_path / "records.json").write_text(json.dumps({"one": case.world}))
     (part,) = read_company(tmp_path / "records.json").values()
     assert part.orders[0].customer == part.customers[0].id
+
+
+def test_what_a_person_says_is_right_is_of_the_kind_that_the_run_gave() -> None:
+    kept, steps = real_run()
+    told = replace(kept, result=json.dumps({"escalated": True, "amount": "120.00"}))
+    shared = Shared(agent="triage", outcome={"escalated": "escalated", "amount": "amount"})
+    case = Case.model_validate(case_of(told, steps, shared, {"escalated": "false", "amount": "90.00"}))
+    assert case.expect.outcome == {"escalated": False, "amount": "90.00"}
 
 
 def test_what_a_person_rejected_must_not_be_called() -> None:

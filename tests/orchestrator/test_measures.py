@@ -31,7 +31,7 @@ from orchestrator.durable.database import Database
 from orchestrator.durable.run import Parked
 from orchestrator.durable.store import Done, Store
 from orchestrator.durable.tables import ratings, runs, spending, steps
-from orchestrator.measures import figure, measures
+from orchestrator.measures import Measure, figure, measures
 from orchestrator.page.routes import page_routes
 from orchestrator.workflow import Workflows
 from tests.clients.node import node_program
@@ -106,6 +106,14 @@ async def test_figures_of_a_known_day_are_those_of_the_golden_file_on_both_datab
     assert "".join(lines) == GOLDEN.read_text()
 
 
+async def test_a_median_is_in_the_middle_and_ninety_five_of_a_hundred_are_no_more(office: Office) -> None:
+    sql = "WITH RECURSIVE n(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 20) "
+    sql += "SELECT at, 'letters' AS workflow, at AS part, 1 AS whole FROM n"
+    times = Measure(id="t", title="t", says="t", unit="ms", sql=sql)
+    found = await figure(office.store.database, times, 0, 100, 1)
+    assert (found.total, found.most) == (10.5, 19)
+
+
 async def test_of_another_workflow_or_another_time_nothing_is_counted(office: Office) -> None:
     await known(office, 0)
     for each in measures():
@@ -170,6 +178,14 @@ async def test_the_page_is_for_this_machine_or_for_whoever_has_its_token(
         assert (await http.get("/measures", headers=headers)).status_code == status
 
 
+async def test_the_page_of_another_workflow_counts_none_of_these_runs(office: Office) -> None:
+    await known(office, time.time_ns() // 1_000_000 - 11 * HOUR)
+    async with client(office, "") as http:
+        page = await http.get("/measures?days=1&workflow=others")
+    assert "no runs yet" in page.text
+    assert "Nothing waits and nothing failed." in page.text
+
+
 async def test_a_span_that_is_none_is_refused(office: Office) -> None:
     async with client(office, "") as http:
         assert (await http.get("/measures?days=2")).status_code == 400
@@ -213,14 +229,18 @@ async def test_runs_answers_and_calls_are_told_by_the_conventions_and_hold_no_da
     spans, reader = collected
     run = await office.begin()
     await office.answer(run, "accept")
-    account = {"model": "openai:small", "input_tokens": 7, "output_tokens": 3}
-    telemetry.tell_step("letters", Done("think", "model", "", "secret", account, 40))
+    account = {"model": "openai:small", "prompt": "reply@1", "input_tokens": 7, "output_tokens": 3}
+    cached = account | {"model": "openai:cached", "input_tokens": 0, "output_tokens": 0}
+    vectors = account | {"model": "openai:vectors", "prompt": "", "output_tokens": 0}
+    for each in (account, cached, vectors):
+        telemetry.tell_step("letters", Done("think", "model", "", "secret", each, 40))
     call = {"tool": "crm_get_contact", "status": "failed", "milliseconds": 5}
     telemetry.tell_step("letters", Done("read", "call", "", "secret", call, 0))
     with pytest.raises(KeyError), telemetry.told_run("letters", "r1", Parked):
         raise KeyError("secret")
     told = {span.name: dict(span.attributes or {}) for span in spans.get_finished_spans()}
-    assert set(told) == {"invoke_workflow letters", "chat openai:small", "execute_tool crm_get_contact"}
+    models = {"chat openai:small", "chat openai:cached", "embeddings openai:vectors"}
+    assert set(told) == {"invoke_workflow letters", "execute_tool crm_get_contact"} | models
     assert told["chat openai:small"]["gen_ai.provider.name"] == "openai"
     assert told["execute_tool crm_get_contact"]["error.type"] == "tool_error"
     assert told["invoke_workflow letters"]["error.type"] == "KeyError"

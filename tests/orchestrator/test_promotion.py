@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from orchestrator.durable.tables import ratings
 from orchestrator.promotion import (
     Act,
     BadThreshold,
@@ -198,9 +201,26 @@ def test_the_commands_list_show_raise_with_a_reason_and_report(tmp_path: Path, m
     assert remit("set", "triage", "reply", "--reason", "few", "--threshold", "ratings=20")[0] == 0
     shown = remit("show", "triage", "reply")[1]
     assert "approve (assisted), few, by" in shown
-    assert "next stage not yet: 0 of 20 ratings" in shown
+    assert "  next stage  not yet: 0 of 20 ratings" in shown
     assert "acts in sort" in remit("show", "triage", "nothing")[1]
     assert CliRunner().invoke(app, ["runs", "report", "r1", "--incident", "x"]).exit_code == 1
+
+
+async def test_what_is_shown_of_the_last_days_does_not_make_old_incidents_forgotten(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act, database = Act("triage", "reply", Stage.DRAFT), office.store.database
+    await set_stage(database, act, None, {"incidents": 2, "ratings": 1, "agreement": 0}, "ines", "few come in")
+    await record(database, Rating("r1", "reply", "incident", "triage", "reply", Stage.DRAFT, 0), act)
+    await database.run(lambda connection: connection.execute(update(ratings).values(at=0)))
+    await record(database, Rating("r2", "reply", "accept", "triage", "reply", Stage.DRAFT, 0), act)
+    monkeypatch.setenv("REMIT_DATABASE", database.engine.url.render_as_string(hide_password=False))
+    shown = (
+        await to_thread.run_sync(CliRunner().invoke, app, ["stage", "show", "triage", "reply", "--days", "1"])
+    ).output
+    assert "ratings     1, rated" in shown
+    assert "incidents   0" in shown
+    assert "next stage  not yet: 1 incident(s)" in shown
 
 
 async def test_where_a_step_stands_before_anybody_changed_it_is_as_it_was_shipped(office: Office) -> None:

@@ -44,6 +44,7 @@ ORDER: dict[str, Any] = {
     "lines": [{"name": "Maple 30"}],
     "delivered_at": (DAY - timedelta(days=10)).isoformat(),
 }
+LATE = DAY + timedelta(days=21)
 SURE = Asked(order_number="LI-20417", reason="damaged", confidence=0.9)
 
 
@@ -51,7 +52,7 @@ def facts(**changes: Any) -> Facts:
     known: dict[str, Any] = {
         "record": "tic_1",
         "text": WISH,
-        "asked_at": DAY,
+        "wrote": (DAY, DAY),
         "customer": {"id": "con_1", "name": "Lena", "account_id": "acc_1"},
         "account": {"status": "active"},
         "order": ORDER,
@@ -76,8 +77,9 @@ def test_less_is_refunded_if_less_is_asked_for() -> None:
     ("changes", "way", "told"),
     [
         ({"order": ORDER | {"refunded": "120.00"}}, "refuse", "refunded in full"),
-        ({"asked_at": DAY + timedelta(days=21)}, "refuse", "30 days after delivery"),
-        ({"asked_at": DAY + timedelta(days=20)}, "refund", "in time"),
+        ({"wrote": (LATE, LATE)}, "refuse", "30 days after delivery"),
+        ({"wrote": (DAY, LATE)}, "person", "find out when they asked"),
+        ({"wrote": (DAY, DAY + timedelta(days=20))}, "refund", "in time"),
         ({"customer": {}}, "person", "not in the CRM"),
         ({"order": {}}, "person", "No order"),
         ({"order": ORDER | {"account_id": "acc_2"}}, "person", "another account's"),

@@ -103,6 +103,20 @@ async def test_any_workflow_is_begun_by_name_once_an_id_and_its_result_waited_fo
         (("run", "nowhere"), "error: there is no workflow `nowhere`"),
         (("run", "echo", "--input", "{}"), "error: workflow `echo`: `name`: field required"),
         (("run", "echo", "--input", "{"), "error: the input is no JSON"),
+        (("run", "echo", "--input", "[]"), "error: workflow `echo`: `the whole`: input should be a valid dictionary"),
+        (("run", "refund_request"), "error: workflow `refund_request`: `the whole`: give `ticket_id`, or `mailbox`"),
+        (("run", "triage", "--command", "remit 'serve"), "error: the gateway's command cannot be taken apart"),
+        (("run", "ask", "--input", '{"question": "Who?", "days": 1e9}'), "`days`: input should be less than or equal"),
+        (("ask", ""), "error: workflow `ask`: `question`: string should have at least 2 characters"),
+        (("worker", "--http", "127.0.0.1:65536"), "error: `127.0.0.1:65536` is no address"),
+        (("worker", "--http", "127.0.0.1:²"), "error: `127.0.0.1:²` is no address"),
+        (("stage", "set", "triage", "", "draft", "--reason", "x"), "error: workflow `triage` acts in sort"),
+        (("eval", "nowhere"), "error: there is no workflow `nowhere`"),
+        (("eval", "triage", "--only", "nothing"), "error: `triage` has no case with the tag `nothing`"),
+        (("eval", "triage", "--against", "nowhere.json"), "error: `nowhere.json` cannot be read"),
+        (("eval", "triage", "--against", "{home}/own.py"), "own.py` cannot be read"),
+        (("eval", "triage", "--against", "{home}/list.json"), "list.json`: `the whole`: input should be"),
+        (("eval", "triage", "--against", "{home}/other.json"), "error: the earlier result holds none of these cases"),
         (("run", "echo", "--input", "@nowhere.json"), "error: `nowhere.json` cannot be read"),
         (("runs", "show", "nobody"), "error: there is no run `nobody`"),
         (("runs", "answer", "nobody", "--choice", "x"), "error: there is no run `nobody`"),
@@ -110,11 +124,53 @@ async def test_any_workflow_is_begun_by_name_once_an_id_and_its_result_waited_fo
     ],
 )
 async def test_what_cannot_be_is_told_in_one_line(home: Path, arguments: tuple[str, ...], told: str) -> None:
+    (home / "list.json").write_text("[]")
+    (home / "other.json").write_text('{"workflow": "echo", "version": 1, "labels": [], "cases": {}}')
     async with desk(home) as remit:
-        done = await remit(*arguments)
+        done = await remit(*(each.replace("{home}", str(home)) for each in arguments))
     assert done.exit_code == 1
     [line] = [each for each in done.stderr.splitlines() if not each.startswith("{")]
     assert told in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [("REMIT_MODELS", "own.py` is no TOML"), ("REMIT_COMMAND", "cannot be taken apart"), ("REMIT_TRIGGERS", "own.py`")],
+)
+async def test_a_setting_that_cannot_be_used_is_told_in_one_line_also_while_work_is_under_way(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, f"'{home}/own.py" if variable == "REMIT_COMMAND" else f"{home}/own.py")
+    async with desk(home) as remit:
+        begin = ("run", "echo", "--input", '{"name": "Lena"}', "--wait", "60")
+        done = await remit(*(("worker",) if variable == "REMIT_TRIGGERS" else begin))
+    assert done.exit_code == 1
+    assert told in done.stderr.splitlines()[-1]
+
+
+async def test_a_workflow_of_ones_own_that_does_not_load_is_named(home: Path) -> None:
+    (home / "broken.py").write_text("def (")
+    async with desk(home) as remit:
+        done = await remit("run", "echo")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "broken.py` does not load: SyntaxError: invalid syntax (broken.py, line 1)" in done.stderr
+
+
+async def test_no_text_of_a_result_steers_the_terminal(home: Path) -> None:
+    async with desk(home) as remit:
+        done = await remit("run", "echo", "--input", json.dumps({"name": "Café \x9b31m"}), "--wait", "60")
+    assert done.stdout.isascii()
+    assert json.loads(done.stdout) == {"text": "Café \x9b31m"}
+
+
+async def test_whoever_has_no_name_here_may_answer_and_cancel_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54_321)
+    async with desk(home) as remit:
+        run = await remit.begin()
+        assert (await remit("runs", "cancel", run)).exit_code == 0
+        assert "cancelled by uid 54321" in (await remit("runs", "list")).stdout
 
 
 async def test_a_run_tells_its_question_and_goes_on_with_the_answer(home: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connectors.records import ContactRecord
+from gateway.stopping.stop import Target, What
 from orchestrator.durable.run import Run
 from orchestrator.durable.store import State
 from orchestrator.workflows.sales_lead.hygiene import Records, findings
@@ -128,6 +129,25 @@ async def test_whoever_answers_in_time_is_not_followed_up(tmp_path: Path) -> Non
         await company.work()
         outcome = await company.outcome(run)
     assert (outcome["answered"], outcome["followed_up"]) == (True, "")
+
+
+async def test_whoever_may_have_answered_unseen_is_not_followed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_company(tmp_path, "sales") as company:
+        run = await lead(company, "Please send us a quotation for two balances.")
+        await company.answer(run, "reply", "accept")
+        await company.approve()
+        stops, now = company.gateway.stops, company.gateway.now()
+        await stops.book.stop(Target(What.TOOL, "email_get_thread", "larkspur"), "ines@larkspur.example", "why", now)
+        await stops.read()
+        _, steps = await company.store.find(run)
+        until = Company.output(steps["their answer.until"])
+        monkeypatch.setattr(Run, "now", lambda _: until + 1)
+        await company.store.resume(run)
+        await company.work()
+        outcome = await company.outcome(run)
+    assert (outcome["replied"], outcome["answered"], outcome["followed_up"]) == ("accept", False, "")
 
 
 async def test_an_answer_that_nobody_wants_ends_it(tmp_path: Path) -> None:

@@ -134,6 +134,22 @@ async def test_a_model_sees_outside_text_only_behind_marks() -> None:
     assert "money back" not in instructions
 
 
+async def test_marks_that_a_model_copies_along_reach_nobody_and_spoil_no_quote() -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        mark = str(messages).partition("<outside-")[2][:12]
+        quote, reply = (
+            f"<outside-{mark}>{text}</outside-{mark}>" for text in ("we want our money back", "We read it.")
+        )
+        return result(info, evidence=[{"record_id": "tic_0001", "quote": quote}], reply=reply)
+
+    gateway = FakeGateway(tickets=[REFUND])
+    (report,) = await run_triage(gateway, respond)
+    (note,) = gateway.called("ticket_add_note")
+    assert "We read it." in note["body"]
+    assert "outside" not in note["body"] + report.model_dump_json()
+    assert report.model_requests == 1
+
+
 async def test_a_model_is_offered_nothing_that_sends_or_pays() -> None:
     offered: set[str] = set()
 

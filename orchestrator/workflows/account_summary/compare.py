@@ -10,11 +10,11 @@ _MOST = 40
 
 
 class Change(BaseModel):
-    """One change. `under` is the heading that it is under."""
+    """One change; `more` stands for as many more as `after` says. `under` is the heading that it is under."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["added", "removed", "changed"]
+    kind: Literal["added", "removed", "changed", "more"]
     before: str = ""
     after: str = ""
     under: str = ""
@@ -27,11 +27,12 @@ class Change(BaseModel):
             "added": f"added{place}: “{self.after}”",
             "removed": f"removed{place}: “{self.before}”",
             "changed": f"changed{place}: “{self.before}” to “{self.after}”",
+            "more": f"and {self.after} more changes",
         }[self.kind]
 
 
 def changes(old: str, new: str) -> list[Change]:
-    """All changes in order. White space, marks of emphasis and the place of a line break make none.
+    """All changes in order, or the first and how many more. White space, emphasis and where a line breaks make none.
 
     Args:
         old: The text of the earlier version, Markdown or plain.
@@ -46,7 +47,8 @@ def changes(old: str, new: str) -> list[Change]:
             found.append(Change(kind="changed", before=was, after=now, under=under))
         found += [Change(kind="removed", before=text, under=under) for under, text in gone[len(come) :]]
         found += [Change(kind="added", after=text, under=under) for under, text in come[len(gone) :]]
-    return found[:_MOST]
+    more = [Change(kind="more", after=str(len(found) - _MOST))] if len(found) > _MOST else []
+    return found[:_MOST] + more
 
 
 def _sentences(text: str) -> list[tuple[str, str]]:

@@ -1,17 +1,19 @@
 """The words of a summary: each statement rests on quotes, and what does not is refused."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.evidence import Evidence, unsupported
+from orchestrator.fence import fence
 from orchestrator.patterns import review
 from orchestrator.work import Work
 from orchestrator.workflows import blocks
 from orchestrator.workflows.account_summary.compare import Change
 from orchestrator.workflows.account_summary.gathering import Gathered
-from orchestrator.workflows.blocks import Evidence
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
@@ -52,21 +54,26 @@ async def summarise(work: Work, gathered: Gathered, changed: list[Change]) -> Su
     """Have it written, and written again with what was wrong; what is still wrong then is left out."""
     from orchestrator.agent import Exhausted, think
 
-    told = {"record": "changes", "lines": [each.told for each in changed]}
-    data = {**gathered.shown, "figures": gathered.figures, "changes": told, "today": gathered.today.isoformat()}
-    read = [*gathered.read, gathered.figures, told]
+    told = {"id": "changes", "lines": [each.told for each in changed]}
+    # What a document says may be an outsider's words.
+    shown = told | {"lines": fence(told["lines"], None, work.mark)}
+    data = {**gathered.shown, "figures": gathered.figures, "changes": shown, "today": gathered.today.isoformat()}
+    read, checked = [*gathered.read, told], Counter[str]()
 
     async def write(number: int, wrong: list[str]) -> Words:
         asked = {**data, "wrong": wrong}
         return await think(work, f"summarise{number}", work.prompt("summarise"), asked, Words, route="reason")
 
     async def evaluate(_number: int, words: Words) -> list[str]:
-        return [problem for each in words.statements for problem in wrong_with(each, read)]
+        wrong = [wrong_with(each, read) for each in words.statements]
+        checked.update(claims=len(wrong), unsupported=sum(map(bool, wrong)))
+        return [problem for each in wrong for problem in each]
 
     try:
         reviewed = await review(write, evaluate)
     except Exhausted:
         return Summary()
+    await work.note("summary.checked", None, facts=checked)
     refused = [each.text for each in reviewed.draft.statements if wrong_with(each, read)]
     return Summary([each for each in reviewed.draft.statements if each.text not in refused], refused)
 
@@ -77,7 +84,7 @@ def wrong_with(statement: Statement, read: list[Any]) -> list[str]:
         return [f"“{statement.text}” rests on nothing"]
     if blocks.steers(statement.text):
         return ["it repeats what tells its readers what to do"]
-    missing = blocks.unsupported(statement.evidence, read)
+    missing = unsupported(statement.evidence, read)
     quoted = " ".join(f"{each.record_id} {each.quote}" for each in statement.evidence)
     numbers = set(_NUMBER.findall(statement.text)) - set(_NUMBER.findall(quoted))
     return [f"nobody wrote `{each}`" for each in missing] + [f"no quote has {each}" for each in sorted(numbers)]

@@ -1,10 +1,12 @@
 """A question of a colleague, answered from the company's documents: each sentence with the quote that it rests on."""
 
+from collections import Counter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.context import TOOL, Claim, Context, Wanted, cited, retrieve
+from orchestrator.fence import fence_text
 from orchestrator.grants import Task
 from orchestrator.models.asking import NoModelMay, OverBudget
 from orchestrator.work import Work
@@ -41,7 +43,7 @@ class Question(BaseModel):
     question: str = Field(min_length=2, max_length=4_000)
     earlier: list[Turn] = Field(default=[], max_length=50)
     origin: str = Field(default="", pattern="^(official|internal|external)?$")
-    days: float = Field(default=0, ge=0)
+    days: float = Field(default=0, ge=0, le=36_500)
     person: str = ""
     team: str = ""
 
@@ -82,11 +84,17 @@ async def ask(work: Work, given: Question) -> Answer:
 async def _answered(work: Work, given: Question, context: Context) -> Answer:
     from orchestrator.agent import Bounds, Exhausted, run_agent
 
-    earlier = [turn.model_dump() for turn in given.earlier[-_EARLIER:]]
+    checked = Counter[str]()
+    # What was answered before was made of passages.
+    earlier = [
+        {"question": turn.question, "answer": fence_text(turn.answer, work.mark)} for turn in given.earlier[-_EARLIER:]
+    ]
     data = {"question": given.question, "earlier": earlier, "passages": context.shown(work.mark)}
 
     def check(found: Reply, _session: object) -> list[str]:
-        return [f"no such quote in the document that you name: {claim!r}" for claim in cited(found.claims, context)]
+        wrong = cited(found.claims, context)
+        checked.update(claims=len(found.claims), unsupported=len(wrong))
+        return [f"no such quote in the document that you name: {claim!r}" for claim in wrong]
 
     async def reply() -> Reply:
         try:
@@ -97,10 +105,7 @@ async def _answered(work: Work, given: Question, context: Context) -> Answer:
             return Reply(claims=[])
         return found
 
-    def facts(told: Reply) -> dict[str, int]:
-        return {"claims": len(told.claims), "unsupported": len(cited(told.claims, context))}
-
-    found = await work.keep("reply", reply, Reply, facts=facts)
+    found = await work.keep("reply", reply, Reply, facts=lambda _: checked)
     titles = {each.document_id: each.title for each in context.passages}
     citations = [Cited(**claim.model_dump(), title=titles[claim.document_id]) for claim in found.claims]
     return (

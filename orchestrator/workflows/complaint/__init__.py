@@ -45,10 +45,10 @@ async def complaint(work: Work, given: Incoming) -> Outcome:
     ended: Draft | str | None = await hand_over(HandOver("triage", ""), specialists)
     grave = desk.grave
     if not isinstance(ended, Draft):
-        brief, taken = (ended, True) if ended else (desk.told, False)
+        brief = ended or desk.told
         if not ended:
-            await blocks.hand_to_person(work, given, brief, "answer a complaint yourself")
-        return Outcome(kinds=desk.kinds, brief=brief, escalated=True, taken=taken)
+            desk.said = await blocks.hand_to_person(work, given, brief, "answer a complaint yourself")
+        return Outcome(kinds=desk.kinds, brief=brief, escalated=True, taken=desk.said == "taken")
     case = {
         "recommendation": "Send this answer to the complaint",
         "evidence": [f"{each.record_id}: {each.quote}" for each in ended.reply.evidence],
@@ -83,5 +83,5 @@ async def gather(work: Work, given: Incoming) -> Desk:
 async def person(desk: Desk, brief: str, _turn: int) -> HandOver | str:
     """Wait until somebody takes it, or gives it back to have an answer written."""
     question = f"take over a complaint ({', '.join(desk.grave)}), or give it `back` for a draft"
-    choice = await blocks.hand_to_person(desk.work, desk.given, brief, question, wait=True)
-    return HandOver("writer", brief) if choice == "back" else brief
+    desk.said = await blocks.hand_to_person(desk.work, desk.given, brief, question, wait=True)
+    return HandOver("writer", brief) if desk.said == "back" else brief

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.evidence import Evidence, unsupported
+from orchestrator.fence import fence
 from orchestrator.patterns import HandOver, review
 from orchestrator.work import Work
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Evidence, Found, Incoming, Letter, Reply
+from orchestrator.workflows.blocks import Found, Incoming, Letter, Reply
 
 Kind = Literal["law", "safety", "quality", "service"]
 GRAVE = {
@@ -64,7 +66,7 @@ Specialists = Mapping[str, Callable[[str, int], Awaitable["HandOver | Draft | st
 
 @dataclass
 class Desk:
-    """A complaint with what was gathered; `told` is the last brief, `grave` why it is a person's."""
+    """A complaint with what was gathered; `told` is the last brief, `grave` why it is a person's, `said` their word."""
 
     work: Work
     given: Incoming
@@ -75,17 +77,17 @@ class Desk:
     grave: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     told: str = ""
+    said: str = ""
     confidence: float = 0.0
 
     def __post_init__(self) -> None:
         found = [name for name, words in GRAVE.items() if re.search(words, self.letter.text, re.IGNORECASE)]
         self.grave = [*found, *(["hostile"] if blocks.steers(self.letter.text) else [])]
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """What a specialist is given."""
+    def data(self, brief: str = "") -> dict[str, Any]:
+        """What a specialist is given; the brief quotes outsiders."""
         found = {"customer": self.customer.shown, "orders": self.orders.shown, "rules": self.rules.shown}
-        return {"item": self.letter.shown, **found}
+        return {"item": self.letter.shown, **found, "brief": fence(brief.splitlines(), None, self.work.mark)}
 
     @property
     def read(self) -> list[Any]:
@@ -94,7 +96,7 @@ class Desk:
 
     def supported(self, evidence: list[Evidence]) -> list[str]:
         """Those of the quotes that really were read, for a brief."""
-        return [f"- {each.record_id}: {each.quote}" for each in evidence if not blocks.unsupported([each], self.read)]
+        return [f"- {each.record_id}: {each.quote}" for each in evidence if not unsupported([each], self.read)]
 
 
 async def triage(desk: Desk, _brief: str, _turn: int) -> HandOver:
@@ -103,7 +105,7 @@ async def triage(desk: Desk, _brief: str, _turn: int) -> HandOver:
 
     work = desk.work
     try:
-        found = await think(work, "triage", work.prompt("triage"), desk.data, Sorted, route="classify")
+        found = await think(work, "triage", work.prompt("triage"), desk.data(), Sorted, route="classify")
     except Exhausted:
         found = Sorted(kind="service", vulnerable=False, summary="Nobody could sum it up.", evidence=[], confidence=0)
     desk.confidence = found.confidence
@@ -127,7 +129,7 @@ async def look(desk: Desk, kind: str, brief: str, _turn: int) -> HandOver:
     """Have a specialist look at it, and hand it to a person if it is grave, otherwise to the writer."""
     from orchestrator.agent import Exhausted, think
 
-    work, data = desk.work, {**desk.data, "brief": brief}
+    work, data = desk.work, desk.data(brief)
     try:
         found = await think(work, kind, work.prompt(kind), data, Finding, route="reason")
     except Exhausted:
@@ -154,11 +156,11 @@ async def write(desk: Desk, brief: str, _turn: int) -> Draft | HandOver:
     prompt = desk.work.prompt("write")
 
     async def draft(number: int, wrong: list[str]) -> Reply:
-        data = {**desk.data, "brief": brief, "wrong": wrong}
+        data = {**desk.data(brief), "wrong": wrong}
         return await think(desk.work, f"write{number}", prompt, data, Reply, route="write")
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:
-        return blocks.overpromised(reply.body, set(), set()) + blocks.unsupported(reply.evidence, desk.read)
+        return blocks.overpromised(reply.body, set(), set()) + unsupported(reply.evidence, desk.read)
 
     try:
         written = await review(draft, evaluate)

@@ -1,6 +1,5 @@
 """A customer wants money back: what they want is read by a model, whether they get it is decided by rules."""
 
-from datetime import datetime
 from decimal import Decimal
 
 from orchestrator.gateway_client import Ok
@@ -52,13 +51,13 @@ async def find_out(work: Work, letter: Letter, asked: Asked) -> Facts:
     return Facts(
         record=letter.record["id"],
         text=letter.text,
-        asked_at=datetime.fromisoformat(letter.at),
+        wrote=letter.at,
         customer=customer.raw,
         account=account.raw,
         order=order.raw,
         rules=rules.raw,
         most=offered.schema["properties"]["amount"].get("maximum") if offered else Decimal(0),
-        shown={"order": order.shown, "rules": rules.shown},
+        shown={"order": order.shown, "rules": rules.shown, "name": customer.shown.get("name", "")},
     )
 
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from orchestrator.evidence import unsupported
 from orchestrator.patterns import review
 from orchestrator.work import Said
 from orchestrator.workflows import blocks
@@ -22,12 +23,11 @@ async def write(matter: Matter, happened: str, paid: str) -> str:
     )
 
     async def draft(number: int, wrong: list[str]) -> Reply:
-        told = {**data, "name": facts.customer["name"], "wrong": wrong}
-        return await think(work, f"reply{number}", prompt, told, Reply, route="write")
+        return await think(work, f"reply{number}", prompt, {**data, "wrong": wrong}, Reply, route="write")
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:
         grounds = [facts.model_dump(mode="json"), matter.letter.record]
-        return blocks.overpromised(reply.body, true, amounts) + blocks.unsupported(reply.evidence, grounds)
+        return blocks.overpromised(reply.body, true, amounts) + unsupported(reply.evidence, grounds)
 
     try:
         written = await review(draft, evaluate)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.evidence import Evidence
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Evidence
 
 Reason = Literal["damaged", "late", "wrong_item", "not_as_described", "duplicate_charge", "goodwill"]
 _ORDER = re.compile(r"\b[A-Z]{2}-\d{4,8}\b")
@@ -43,13 +43,13 @@ class Asked(_Part):
 class Facts(_Part):
     """What the company knows.
 
-    `most` is what policy leaves this run to refund at all, with a person's yes; `shown` has the order and the rules for
-    a model.
+    `wrote` is when the customer did first and last, `most` what policy leaves this run to refund at all, with a
+    person's yes; `shown` has the order, the rules and the customer's name for a model.
     """
 
     record: str
     text: str
-    asked_at: datetime
+    wrote: tuple[datetime, datetime]
     customer: dict[str, Any] = {}
     account: dict[str, Any] = {}
     order: dict[str, Any] = {}
@@ -101,9 +101,13 @@ def judge(asked: Asked, facts: Facts) -> Verdict:
     days, rule = period
     over = datetime.fromisoformat(str(facts.order["delivered_at"])) + timedelta(days=days)
     grounds = [rule, _order(facts)]
-    if facts.asked_at > over:
+    first, last = facts.wrote
+    if first > over:
         late = f"Asked for after {over:%Y-%m-%d}, {days} days after delivery."
         return Verdict(way="refuse", why=[late], evidence=grounds)
+    if last > over:
+        late = f"They wrote in time, until {over:%Y-%m-%d}, and again after it: find out when they asked for a refund."
+        return Verdict(way="person", why=[late], evidence=grounds)
     amount = min(asked.amount or facts.rest, facts.rest)
     if facts.most is not None and amount > facts.most:
         why = f"Policy leaves at most {facts.most} to this run, and {amount} are asked for."

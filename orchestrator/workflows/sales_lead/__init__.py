@@ -51,7 +51,8 @@ async def sales_lead(work: Work, given: Lead) -> Outcome:
     await work.wait("their answer", f"mail:{given.thread_id}", seconds=given.days * 86_400, why="waits for an answer")
     later = await blocks.look_up(work, "read again", *incoming.reading[:1], **incoming.reading[1])
     done.answered = len(theirs(later.raw)) > len(theirs(letter.record))
-    if not done.answered:
+    # Whoever may have answered is not written to again.
+    if later and not done.answered:
         done.followed_up = await write(work, "follow_up", incoming, letter, plan, records)
     return done
 

@@ -2,12 +2,14 @@
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.evidence import Evidence, unsupported
+from orchestrator.fence import fence
 from orchestrator.gateway_client import Ok
 from orchestrator.patterns import review
 from orchestrator.stages import act
 from orchestrator.work import Said, Work
 from orchestrator.workflows import blocks
-from orchestrator.workflows.blocks import Evidence, Found, Incoming, Letter, Reply
+from orchestrator.workflows.blocks import Found, Incoming, Letter, Reply
 from orchestrator.workflows.sales_lead.hygiene import Records
 
 
@@ -71,7 +73,7 @@ async def propose(work: Work, letter: Letter, records: Records) -> Plan | None:
         return await think(work, f"plan{number}", work.prompt("plan"), told, Plan, route="reason")
 
     async def evaluate(_number: int, found: Plan) -> list[str]:
-        return blocks.unsupported(found.evidence, [letter.record, records.read])
+        return unsupported(found.evidence, [letter.record, records.read])
 
     try:
         proposed = await review(plan, evaluate)
@@ -96,7 +98,7 @@ async def write(work: Work, step: str, given: Incoming, letter: Letter, plan: Pl
     prompt = work.prompt(step)
     data = {
         "item": letter.shown,
-        "plan": plan.model_dump(mode="json"),
+        "plan": fence(plan.model_dump(mode="json"), None, work.mark),
         "name": records.shown["contact"].get("name", ""),
     }
 
@@ -105,7 +107,7 @@ async def write(work: Work, step: str, given: Incoming, letter: Letter, plan: Pl
 
     async def evaluate(_number: int, reply: Reply) -> list[str]:
         promised = blocks.overpromised(reply.body, set(), set())
-        return promised + blocks.unsupported(reply.evidence, [letter.record, records.read])
+        return promised + unsupported(reply.evidence, [letter.record, records.read])
 
     try:
         written = await review(draft, evaluate)

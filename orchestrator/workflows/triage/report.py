@@ -1,11 +1,12 @@
 """What triage says about an item: the model's findings, and beside them what really happened."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.durable.store import Done
+from orchestrator.evidence import Evidence
 from orchestrator.models.asking import Account
 from orchestrator.workflows.triage.items import Item
 
@@ -17,15 +18,6 @@ Risk = Literal["low", "medium", "high"]
 Priority = Literal["low", "normal", "high", "urgent"]
 Effect = Literal["replied", "drafted", "updated", "escalated", "proposed", "failed"]
 Text = Annotated[str, Field(min_length=1, max_length=400)]
-
-
-class Evidence(BaseModel):
-    """A word-for-word quote from something that was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    record_id: Annotated[str, Field(max_length=60, description="Id of the record or document, such as `doc_…`.")]
-    quote: Annotated[str, Field(min_length=1, max_length=400, description="Copied word for word.")]
 
 
 class Triage(BaseModel):
@@ -158,25 +150,14 @@ def effect_of(triage: Triage | None, calls: Iterable[Call]) -> Effect:
     return "updated" if "ticket_update_ticket" in done else "proposed"
 
 
-def wrong_with(triage: Triage, read: Iterable[str], customers: Collection[str]) -> list[str]:
+def wrong_with(triage: Triage, missing: Sequence[str], customers: Collection[str]) -> list[str]:
     """Evaluate findings by rule: say what they rest on that is in nothing that was read.
 
     Args:
         triage: The findings.
-        read: The texts that were read.
+        missing: What their evidence names or quotes that was not read.
         customers: The ids of the contacts that were found.
     """
-    missing = unsupported(triage.evidence, read)
-    if triage.customer_id and triage.customer_id not in customers:
-        missing.append(triage.customer_id)
-    return [f"Not in anything you read: {missing}. Use ids and word-for-word quotes only."] if missing else []
-
-
-def unsupported(evidence: list[Evidence], read: Iterable[str]) -> list[str]:
-    """List what evidence names or quotes that is not in the texts that were read, ignoring case and white space."""
-    seen = _plain(" ".join(read))
-    return [claim for each in evidence for claim in (each.record_id, each.quote) if claim and _plain(claim) not in seen]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+    made_up = [triage.customer_id] if triage.customer_id and triage.customer_id not in customers else []
+    told = [*missing, *made_up]
+    return [f"Not in what you read, or not in that record: {told}. Use ids and word-for-word quotes."] if told else []

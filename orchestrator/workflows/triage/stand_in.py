@@ -10,8 +10,9 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 
+from orchestrator.evidence import Evidence
 from orchestrator.fence import unfence
-from orchestrator.workflows.triage.report import Action, Evidence, Triage
+from orchestrator.workflows.triage.report import Action, Triage
 from orchestrator.workflows.triage.rules import Reading, read_text, reply_in
 
 ORDER_INTENTS = frozenset({"refund", "delivery", "defect", "billing", "order_change"})

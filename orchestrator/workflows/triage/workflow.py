@@ -4,9 +4,11 @@ The model only looks things up and says what it found. What is written follows f
 write as an act with a stage of its own, and with the case for it beside it.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.evidence import unsupported
 from orchestrator.fence import fence, texts, unfence
 from orchestrator.gateway_client import Failed, Ok
 from orchestrator.models.asking import NoModelMay, OverBudget
@@ -17,6 +19,7 @@ from orchestrator.workflow import workflow
 from orchestrator.workflows.triage import writing
 from orchestrator.workflows.triage.items import ToTriage
 from orchestrator.workflows.triage.report import Found, ItemReport, Triage, accounts_of, report_of, wrong_with
+from orchestrator.workflows.triage.rules import read_text
 from orchestrator.workflows.triage.task import READING, triage_task
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ async def triage(work: Work, given: ToTriage) -> ItemReport:
         return report_of(given, work.run.id, work.run.done, stopped=f"the item cannot be read: {_reason(read)}")
 
     item = fence(read.result, read.untrusted, work.mark)
-    found = await work.keep("findings", lambda: find_out(work, given, item), Found)
+    checked = Counter[str]()
+    found = await work.keep("findings", lambda: find_out(work, given, item, checked), Found, facts=lambda _: checked)
     if given.kind == "ticket":
         await _work_on_ticket(work, read.result, found)
     else:
@@ -45,16 +49,24 @@ async def triage(work: Work, given: ToTriage) -> ItemReport:
     return report_of(given, work.run.id, work.run.done)
 
 
-async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any]) -> Found:
-    """Have a model find out about an item, whose outside text stands between marks; give up where it cannot."""
+async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any], checked: Counter[str]) -> Found:
+    """Have a model find out about an item, whose outside text stands between marks; give up where it cannot.
+
+    In `checked` it counts the quotes that were checked as `claims`, and those that nothing bears out as `unsupported`.
+    """
     from orchestrator.agent import Bounds, Exhausted, run_agent
 
     bounds = Bounds(requests=given.requests, tool_calls=given.tool_calls, tokens=given.tokens)
     prompt, data = work.prompt("triage"), {str(given.kind): item}
-    shown = tuple(texts(unfence(item)))
+
+    def check(found: Triage, session: "Session") -> list[str]:
+        missing = unsupported(found.evidence, session.read)
+        checked.update(claims=len(found.evidence), unsupported=len(missing))
+        return wrong_with(found, missing, _customers(session))
+
     try:
         found, session = await run_agent(
-            work, "triage", prompt, data, Triage, tools=READING, bounds=bounds, check=_check, read=shown
+            work, "triage", prompt, data, Triage, tools=READING, bounds=bounds, check=check, read=[unfence(item)]
         )
     except Exhausted as error:
         return _gave_up("the model came to no usable result within its bounds", error)
@@ -63,10 +75,6 @@ async def find_out(work: Work, given: ToTriage, item: Mapping[str, Any]) -> Foun
     except OverBudget as error:
         return _gave_up("the budget is spent", error)
     return Found(triage=found, customer=_customers(session).get(found.customer_id or "", ""))
-
-
-def _check(found: Triage, session: "Session") -> list[str]:
-    return wrong_with(found, session.read, _customers(session))
 
 
 def _customers(session: "Session") -> dict[str, str]:
@@ -101,7 +109,7 @@ async def _work_on_ticket(work: Work, ticket: dict[str, Any], found: Found) -> N
             writing.answer(ticket, reply),
             draft=draft,
             said=said,
-            exception=_exception(found),
+            exception=_exception(ticket, found),
         )
         if acted.stage is Stage.DRAFT:
             return
@@ -119,7 +127,7 @@ async def _reply_to_mail(work: Work, thread: dict[str, Any], found: Found) -> No
             writing.response(thread, reply),
             draft=draft,
             said=_said(work, found),
-            exception=_exception(found),
+            exception=_exception(thread, found),
         )
 
 
@@ -128,7 +136,10 @@ def _reply(found: Found) -> str:
     return found.triage.reply if found.triage.recommended_action not in ("escalate", "ignore") else ""
 
 
-def _exception(found: Found) -> str:
+def _exception(item: Mapping[str, Any], found: Found) -> str:
+    """Why a reply is a person's whatever the stage: a text that steers may have steered the model too."""
+    if read_text("", "\n".join(texts(item))).hostile:
+        return "the text tries to steer whoever reads it"
     return "the risk is high" if found.triage.risk == "high" else ""
 
 

@@ -190,7 +190,9 @@ async def test_costs_are_summed_up_exactly_by_whatever_is_asked_for(database: Da
     async with asking_of(database, small=[says], claude=[says]) as (it, _):
         await it.registry.ask(question(route="small", key="run_1:a"))
         await it.registry.ask(question(route="claude", key="run_1:b"))
-        await it.registry.ask(question(route="small", key="run_2:a", payer=Payer("run_2", "=refund", "sales", "con_2")))
+        await it.registry.ask(
+            question(route="small", key="run_2:a", payer=Payer("run_2", "=refund", "sales", "\n+con_2"))
+        )
     small, claude = "0.000252025", "0.0030153"
     both = "0.003267325"
     tasks = await report(database, By.TASK)
@@ -203,6 +205,7 @@ async def test_costs_are_summed_up_exactly_by_whatever_is_asked_for(database: Da
     for by, name in ((By.WORKFLOW, "triage"), (By.TEAM, "support"), (By.CUSTOMER, "con_1")):
         assert next((row[0], row[-2]) for row in await report(database, by)) == (name, both)
     assert (await report(database, By.WORKFLOW))[1][0] == "'=refund", "no formula in a spreadsheet"
+    assert (await report(database, By.CUSTOMER))[1][0] == "'\n+con_2", "not behind white space either"
     (day,) = await report(database, By.DAY)
     assert (len(str(day[0])), day[-2]) == (10, "0.00351935")
     assert await report(database, By.DAY, since=2**50) == []

@@ -1,0 +1,49 @@
+"""Whether what a model says rests on what was read: word-for-word quotes from the record that they name."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.fence import texts
+
+_OWN_IDS = ("id", "document_id", "thread_id")
+
+
+class Evidence(BaseModel):
+    """A word-for-word quote from something that was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    record_id: str = Field(max_length=60, description="Id of the record or document, such as `doc_…`.")
+    quote: str = Field(min_length=1, max_length=400, description="Copied word for word.")
+
+
+def unsupported(evidence: Iterable[Evidence], read: object) -> list[str]:
+    """What evidence names that was not read, or quotes that does not stand in what it names, but for case and space.
+
+    Args:
+        evidence: The quotes.
+        read: All that was read, as JSON in which each record has its id.
+    """
+    held = defaultdict[str, list[str]](list)
+    for record_id, said in _records(read):
+        held[record_id] += said
+    return [
+        each.quote if each.record_id in held else each.record_id
+        for each in evidence
+        if not plain(each.quote) or not any(plain(each.quote) in text for text in held.get(each.record_id, ()))
+    ]
+
+
+def _records(read: object) -> Iterator[tuple[str, list[str]]]:
+    """Each record in JSON, also those within others: its id, and all texts in it."""
+    if isinstance(read, dict):
+        yield from ((str(read[name]), [plain(text) for text in texts(read)]) for name in _OWN_IDS if name in read)
+    for each in read.values() if isinstance(read, dict) else read if isinstance(read, list | tuple) else ():
+        yield from _records(each)
+
+
+def plain(text: str) -> str:
+    """A text without what case and white space make of it."""
+    return " ".join(text.casefold().split())
