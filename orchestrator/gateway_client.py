@@ -179,14 +179,14 @@ class GatewayClient:
     async def call(self, tool: str, arguments: dict[str, Any], declared: Declared) -> Ok | Denied | Pending | Failed:
         """Call one tool.
 
-        A call that takes too long comes back as `Failed` with kind `timeout`: it may have happened, and repeating it
-        under the same key is safe.
+        A call that takes too long comes back as `Failed` with kind `timeout`, and one that a server in between answered
+        with `unavailable`: it may have happened, and repeating it under the same key is safe.
 
         Raises:
             GatewayError: If the connection is lost or the answer is not Remit's.
         """
         from mcp.shared.exceptions import MCPError
-        from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT, RequestParamsMeta
+        from mcp_types import CONNECTION_CLOSED, INVALID_PARAMS, REQUEST_TIMEOUT, RequestParamsMeta
 
         meta = RequestParamsMeta(**declared.to_meta())  # type: ignore[typeddict-item] # own keys are allowed
         try:
@@ -194,10 +194,13 @@ class GatewayClient:
         except MCPError as error:
             if error.code == CONNECTION_CLOSED:
                 raise GatewayError(f"the gateway closed the connection during `{tool}`") from None
-            kind = "timeout" if error.code == REQUEST_TIMEOUT else "refused"
-            return Failed(error=Problem(kind=kind, message=f"`{tool}`: {error.message}"))
-        except RuntimeError as error:  # the SDK's word for an answer that breaks the tool's own output schema
-            raise GatewayError(f"the answer to `{tool}` breaks its schema: {str(error).splitlines()[0]}") from None
+            if error.code == INVALID_PARAMS:
+                return Failed(error=Problem(kind="refused", message=f"`{tool}`: {error.message}"))
+            # What else stands there may quote what some server in between wrote.
+            kind = "timeout" if error.code == REQUEST_TIMEOUT else "unavailable"
+            return Failed(error=Problem(kind=kind, message="the gateway does not answer"))
+        except RuntimeError:  # the SDK's word for an answer that breaks the tool's own output schema
+            raise GatewayError(f"the answer to `{tool}` breaks its schema") from None
         return parse_outcome(answer.structured_content)
 
 

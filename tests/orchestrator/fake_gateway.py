@@ -13,7 +13,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 TOKEN = "remit_test_token"
@@ -103,6 +103,8 @@ class FakeGateway:
     granted: list[dict[str, Any]] = field(default_factory=list)
     grant_answer: tuple[int, Any] | None = None
     """What a request for a grant is answered instead of one."""
+    away: int = 0
+    """The status with which what stands before it answers everything in its place."""
 
     def called(self, tool: str) -> list[dict[str, Any]]:
         return [arguments for name, arguments, _ in self.calls if name == tool]
@@ -187,6 +189,9 @@ class _TokenCheck:
         self.gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.gateway.away:
+            await PlainTextResponse("<h1>lena@customer.example: try later</h1>", self.gateway.away)(scope, receive, send)
+            return
         if scope["type"] == "http" and Request(scope).headers.get("authorization") != f"Bearer {TOKEN}":
             refusal: Response = JSONResponse({"error": "invalid_token"}, 401)
             await refusal(scope, receive, send)

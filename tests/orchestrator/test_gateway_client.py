@@ -60,6 +60,19 @@ async def test_a_hidden_tool_is_an_outcome_that_names_it() -> None:
     assert "email_send_message" in outcome.error.message
 
 
+@pytest.mark.parametrize("status", [401, 429, 502, 503, 504])
+async def test_what_stands_before_a_gateway_that_is_away_refuses_no_call_for_good(status: int) -> None:
+    gateway = FakeGateway()
+    async with over_http(gateway) as (url, _), connect(url=url, token=TOKEN) as client:
+        gateway.away = status
+        outcome = await client.call("email_send_message", {}, DECLARED)
+        gateway.away = 0
+        assert isinstance(await client.call("email_send_message", {}, DECLARED), Ok)
+    assert isinstance(outcome, Failed)
+    assert outcome.error.kind == "unavailable", "a run tries it again, and keeps no refusal"
+    assert "lena" not in outcome.error.message
+
+
 async def test_a_wrong_token_is_named_as_the_reason_without_showing_it() -> None:
     async with over_http(FakeGateway()) as (url, _):
         with pytest.raises(GatewayError, match="refuses the token") as caught:
