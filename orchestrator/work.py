@@ -3,13 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, TypeVar
 
 from orchestrator.durable.run import Parked, Run, TryLater
+from orchestrator.durable.store import Begin, Done
 from orchestrator.gateway_client import Declared, Denied, Failed, GatewayClient, GatewayError, Ok, Pending, Tool
 from orchestrator.grants import Grant, Issuer, Task
 from orchestrator.models.asking import LEVELS, Models, Payer
@@ -78,8 +79,9 @@ class Work:
         self.around = around
         self.workflow = workflow
         self._grant: Grant | None = None
+        self._is_fresh = False
         self.mark = run.unguessable("mark")[:12]
-        self.step, self.note, self.keep, self.child = run.step, run.note, run.keep, run.child
+        self.step, self.note, self.keep = run.step, run.note, run.keep
         self.wait, self.sleep, self.ask = run.wait, run.sleep, run.ask
 
     @property
@@ -91,13 +93,22 @@ class Work:
     @property
     def sees(self) -> str:
         """How confidential the most confidential is that the run has read."""
-        seen = {str(step.facts.get("confidentiality") or LEVELS[0]) for step in self.run.done.values()}
-        # A level that is not known here is one that nobody may see.
-        return max(seen, key=LEVELS.index, default=LEVELS[0]) if seen <= set(LEVELS) else LEVELS[-1]
+        return _seen(self.run.done)
 
     def prompt(self, name: str) -> Prompt:
         """A prompt of the workflow."""
         return load_prompt(name, self.workflow.folder / "prompts")
+
+    async def child(self, name: str, wanted: Begin) -> str:
+        """Begin another run and wait for its end, as `Run.child`; what it has read counts as read by this one."""
+        begun = self.run.upcoming(f"{name}.begun")
+        result = await self.run.child(name, wanted)
+
+        async def seen() -> str:
+            return _seen(await self.run.store.steps(self.run.done[begun].facts["run"]))
+
+        await self.run.step(f"{name}.read", seen, str, facts=lambda level: {"confidentiality": level})
+        return result
 
     async def grant(self, task: Task) -> None:
         """Narrow all calls from here on to what a task needs; before anything of outsiders was read.
@@ -118,6 +129,7 @@ class Work:
             name = f"grant{number}"
             # One that was issued just now is good, whatever the clock here says.
             if name not in self.run.done and (fresh or not self._grant.is_over(datetime.now(UTC))):
+                self._is_fresh = fresh
                 return
             fresh = name not in self.run.done
             self._grant = await self._issued(name, self.around.issuer, task)
@@ -132,10 +144,12 @@ class Work:
     async def _read_again(self) -> int:
         offered = await _answering(self.gateway.list_tools(self._token))
         read = [step.facts for step in self.run.done.values() if step.kind == "call" and step.facts["status"] == "ok"]
-        reads = [facts for facts in read if facts["tool"] in offered and offered[facts["tool"]].read_only]
+        # What is not offered any more may have been a read.
+        reads = [facts for facts in read if facts["tool"] not in offered or offered[facts["tool"]].read_only]
         for number, facts in enumerate(reads):
             tool, arguments = facts["tool"], facts["arguments"]
-            outcome = await self._attempt(f"again:{self._token[-12:]}:{number}", tool, arguments, Said())
+            name = f"again:{self._token[-12:]}:{number}"
+            outcome = await self._attempt(name, tool, arguments, Said()) if tool in offered else None
             if not isinstance(outcome, Ok):
                 raise CannotReadAgain(
                     f"the run's grant is over, and `{tool}` gives no more what it gave: begin it anew"
@@ -184,24 +198,35 @@ class Work:
         if numbered in self.run.done:
             return await self.run.step(name, _never, Settled, kind="call", given=[tool, arguments])
         began = time.monotonic()
-        outcome = await self._attempt(numbered, tool, arguments, said or Said())
+        told, reply = await self.run.store.event(reply_event(self.run.id, numbered, self.run.done))
+        outcome = await self._attempt(numbered, tool, arguments, said or Said(), str(reply) if told else "")
         lasted = round((time.monotonic() - began) * 1_000)
         if isinstance(outcome, Pending):
             await self._note_question(numbered, tool, outcome)
+            if told:
+                await self.run.note(_replied(numbered, self.run.done), None, kind="event")
             return outcome
         facts = facts_of(tool, arguments, outcome) | {"milliseconds": lasted}
         return await self.run.note(name, outcome, Settled, kind="call", given=[tool, arguments], facts=facts)
 
-    async def _attempt(self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said") -> Settled | Pending:
+    async def _attempt(
+        self, name: str, tool: str, arguments: Mapping[str, Any], said: "Said", reply: str = ""
+    ) -> Settled | Pending:
         # The step's name makes the key: the same step is the same call, whoever makes it.
         canonical = json.dumps([name, tool, arguments], sort_keys=True)
         key = f"{self.run.id}:{hashlib.sha256(canonical.encode()).hexdigest()[:24]}"
-        reply = await self._reply(name)
         declared = Declared(self.run.id, said.model, said.prompt, key, self._token, said.case, reply)
         outcome = await _answering(self.gateway.call(tool, dict(arguments), declared))
         if isinstance(outcome, Failed) and outcome.error.kind in _PASSING and self.run.tries < _PATIENCE:
             raise TryLater(f"`{tool}`: {outcome.error.message}")
+        if isinstance(outcome, Denied) and self._is_over:
+            raise TryLater("the run's grant is over: it gets another one")
         return outcome
+
+    @property
+    def _is_over(self) -> bool:
+        # As above, what was issued just now is good: else a clock that is ahead would ask for grants without end.
+        return bool(self._grant and not self._is_fresh and self._grant.is_over(datetime.now(UTC)))
 
     async def _note_question(self, name: str, tool: str, outcome: Pending) -> None:
         asked = f"{name}.asked"
@@ -220,9 +245,26 @@ class Work:
             moments.append(self.run.now() + _AGAIN_SECONDS * 1_000)
         return Parked(frozenset({f"approval:{approval.id}"}), why, min(moments, default=None))
 
-    async def _reply(self, name: str) -> str:
-        told, payload = await self.run.store.event(f"reply:{self.run.id}:{name}")
-        return str(payload) if told else ""
+
+def reply_event(run: str, call: str, done: Collection[str]) -> str:
+    """The event of the next reply to an approver of a call: each is sent once, so that it answers no later question.
+
+    Args:
+        run: The run's id.
+        call: The name of the call's step.
+        done: The names of the run's steps.
+    """
+    return f"reply:{run}:{_replied(call, done)}"
+
+
+def _replied(call: str, done: Collection[str]) -> str:
+    return next(name for number in count(1) if (name := f"{call}.replied{number}") not in done)
+
+
+def _seen(done: Mapping[str, Done]) -> str:
+    seen = {str(step.facts.get("confidentiality") or LEVELS[0]) for step in done.values()}
+    # A level that is not known here is one that nobody may see.
+    return max(seen, key=LEVELS.index, default=LEVELS[0]) if seen <= set(LEVELS) else LEVELS[-1]
 
 
 async def _answering(asked: Awaitable[T]) -> T:

@@ -13,6 +13,7 @@ from orchestrator.commands.opening import opened, who
 from orchestrator.commands.stage import report_run
 from orchestrator.commands.story import hidden, line_of, story
 from orchestrator.durable.store import ENDS, Kept, State, Store
+from orchestrator.work import reply_event
 
 app = typer.Typer(no_args_is_help=True, help="See what runs do and did, answer what they ask, resume and cancel them.")
 app.command("report")(report_run)
@@ -135,7 +136,8 @@ async def _answer(store: Store, run: str, step: str, told: dict[str, Any]) -> st
         return f"answered {told['choice']}"
     if told["choice"] or not told["note"]:
         raise ValueError(f"step `{name}` waits for approval `{facts['approval']}`: see `remit approvals`")
-    await store.tell(f"reply:{run}:{name}", told["note"])
+    if not await store.tell(reply_event(run, name, done), told["note"]):
+        raise ValueError(f"step `{name}` was answered before, and the approver does not have it yet")
     await store.resume(run)
     return "the approver is answered"
 

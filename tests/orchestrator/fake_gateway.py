@@ -190,7 +190,9 @@ class _TokenCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.gateway.away:
-            await PlainTextResponse("<h1>lena@customer.example: try later</h1>", self.gateway.away)(scope, receive, send)
+            await PlainTextResponse("<h1>lena@customer.example: try later</h1>", self.gateway.away)(
+                scope, receive, send
+            )
             return
         if scope["type"] == "http" and Request(scope).headers.get("authorization") != f"Bearer {TOKEN}":
             refusal: Response = JSONResponse({"error": "invalid_token"}, 401)

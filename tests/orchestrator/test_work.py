@@ -10,12 +10,12 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from orchestrator.durable.database import Database
-from orchestrator.durable.store import Done, Kept, State, Store
+from orchestrator.durable.store import Begin, Done, Kept, State, Store
 from orchestrator.durable.worker import Worker
-from orchestrator.gateway_client import Approval, Declared, Failed, GatewayClient, Ok, Pending, Problem, Tool
+from orchestrator.gateway_client import Approval, Declared, Denied, Failed, GatewayClient, Ok, Pending, Problem, Tool
 from orchestrator.grants import Grant, Issuer, Task
 from orchestrator.models.asking import Ask, Models
-from orchestrator.work import Surroundings, Work
+from orchestrator.work import Surroundings, Work, reply_event
 from orchestrator.workflow import Workflow, Workflows, workflow
 from orchestrator.working import Working
 
@@ -40,19 +40,29 @@ class Gateway:
     approved: bool = False
     gone: bool = False
     level: str = "internal"
+    hidden: str = ""
+    expired: str = ""
+    questions: list[str] = field(default_factory=list)
+    replies: list[tuple[str, str]] = field(default_factory=list)
 
     async def list_tools(self, grant: str = "") -> dict[str, Tool]:
-        return {
+        tools = {
             "ticket_get_ticket": Tool("ticket_get_ticket", "", {}, read_only=True),
             "ticket_add_note": Tool("ticket_add_note", "", {}, read_only=False),
         }
+        return {name: tool for name, tool in tools.items() if name != self.hidden}
 
-    async def call(self, tool: str, arguments: Mapping[str, Any], declared: Declared) -> Ok | Pending | Failed:
+    async def call(self, tool: str, arguments: Mapping[str, Any], declared: Declared) -> Ok | Denied | Pending | Failed:
         self.calls.append((tool, declared.key, declared.grant))
         if tool == "ticket_get_ticket" and self.gone:
             return Failed(error=Problem(kind="not_found", message="there is no such ticket"))
+        if declared.grant and declared.grant == self.expired:
+            return Denied(reason="the grant expired", rules=["grant"])
         if tool == "ticket_add_note" and not self.approved:
-            return Pending(approval=Approval(id="apr_1"), reason="rule T1 asks")
+            if self.questions and declared.reply:
+                self.replies.append((self.questions.pop(0), declared.reply))
+            asked = self.questions[0] if self.questions else None
+            return Pending(approval=Approval(id="apr_1", asked_back=asked), reason="rule T1 asks")
         return Ok(result={"id": "tic_1"}, untrusted=[], confidentiality=self.level)
 
 
@@ -158,6 +168,64 @@ async def test_what_can_no_longer_be_read_again_ends_a_run_whose_grant_is_over(t
     assert [tool for tool, _, _ in gateway.calls].count("ticket_add_note") == 1
 
 
+async def test_what_was_read_with_a_tool_that_is_not_offered_any_more_ends_a_run_whose_grant_is_over(
+    tmp_path: Path,
+) -> None:
+    gateway, grants = Gateway(), Grants()
+    async with runs_of(tmp_path, read_and_write) as (store, made):
+        object.__setattr__(grants, "issued", [Grant("gra_0", "token0", LATER)])
+        await gone_through(store, made, gateway, grants)
+        await _let_end(store, "grant")
+        gateway.approved, gateway.hidden = True, "ticket_get_ticket"
+        await store.wake(["approval:apr_1"])
+        kept, _ = await gone_through(store, made, gateway, grants)
+    assert kept.state is State.FAILED, "the gateway would not know what the run has seen"
+    assert [tool for tool, _, _ in gateway.calls].count("ticket_add_note") == 1
+
+
+async def test_a_grant_that_ends_while_its_run_is_worked_on_costs_no_call(tmp_path: Path) -> None:
+    gateway, grants = Gateway(approved=True), Grants()
+
+    async def slow(work: Work, given: Given) -> Said:
+        await work.grant(TASK)
+        await work.wait("answer", "customer")
+        if not gateway.expired:  # while a model thinks
+            gateway.expired = "token1"
+            object.__setattr__(work, "_grant", Grant("gra_1", "token1", OVER))
+            await _let_end(work.run.store, "grant")
+        return Said(status=(await work.call("note", "ticket_add_note", {"body": "hello"})).status)
+
+    async with runs_of(tmp_path, slow) as (store, made):
+        object.__setattr__(grants, "issued", [Grant("gra_0", "token0", LATER)])
+        await gone_through(store, made, gateway, grants)
+        await store.tell("customer")
+        await gone_through(store, made, gateway, grants)
+        await store.resume("r")
+        kept, _ = await gone_through(store, made, gateway, grants)
+    assert (kept.state, kept.result) == (State.DONE, '{"status":"ok"}')
+    assert [grant for _, _, grant in gateway.calls] == ["token1", "token2"]
+
+
+async def test_each_reply_goes_to_the_question_that_it_was_given_for(tmp_path: Path) -> None:
+    gateway = Gateway(questions=["Why now?"])
+    async with runs_of(tmp_path, read_and_write) as (store, made):
+        await gone_through(store, made, gateway)
+
+        async def replied(text: str) -> None:
+            _, done = await store.find("r")
+            assert await store.tell(reply_event("r", "note", done), text)
+            await store.resume("r")
+            await gone_through(store, made, gateway)
+
+        await replied("It is urgent.")
+        gateway.questions = ["For whom?"]
+        await store.wake(["approval:apr_1"])
+        kept, _ = await gone_through(store, made, gateway)
+        assert (kept.state, kept.why) == (State.WAITING, "approver asks: For whom?")
+        await replied("For Lena.")
+    assert gateway.replies == [("Why now?", "It is urgent."), ("For whom?", "For Lena.")]
+
+
 async def test_a_clock_that_is_far_ahead_does_not_ask_for_grants_without_end(tmp_path: Path) -> None:
     gateway, grants = Gateway(approved=True), Grants()
     async with runs_of(tmp_path, read_and_write) as (store, made):
@@ -180,6 +248,22 @@ async def test_a_run_sees_as_much_as_the_most_confidential_of_what_it_read(tmp_p
         async with runs_of(tmp_path / str(number), look) as (store, made):
             await gone_through(store, made, Gateway(level=level))
     assert seen == ["public", "confidential", "public", "internal", "public", "restricted"]
+
+
+async def test_what_a_run_had_another_read_counts_as_seen(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def ask_another(work: Work, given: Given) -> Said:
+        if work.run.kept.parent:
+            outcome = await work.call("read", "ticket_get_ticket", {"ticket_id": "tic_1"})
+            return Said(status=outcome.status)
+        await work.child("part", Begin("trying", 1, "{}"))
+        seen.append(work.sees)
+        return Said(status="ok")
+
+    async with runs_of(tmp_path, ask_another) as (store, made):
+        kept, _ = await gone_through(store, made, Gateway(level="confidential"))
+    assert (kept.state, seen) == (State.DONE, ["confidential"])
 
 
 async def test_marks_of_two_runs_differ_and_a_runs_own_stay(tmp_path: Path) -> None:
