@@ -10,6 +10,8 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -20,6 +22,7 @@ from orchestrator.workflow import BadInput
 
 MOST_BYTES = 256 * 1024
 _SKEW_SECONDS = 300
+_BODY_SECONDS = 30
 
 
 class _Refused(Exception):
@@ -44,23 +47,29 @@ def hooks_app(triggers: Triggers, routes: Sequence[BaseRoute] = ()) -> Starlette
             return JSONResponse({"error": str(error)}, 422)
         except _Refused as refused:
             return JSONResponse({"error": str(refused)}, refused.status)
+        except SQLAlchemyError:
+            return JSONResponse({"error": "it cannot be kept just now: repeat it"}, 503)
 
     return Starlette(routes=[Route("/hooks/{name}", take, methods=["POST"]), *routes])
 
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise _Refused(413, f"the body may have {MOST_BYTES} bytes")
+    try:
+        with anyio.fail_after(_BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise _Refused(413, f"the body may have {MOST_BYTES} bytes")
+    except TimeoutError:
+        raise _Refused(408, f"the body may take {_BODY_SECONDS} seconds") from None
     return bytes(body)
 
 
 def _object(body: bytes) -> object:
     try:
         return json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Refused(400, "the body is no JSON") from None
 
 

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from pydantic import BaseModel, SecretStr
+from sqlalchemy.exc import OperationalError
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -30,6 +32,10 @@ BODY = b'{"order": {"number": "LI-1"}}'
 
 class Given(BaseModel):
     order: str
+
+    @property
+    def customer(self) -> str:
+        return self.order
 
 
 @workflow("ordered", version=1)
@@ -106,6 +112,8 @@ async def test_another_delivery_begins_another_run(client: httpx.AsyncClient, st
         ("/hooks/shop", b"{", bearer(), 400),
         ("/hooks/shop", b"{}", bearer(), 422),
         ("/hooks/shop", b"[]", bearer(), 422),
+        ("/hooks/shop", b"[" * 100_000, bearer(), 400),
+        ("/hooks/shop", b'{"order": {"number": "' + b"x" * 201 + b'"}}', bearer(), 422),
         ("/hooks/shop", b" " * (MOST_BYTES + 1), bearer(), 413),
     ],
 )
@@ -117,6 +125,29 @@ async def test_whatever_is_wrong_with_a_delivery_begins_nothing(
     assert answer.status_code == status
     assert SECRET not in answer.text
     assert await store.list() == []
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.hooks._BODY_SECONDS", 0)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep_forever()
+
+    assert (await client.post("/hooks/shop", content=half(), headers=bearer())).status_code == 408
+
+
+async def test_a_delivery_that_cannot_be_kept_just_now_is_to_be_repeated(
+    client: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: object) -> None:
+        raise OperationalError("", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(store.database, "run", away)
+    answer = await client.post("/hooks/shop", content=BODY, headers=bearer())
+    assert (answer.status_code, answer.json()) == (503, {"error": "it cannot be kept just now: repeat it"})
 
 
 async def test_other_pages_can_stand_beside_the_hooks(client: httpx.AsyncClient) -> None:
