@@ -19,13 +19,14 @@ from zoneinfo import ZoneInfo
 import anyio
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
-from sqlalchemy import select, update
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as insert_new
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from orchestrator.durable.store import Store
-from orchestrator.durable.tables import remembered
+from orchestrator.durable.tables import now_ms, remembered
 from orchestrator.gateway_client import Declared, GatewayClient, GatewayError, Ok
 from orchestrator.grants import Issuer, Task
 from orchestrator.invalid import first_wrong
@@ -194,7 +195,10 @@ class Triggers:
             if begins:
                 given = _filled(begins.input, facts)
                 wanted = self.workflows.find(begins.workflow).begin(given, run, begins.about or f"{name}: {item}")
-                await self.store.begin(wanted)
+                try:
+                    await self.store.begin(wanted)
+                except ValueError as error:
+                    raise BadInput(str(error)) from None
             await self._remember(run)
         return run
 
@@ -224,25 +228,23 @@ class Triggers:
         return found
 
     async def _is_turn(self, name: str, seconds: float) -> bool:
-        """Whether this worker is the one to look, of all that would."""
-        last, moment = f"look:{name}", self._moment()
-        if await self._remember(last):
-            return True
-        is_due = (remembered.c.id == last, remembered.c.at <= moment - seconds * 900)
-        taken = update(remembered).where(*is_due).values(at=moment)
-        return bool(await self.store.database.run(lambda connection: connection.execute(taken).rowcount))
+        """Whether this worker is the one to look, of all that would: by the database's clock, which is one."""
+        is_due = remembered.c.at <= now_ms() - int(seconds * 900)
+        row = insert_new(remembered).values(id=f"look:{name}", at=now_ms())
+        taken = row.on_conflict_do_update(index_elements=["id"], set_={"at": now_ms()}, where=is_due)
+        return await self._changes(taken)
 
     async def _remembered(self, name: str) -> int | None:
         query = select(remembered.c.at).where(remembered.c.id == name)
         return await self.store.database.run(lambda connection: connection.scalar(query))
 
-    async def _remember(self, name: str) -> bool:
-        row = insert_new(remembered).values(id=name, at=self._moment())
-        is_new = row.on_conflict_do_nothing().returning(remembered.c.id)
-        return await self.store.database.run(lambda connection: connection.scalar(is_new) is not None)
+    async def _remember(self, name: str) -> None:
+        row = insert_new(remembered).values(id=name, at=int(self.now().timestamp() * 1_000))
+        await self._changes(row.on_conflict_do_nothing())
 
-    def _moment(self) -> int:
-        return int(self.now().timestamp() * 1_000)
+    async def _changes(self, write: Insert) -> bool:
+        found = write.returning(remembered.c.id)
+        return await self.store.database.run(lambda connection: connection.scalar(found) is not None)
 
 
 def _filled(value: Any, facts: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON in, JSON out

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -13,6 +12,7 @@ import structlog
 import typer
 import uvicorn
 from anyio.abc import TaskGroup
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.assembling import Orchestrator
 from orchestrator.commands.opening import opened
@@ -22,7 +22,7 @@ from orchestrator.hooks import hooks_app
 from orchestrator.page.routes import page_routes
 from orchestrator.triggers import Hook, Triggers, load_triggers
 
-_DAY_MS, _LAST_PORT = 86_400_000, 65_535
+_LAST_PORT = 65_535
 log = structlog.get_logger("remit.worker")
 
 
@@ -46,7 +46,7 @@ async def _work(orchestrator: Orchestrator, triggers: Triggers, listener: socket
     worker, kept = orchestrator.worker(), orchestrator.settings
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_when_told, worker, kept.patience, tasks)
-        tasks.start_soon(_forget, orchestrator.store, kept.keep_days)
+        tasks.start_soon(forget, orchestrator.store, kept.keep_days)
         tasks.start_soon(orchestrator.hear_answers)
         for name, trigger in triggers.known.items():
             if not isinstance(trigger, Hook):
@@ -71,10 +71,14 @@ async def _stop_when_told(worker: Worker, patience: float, tasks: TaskGroup) -> 
             tasks.cancel_scope.deadline = min(tasks.cancel_scope.deadline, anyio.current_time() + patience)
 
 
-async def _forget(store: Store, days: float) -> None:
+async def forget(store: Store, days: float) -> None:
+    """Forget every hour what ended so many days ago."""
     while True:
-        if forgotten := await store.forget(int(time.time() * 1_000 - days * _DAY_MS)):
-            log.info("runs_forgotten", runs=forgotten)
+        try:
+            if forgotten := await store.forget(days):
+                log.info("runs_forgotten", runs=forgotten)
+        except SQLAlchemyError as error:
+            log.warning("runs_not_forgotten", error=type(error).__name__)
         await anyio.sleep(3_600)
 
 

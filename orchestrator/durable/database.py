@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 import anyio.to_thread
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from orchestrator.durable.tables import FORM, form, tables
@@ -16,6 +16,8 @@ from orchestrator.durable.tables import FORM, form, tables
 T = TypeVar("T")
 _BUSY_SECONDS = 20
 _TOGETHER = 64
+_DEADLOCK = "40P01"
+"""PostgreSQL's word for undoing one of two transactions that wait for each other: it is to be repeated."""
 
 
 class UnfitDatabase(Exception):
@@ -120,15 +122,20 @@ class Database:
         self.engine.dispose()
 
 
-def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
-    with engine.begin() as connection:
-        return work(connection)
+def _transaction(engine: Engine, work: Callable[[Connection], T], tries: int = 5) -> T:
+    try:
+        with engine.begin() as connection:
+            return work(connection)
+    except OperationalError as error:
+        if tries > 1 and getattr(error.orig, "sqlstate", "") == _DEADLOCK:
+            return _transaction(engine, work, tries - 1)
+        raise
 
 
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (SQLAlchemyError, ValueError):  # they quote it, and it may hold a password
         raise UnfitDatabase("a database is given as `sqlite:///FILE` or `postgresql://…`") from None
     kind = parsed.get_backend_name()
     if kind == "postgresql":
@@ -147,8 +154,11 @@ def _engine(url: str) -> Engine:
     if kind != "sqlite" or not parsed.database:
         raise UnfitDatabase("a database is given as `sqlite:///FILE` or `postgresql://…`")
     path = Path(parsed.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise UnfitDatabase(f"the orchestrator's database cannot be used: {error.strerror}: `{path}`") from None
     engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")

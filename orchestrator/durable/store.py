@@ -148,17 +148,21 @@ class Store:
         """Begin a run, unless one of its id was begun before; returns the id.
 
         Raises:
-            ValueError: If a part of it is longer than it may be.
+            ValueError: If a part of it is longer than it may be, or has what a database does not take.
+            Fenced: If the run that begins it was cancelled.
         """
         run_id = wanted.id or f"{wanted.workflow}-{secrets.token_hex(6)}"
         parts = ("workflow", "version", "given", "team", "customer", "person", "parent")
         values = {name: getattr(wanted, name) for name in parts} | {"id": run_id, "about": _line(wanted.about, 200)}
         for column in runs.c:
             most = column.type.length if isinstance(column.type, String) else None
-            if most and len(values.get(column.name, "")) > most:
-                raise ValueError(f"a run's `{column.name}` has at most {most} letters")
+            if most and (len(part := values.get(column.name, "")) > most or "\0" in part):
+                raise ValueError(f"a run's `{column.name}` has at most {most} letters, and none is NUL")
 
         def write(connection: Connection) -> None:
+            parent = select(runs.c.state).where(runs.c.id == wanted.parent).with_for_update(read=True)
+            if wanted.parent and connection.scalar(parent) == State.CANCELLED:
+                raise Fenced(_LOST.format(wanted.parent))
             moment = connection.scalar(select(now_ms()))
             fresh = {
                 "due": moment,
@@ -345,10 +349,11 @@ class Store:
             todo, cancelled = [run], list[str]()
             while todo:
                 one = todo.pop()
-                todo += connection.scalars(select(runs.c.id).where(runs.c.parent == one))
                 change = update(runs).where(runs.c.id == one, unended).values(**ended, changed=now_ms())
                 if connection.execute(change).rowcount:
                     cancelled.append(one)
+                # From here on it begins no other one.
+                todo += connection.scalars(select(runs.c.id).where(runs.c.parent == one))
             connection.execute(delete(waits).where(waits.c.run.in_(cancelled)))
             for one in sorted(cancelled):
                 self._tell(connection, f"ended:{one}", "")
@@ -409,11 +414,12 @@ class Store:
         rows = await self.database.read(lambda connection: connection.execute(query).all())
         return {State(state): number for state, number in rows}
 
-    async def forget(self, before: int) -> int:
-        """Delete runs that ended before a moment, with what they read and wrote; returns how many.
+    async def forget(self, days: float) -> int:
+        """Delete runs that ended so many days ago, with what they read and wrote; returns how many.
 
         What a run began stays as long as it does, and an event as long as a run that could still ask for it.
         """
+        before = _in(-days * 86_400)
         stays = or_(runs.c.state.not_in(ENDS), runs.c.changed >= before)
         over = (not_(stays), runs.c.parent.not_in(select(runs.c.id).where(stays)))
         oldest = select(func.coalesce(func.min(runs.c.begun), before)).scalar_subquery()

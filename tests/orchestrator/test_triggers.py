@@ -10,9 +10,11 @@ from typing import Any, cast
 import anyio
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import update
 
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import State, Store
+from orchestrator.durable.tables import remembered
 from orchestrator.gateway_client import Declared, Denied, GatewayClient, GatewayError, Ok
 from orchestrator.triggers import BadTriggers, Schedule, Search, Triggers, load_triggers
 from orchestrator.work import Work
@@ -34,6 +36,15 @@ class Nothing(BaseModel):
 
 @workflow("handling", version=1)
 async def handling(work: Work, given: Given) -> Nothing:
+    return Nothing()
+
+
+class GivenOf(Given):
+    customer: str
+
+
+@workflow("caring", version=1)
+async def caring(work: Work, given: GivenOf) -> Nothing:
     return Nothing()
 
 
@@ -69,7 +80,15 @@ class Office:
         async def connect() -> AsyncIterator[GatewayClient]:
             yield cast("GatewayClient", self.gateway)
 
-        return Triggers(known, store or self.store, Workflows([handling]), connect, now=lambda: self.now)
+        return Triggers(known, store or self.store, Workflows([handling, caring]), connect, now=lambda: self.now)
+
+    async def passes(self, seconds: float) -> None:
+        """Time goes by, also on the database's clock."""
+        self.now += timedelta(seconds=seconds)
+        earlier = (
+            update(remembered).where(remembered.c.id.startswith("look:")).values(at=remembered.c.at - seconds * 1_000)
+        )
+        await self.store.database.run(lambda connection: connection.execute(earlier))
 
     async def items(self) -> list[str]:
         return sorted(Given.model_validate_json(each.given).item for each in await self.store.list(most=1_000))
@@ -101,7 +120,7 @@ async def test_new_tickets_begin_runs_over_all_pages_and_only_once(office: Offic
     office.gateway.records = [{"id": f"tic_{number}"} for number in range(5)]
     triggers = office.triggers(new=TICKETS)
     await triggers.look("new", TICKETS)
-    office.now += timedelta(minutes=1)
+    await office.passes(60)
     office.gateway.records.insert(0, {"id": "tic_9"})
     await triggers.look("new", TICKETS)
     assert await office.items() == ["tic_0", "tic_1", "tic_2", "tic_3", "tic_4", "tic_9"]
@@ -113,8 +132,17 @@ async def test_of_several_workers_one_looks_in_each_interval(office: Office) -> 
         for each in (first, second, first, second):
             tasks.start_soon(each.look, "new", TICKETS)
     assert office.gateway.looks == 1
-    office.now += timedelta(seconds=TICKETS.every)
+    await office.passes(TICKETS.every)
     await second.look("new", TICKETS)
+    assert office.gateway.looks == 2
+
+
+async def test_a_worker_whose_clock_is_ahead_keeps_no_other_from_looking(office: Office) -> None:
+    office.now += timedelta(days=1)
+    await office.triggers(new=TICKETS).look("new", TICKETS)
+    office.now -= timedelta(days=1)
+    await office.passes(TICKETS.every)
+    await office.triggers(new=TICKETS).look("new", TICKETS)
     assert office.gateway.looks == 2
 
 
@@ -123,7 +151,7 @@ async def test_an_item_does_not_begin_again_when_its_run_is_forgotten(office: Of
     run = await triggers.begin("new", TICKETS, "tic_1", {"id": "tic_1"})
     [kept] = await office.store.claim("w", 1, 60)
     await office.store.end(run, kept.fence, State.DONE, "{}")
-    assert await office.store.forget(2**60) == 1
+    assert await office.store.forget(-1) == 1
     await triggers.begin("new", TICKETS, "tic_1", {"id": "tic_1"})
     assert await office.items() == []
 
@@ -136,7 +164,7 @@ async def test_a_conversation_with_several_unread_messages_begins_one_run_and_a_
     await triggers.look("mail", MAIL)
     assert await office.items() == ["thr_1"]
     office.gateway.records.insert(0, {"id": "msg_4", "thread_id": "thr_1"})
-    office.now += timedelta(minutes=1)
+    await office.passes(60)
     await triggers.look("mail", MAIL)
     assert await office.items() == ["thr_1", "thr_1"]
 
@@ -187,9 +215,19 @@ async def test_an_item_that_does_not_fit_holds_no_other_up_and_is_tried_again(of
     await office.triggers(new=fussy).look("new", fussy)
     assert await office.items() == ["1"]
     office.gateway.records[0]["number"] = "2"
-    office.now += timedelta(minutes=1)
+    await office.passes(60)
     await office.triggers(new=fussy).look("new", fussy)
     assert await office.items() == ["1", "2"]
+
+
+@pytest.mark.parametrize("customer", ["x" * 201, "a\0b"])
+async def test_an_item_with_more_than_a_run_keeps_holds_no_other_up(office: Office, customer: str) -> None:
+    office.gateway.records = [{"id": "tic_2", "of": customer}, {"id": "tic_1", "of": "Vogt GmbH"}]
+    of_customers = Search(kind="ticket", workflow="caring", query={}, input={"item": "$id", "customer": "$of"})
+    await office.triggers(new=of_customers).look("new", of_customers)
+    assert await office.items() == ["tic_1"]
+    with pytest.raises(BadInput, match="a run's `customer` has at most 200 letters"):
+        await office.triggers(new=of_customers).begin("new", of_customers, "tic_2", office.gateway.records[0])
 
 
 GOOD = '[new]\nkind = "ticket"\nworkflow = "handling"\nquery = {status = "new"}\n'

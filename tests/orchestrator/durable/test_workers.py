@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import anyio
@@ -11,6 +14,7 @@ import pytest
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 
+from orchestrator.commands.worker import forget
 from orchestrator.durable import run as run_module
 from orchestrator.durable.database import Database, UnfitDatabase
 from orchestrator.durable.run import BadStep, Run, TryLater
@@ -404,7 +408,7 @@ async def test_a_run_that_ended_long_ago_is_forgotten_with_its_steps_and_events(
     await make(store, flow, "recent")
     await aged(store, "run")
     await store.database.run(lambda connection: connection.execute(update(events).values(at=1)))
-    assert await store.forget(1_000) == 1
+    assert await store.forget(90) == 1
     assert [kept.id for kept in await store.list()] == ["recent"]
     assert await rows(store) == (1, 0)
 
@@ -421,12 +425,12 @@ async def test_nothing_is_forgotten_that_a_living_run_could_still_ask_for(store:
     for name in ("run", "child"):
         await aged(store, name)
     await store.database.run(lambda connection: connection.execute(update(events).values(at=3)))
-    assert await store.forget(1_000) == 0
+    assert await store.forget(90) == 0
     assert await store.event("answer:run:later") == (True, {"choice": "yes"})
     await store.cancel("run", "no")
     for name in ("run", "child"):
         await aged(store, name)
-    assert await store.forget(1_000) == 2
+    assert await store.forget(90) == 2
 
 
 async def test_a_database_of_another_form_is_refused(store: Store) -> None:
@@ -439,10 +443,81 @@ async def test_a_database_of_another_form_is_refused(store: Store) -> None:
         store.database.prepare()
 
 
-@pytest.mark.parametrize("url", ["", "mysql://h/d", "sqlite://", "nonsense"])
+@pytest.mark.parametrize("url", ["", "mysql://h/d", "sqlite://", "nonsense", "postgresql://u:se@cret:word@h/d"])
 def test_a_database_is_sqlite_or_postgresql(url: str) -> None:
     with pytest.raises(UnfitDatabase, match="a database is given as"):
         Database(url)
+
+
+async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnfitDatabase, match="the orchestrator's database cannot be used: File exists"):
+        Database(f"sqlite:///{tmp_path}/file/orchestrator.db")
+
+
+async def test_of_two_that_wait_for_each_other_both_are_done(empty_postgres_url: str) -> None:
+    store = Store(Database(empty_postgres_url))  # a file has one writer at a time
+    store.database.prepare()
+    for name in ("child", "parent"):
+        await store.begin(begin(name))
+    both_hold_one, first = Barrier(2), [True, True]
+
+    def of(me: int, names: list[str]) -> Callable[[Connection], int]:
+        def write(connection: Connection) -> int:
+            for name in names:
+                connection.execute(update(runs).where(runs.c.id == name).values(tries=runs.c.tries + 1))
+                if first[me]:
+                    first[me] = False
+                    both_hold_one.wait(30)
+            return me
+
+        return write
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.database.run, of(0, ["child", "parent"]))
+        tasks.start_soon(store.database.run, of(1, ["parent", "child"]))
+    assert {kept.tries for kept in await store.list()} == {2}
+    store.database.close()
+
+
+async def test_a_run_that_was_given_up_begins_no_other_any_more(store: Store) -> None:
+    kept = await held(store)
+    run = Run(kept, {}, store)
+    await store.cancel("run", "enough")
+    with pytest.raises(Fenced):
+        await run.child("part", Begin("flow", 1, "{}"))
+    assert await store.count() == {State.CANCELLED: 1}
+
+
+async def test_a_run_begun_while_its_parent_is_given_up_is_given_up_with_it(store: Store) -> None:
+    for number in range(20):
+        await store.begin(begin(f"run{number}"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.cancel, f"run{number}", "enough")
+            tasks.start_soon(begun_unless_lost, store, begin(f"child{number}", parent=f"run{number}"))
+    assert set(await store.count()) == {State.CANCELLED}
+
+
+async def begun_unless_lost(store: Store, wanted: Begin) -> None:
+    with suppress(Fenced):
+        await store.begin(wanted)
+
+
+async def test_a_worker_outlives_that_nothing_can_be_forgotten_just_now(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(store, 1, monkeypatch, after=False)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise Fenced
+
+    monkeypatch.setattr("orchestrator.commands.worker.anyio.sleep", pause)
+    with pytest.raises(Fenced):
+        await forget(store, 90)
+    assert pauses == [3_600, 3_600]
 
 
 async def test_of_what_is_written_together_one_part_that_fails_is_undone_alone(store: Store) -> None:
