@@ -1,6 +1,5 @@
 """Speaks to providers of models: one request, and what came of it. Whatever goes wrong is one kind of failure."""
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -15,10 +14,11 @@ from pydantic_ai.exceptions import (
     ModelQuotaExceededError,
     ModelTimeoutError,
 )
-from pydantic_ai.messages import ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model as Speaker
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
+from pydantic_core import from_json
 
 from orchestrator.models.asking import Ask
 from orchestrator.models.register import Model
@@ -38,6 +38,7 @@ class Failed(Exception):
         again: Whether to ask the same model again.
         after: Seconds that the provider wants one to wait before, if it said.
         answered: Whether it did answer, but not as it must: asked again under the same key, it would repeat that.
+        begun: Whether some of an answer came: if nobody can tell what it took, it is taken for the most that it can.
         usage: What it took nevertheless, as far as the provider said.
     """
 
@@ -45,6 +46,7 @@ class Failed(Exception):
     again: bool = True
     after: float | None = None
     answered: bool = False
+    begun: bool = False
     usage: RequestUsage = field(default_factory=RequestUsage)
 
 
@@ -78,17 +80,17 @@ async def answer(by: Speaker[Any], model: Model, ask: Ask, settings: dict[str, A
     Raises:
         Failed: If it does not answer in time, or not as it must.
     """
-    usage = RequestUsage()
+    usage, begun = RequestUsage(), False
 
     async def request() -> ModelResponse:
-        nonlocal usage
+        nonlocal usage, begun
         paced = cast("ModelSettings", {**settings, "timeout": min(seconds, GAP) if model.stream else seconds})
         if not model.stream:
             return await by.request(ask.messages, paced, ask.parameters)
         async with by.request_stream(ask.messages, paced, ask.parameters) as stream:
             try:
                 async for _ in stream:
-                    pass
+                    begun = True
             finally:
                 usage = stream.usage
             return stream.get()
@@ -96,8 +98,12 @@ async def answer(by: Speaker[Any], model: Model, ask: Ask, settings: dict[str, A
     try:
         response = await _within(seconds, request)
     except Failed as failure:
-        failure.usage = usage
+        failure.usage, failure.begun = usage, begun or failure.answered
         raise
+    try:
+        ModelMessagesTypeAdapter.dump_json([response])
+    except ValueError:  # half a letter: it could not be kept
+        raise Failed("malformed answer", answered=True, usage=response.usage) from None
     if not all(_is_object(part.args) for part in response.parts if isinstance(part, ToolCallPart)):
         raise Failed("malformed tool arguments", answered=True, usage=response.usage)
     return response
@@ -137,6 +143,6 @@ async def _within(seconds: float, request: Callable[[], Awaitable[T]]) -> T:
 
 def _is_object(arguments: object) -> bool:
     try:
-        return not arguments or isinstance(json.loads(arguments) if isinstance(arguments, str) else arguments, dict)
+        return not arguments or isinstance(from_json(arguments) if isinstance(arguments, str) else arguments, dict)
     except ValueError:
         return False

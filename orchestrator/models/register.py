@@ -94,7 +94,8 @@ class Model(_Part):
         if not (prices := self.prices):
             return 0
         read = prices.input if prices.cached_input is None else prices.cached_input
-        exact = (tokens - cached) * prices.input + cached * read + output * prices.output
+        # Some servers do not count cached tokens among the others: no answer may bring money back.
+        exact = max(tokens - cached, 0) * prices.input + cached * read + output * prices.output
         return int((exact * 1_000).to_integral_value(ROUND_CEILING))
 
     def most(self, tokens: int, output: int) -> int:

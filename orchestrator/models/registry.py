@@ -155,7 +155,7 @@ class Registry:
                 try:
                     result, usage = await send(name, key)
                 except Failed as failure:
-                    counts = _counts(model, failure.usage, 0, began)
+                    counts = _counts(model, failure.usage, most if failure.begun else 0, began)
                     took.update(counts)
                     await self.ledger.settle(line, {**counts, "failed": 1})
                     failed.append(Attempt(model=name, error=failure.error))

@@ -49,7 +49,11 @@ class Page:
     """A web page, as from a portal in between."""
 
 
-Plan = Says | Fails | Hangs | Drops | Page
+class Nothing:
+    """An answer with a count of what it took and nothing else in it."""
+
+
+Plan = Says | Fails | Hangs | Drops | Page | Nothing
 
 
 @dataclass
@@ -92,6 +96,9 @@ class Providers:
             headers = {"retry-after": plan.retry_after} if plan.retry_after else {}
             error = {"type": "error", "error": {"type": "api_error", "message": "secret words of the provider"}}
             return JSONResponse(error, plan.status, headers=headers)
+        if isinstance(plan, Nothing):
+            usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+            return JSONResponse({"id": "1", "object": "chat.completion", "created": 1, "choices": [], "usage": usage})
         return HTMLResponse("<h1>Log in</h1>")
 
 
@@ -120,7 +127,10 @@ class _Broken(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         usage = {"input_tokens": 70, "output_tokens": 1}
         begun = {"type": "message_start", "message": _message("claude", [], usage) | {"stop_reason": None}}
-        part = _event("message_start", begun) if self.stream and not self.openai else '{"id": '
+        piece = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "small"}
+        piece |= {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "ye"}, "finish_reason": None}]}
+        pieces = f"data: {json.dumps(piece)}\n\n" if self.openai else _event("message_start", begun)
+        part = pieces if self.stream else '{"id": '
         await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
         # It says that this is all, which is not true: the server hangs up.
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -137,7 +147,7 @@ def _speak(path: str, body: dict[str, Any], says: Says) -> Response:
     events = _openai(body, says) if path == "/v1/chat/completions" else _anthropic(body, says)
     if body.get("stream"):
         return StreamingResponse(iter(events[1]), media_type="text/event-stream")
-    return JSONResponse(events[0])
+    return Response(json.dumps(events[0]), media_type="application/json")
 
 
 def _openai(body: dict[str, Any], says: Says) -> tuple[dict[str, Any], list[str]]:

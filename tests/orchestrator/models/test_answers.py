@@ -5,7 +5,7 @@ from orchestrator.durable.database import Database
 from orchestrator.models.asking import Ask, ModelsUnavailable, NoModelMay, Payer
 from orchestrator.models.ledger import Ledger
 from tests.orchestrator.models.asking import asking, asking_of, question, register
-from tests.orchestrator.models.providers import Drops, Fails, Hangs, Page, Plan, Says
+from tests.orchestrator.models.providers import Drops, Fails, Hangs, Nothing, Page, Plan, Says
 
 CALL = Says(calls=(("look_up", '{"id": "con_1"}'),), tokens=1_000, cached=400, output=30)
 SMALL_COST = (600 * 25 + 400 * 25 // 10) * 10 + 30 * 2_000
@@ -134,6 +134,34 @@ async def test_an_answer_whose_tokens_are_not_told_costs_the_most_that_it_can(fi
     async with asking_of(file, small=[Says("yes", measured=False)]) as (it, _):
         answered = await it.registry.ask(question())
     assert answered.account.cost > 400 * 2_000, "at least all tokens out that it was allowed"
+
+
+@pytest.mark.parametrize(("plan", "stream"), [(Drops(), True), (Nothing(), False)], ids=["broken off", "malformed"])
+async def test_what_a_failed_answer_took_and_nobody_can_tell_costs_the_most_that_it_can(
+    file: Database, plan: Plan, stream: bool
+) -> None:
+    async with asking_of(file, small=[plan, Says("yes", tokens=1, output=1)], stream=stream) as (it, _):
+        answered = await it.registry.ask(question(route="small"))
+        (line,) = await it.lines()
+    assert answered.response.text == "yes"
+    assert line["cost"] == answered.account.cost > 400 * 2_000
+
+
+async def test_no_answer_brings_money_back(file: Database) -> None:
+    async with asking_of(file, small=[Says("yes", tokens=100, cached=9_000)]) as (it, _):
+        answered = await it.registry.ask(question(route="small"))
+    assert answered.account.cost >= 100 * 250
+
+
+@pytest.mark.parametrize(
+    "says", [Says("\ud83d"), Says(calls=(("look_up", '{"id": "\\ud83d"}'),))], ids=["text", "call"]
+)
+async def test_half_a_letter_is_a_malformed_answer_and_is_paid(file: Database, says: Says) -> None:
+    async with asking_of(file, small=[says], claude=[Says("yes")]) as (it, _):
+        answered = await it.registry.ask(question())
+        lines = await it.lines()
+    assert answered.response.text == "yes"
+    assert [(line["reserved"], line["cost"] > 0) for line in lines] == [(0, True)] * 2
 
 
 async def test_a_malformed_answer_is_not_asked_for_again_under_its_key(file: Database) -> None:
