@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 import anyio
 
-from orchestrator.durable.run import Parked, any_of
-from orchestrator.durable.store import Fenced
+from orchestrator.durable.run import BadStep, Parked, StepChanged, TryLater, any_of
+from orchestrator.durable.worker import sorted_out
 from orchestrator.work import Work
 
 T = TypeVar("T")
@@ -111,8 +111,7 @@ async def parallel(ways: Mapping[str, Callable[[], Awaitable[T]]]) -> dict[str, 
             for name, way in ways.items():
                 tasks.start_soon(go, name, way)
     except BaseExceptionGroup as group:
-        # Whoever lost the run must hear of that, whatever else failed at the same time.
-        raise (group.subgroup(Fenced) or group).exceptions[0] from None
+        raise sorted_out(group) from None
     if waiting:
         raise any_of(waiting)
     return {name: results[name] for name in ways}
@@ -136,6 +135,8 @@ async def retry(work: Work, name: str, do: Callable[[int], Awaitable[T]], *, tri
         if failed not in work.run.done:
             try:
                 return await do(number)
+            except (BadStep, StepChanged, TryLater):  # the next try would fare no better, or it is made anyway
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again
                 await _note(work, failed, error)
         else:

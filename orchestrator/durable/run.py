@@ -29,6 +29,8 @@ LARGEST_OUTPUT = 16 * 1024 * 1024
 _NAME = re.compile(r"(?!.*#\d+$)[ -~]{1,120}")
 _PATIENCE = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0)
 _within: ContextVar[str] = ContextVar("step", default="")
+_gone_through: ContextVar[tuple[list[str], ...]] = ContextVar("gone_through", default=())
+"""The names of the steps within what is kept as one more, of each such that is under way."""
 
 
 class Parked(BaseException):
@@ -202,10 +204,17 @@ class Run:
 
         So what bounds them, such as time or a budget, need not be met anew when the run is taken up later.
         """
-        if self.upcoming(name) in self.done:
+        if kept := self.done.get(self.upcoming(name)):
+            for each in kept.facts.get("steps", []):  # those after it are numbered as if they had been gone through
+                self._number(each)
             return await self.note(name, cast("T", None), type_)
-        result = await do()
-        return await self.note(name, result, type_, facts=facts(result))
+        names = list[str]()
+        outside = _gone_through.set((*_gone_through.get(), names))
+        try:
+            result = await do()
+        finally:
+            _gone_through.reset(outside)
+        return await self.note(name, result, type_, facts={**facts(result), "steps": names})
 
     async def wait(self, name: str, event: str, *, seconds: float | None = None, why: str = "") -> Any:  # noqa: ANN401
         """Wait for an event, for hours or weeks: the run takes no memory meanwhile.
@@ -284,6 +293,8 @@ class Run:
     def _number(self, name: str) -> str:
         numbered = self.upcoming(name)
         self._named[name] = self._named.get(name, 0) + 1
+        for names in _gone_through.get():
+            names.append(name)
         return numbered
 
 

@@ -71,10 +71,11 @@ class Worker:
             tasks.start_soon(self._renew)
             while True:
                 self._stirred = anyio.Event()
-                claimed = await self._claim() if not self._stopping else []
+                # What is under way may begin something while nothing is found.
+                is_idle, claimed = not self._held, await self._claim() if not self._stopping else []
                 for kept in sorted(claimed or (), key=lambda _: secrets.randbits(16)):
                     self._take_up(kept, tasks)
-                if claimed == [] and not self._held and (until_idle or self._stopping):
+                if claimed == [] and is_idle and (until_idle or self._stopping):
                     break
                 if not claimed:
                     with anyio.move_on_after(self.idle):
@@ -147,7 +148,7 @@ class Worker:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 - sorted out below
-            await self._settle(run, _sorted_out(error))
+            await self._settle(run, sorted_out(error))
         else:
             await while_away(lambda: store.end(name, fence, State.DONE, result))
 
@@ -181,7 +182,7 @@ class Worker:
         await while_away(lambda: self.store.put_off(name, fence, why, pause, tries))
 
 
-def _sorted_out(error: BaseException) -> BaseException:
+def sorted_out(error: BaseException) -> BaseException:
     """What counts of the errors of a workflow that does several things at the same time: they come as a group."""
     errors = list(_each(error))
     waiting = [each for each in errors if isinstance(each, Parked)]

@@ -69,7 +69,7 @@ async def test_claims_that_no_passage_bears_out_are_sent_back_and_counted(
         shown = json.loads((await Desk(tmp_path, url)("runs", "show", told["run"], "--json")).stdout)
     assert told["answer"] == "A refund is paid within ten working days."
     [facts] = [step["facts"] for step in shown["steps"] if step["name"] == "reply"]
-    assert facts == {"claims": 2, "unsupported": 1}
+    assert (facts["claims"], facts["unsupported"]) == (2, 1)
 
 
 async def test_whoever_asks_without_a_gateway_is_told_so_at_once(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.durable.run import Parked
+from orchestrator.durable.run import Parked, TryLater
 from orchestrator.durable.store import Fenced
 from orchestrator.patterns import parallel
 
@@ -32,6 +32,14 @@ async def test_a_lost_run_is_lost_and_not_merely_failed(first: bool) -> None:
     ways = {"lost": lambda: fails(Fenced("another worker's")), "failed": lambda: fails(ValueError("broken"))}
     with pytest.raises(Fenced, match="another worker's"):
         await parallel(ways if first else dict(reversed(ways.items())))
+
+
+async def test_what_fails_for_good_counts_more_than_what_does_not_answer() -> None:
+    async def both() -> str:
+        raise ExceptionGroup("deeper", [TryLater("away"), ValueError("broken")])
+
+    with pytest.raises(ValueError, match="broken"):
+        await parallel({"a": both})
 
 
 async def test_what_one_way_raises_comes_out_as_it_is() -> None:

@@ -1,12 +1,14 @@
 """Trying again: with bounds, with pauses that cost nothing, and never a try twice."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from orchestrator.durable.run import Run
+import pytest
+
+from orchestrator.durable.run import BadStep, Run, StepChanged, TryLater
 from orchestrator.durable.store import Begin, Kept, State, Store
 from orchestrator.durable.worker import Worker
 from orchestrator.patterns import retry
@@ -35,7 +37,7 @@ async def begun(folder: Path) -> AsyncIterator[Store]:
     store.database.close()
 
 
-async def gone_through(store: Store, shop: Shop, seconds: float = 0) -> Kept:
+async def gone_through(store: Store, shop: Callable[[int], Awaitable[str]], seconds: float = 0) -> Kept:
     async def work(run: Run) -> str:
         hands = SimpleNamespace(run=run, note=run.note, sleep=run.sleep)
         return await retry(cast("Work", hands), "shop", shop, tries=3, seconds=seconds)
@@ -56,6 +58,18 @@ async def test_after_the_last_try_its_error_is_the_runs(tmp_path: Path) -> None:
         kept = await gone_through(store, shop := Shop(closed=9))
     assert (kept.state, shop.came) == (State.FAILED, [1, 2, 3])
     assert kept.why.startswith("OSError")
+
+
+@pytest.mark.parametrize("error", [TryLater("away"), StepChanged("another"), BadStep("no name")])
+async def test_what_is_no_failure_of_the_try_takes_none_of_them(tmp_path: Path, error: Exception) -> None:
+    async def do(_number: int) -> str:
+        raise error
+
+    async with begun(tmp_path) as store:
+        kept = await gone_through(store, do)
+        _, steps = await store.find("r")
+    assert steps == {}
+    assert kept.state is (State.READY if isinstance(error, TryLater) else State.FAILED)
 
 
 async def test_a_pause_is_a_row_and_a_try_that_failed_is_not_made_again_after_it(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ async def test_what_a_model_claims_without_evidence_is_counted_also_when_it_mend
         (report,) = await desk.triage()
         steps = await desk.store.steps(report.run)
     assert report.stopped == ""
-    assert steps["findings"].facts == {"claims": 2, "unsupported": 1}
+    assert steps["findings"].facts.items() >= {"claims": 2, "unsupported": 1}.items()
 
 
 async def test_an_incident_is_of_what_the_run_did_and_not_of_what_it_only_looked_up(tmp_path: Path) -> None:

@@ -68,6 +68,28 @@ async def test_a_step_within_a_loop_is_numbered(store: Store) -> None:
     assert list((await store.find("run"))[1]) == ["turn", "turn#2", "turn#3"]
 
 
+async def test_steps_after_what_is_kept_are_the_same_ones_when_it_is_not_gone_through_again(store: Store) -> None:
+    async def flow(run: Run) -> str:
+        async def deeper() -> str:
+            return str(await run.step("look", lambda: value("deepest")))
+
+        async def several() -> str:
+            await run.keep("deeper", deeper)
+            return str(await run.step("look", lambda: value("within")))
+
+        first = await run.keep("found", several)
+        then = await run.step("look", lambda: value("after"))
+        await run.wait("go", "go")
+        return f"{first} {then} {await run.step('look', lambda: value('at last'))}"
+
+    await make(store, flow)
+    await store.tell("go")
+    await works(store, flow)
+    kept, steps = await store.find("run")
+    assert kept.result == "within after at last"
+    assert {"look", "look#2", "look#3", "look#4"} <= set(steps)
+
+
 @pytest.mark.parametrize("name", ["turn#2", "", "x" * 121, "a\nb", "ü"])
 async def test_a_name_that_could_be_another_steps_or_fits_no_database_is_refused(store: Store, name: str) -> None:
     log: list[str] = []

@@ -310,7 +310,9 @@ async def test_a_database_that_stays_away_is_not_taken_for_an_error_of_the_workf
             return "caught"
         return ""
 
-    kept = await make(store, flow)
+    await store.begin(begin("run"))
+    await works(store, flow, at_once=1)  # a worker that has all it takes asks for nothing else meanwhile
+    kept, _ = await store.find("run")
     assert kept.state is State.RUNNING, "its lease runs out, and it is taken up again"
     await lapse(store)
     await works(store, done)
@@ -324,6 +326,34 @@ async def test_a_worker_that_works_until_idle_does_not_take_a_database_that_is_a
     failing(store, 1, monkeypatch, after=False)
     await works(store, done)
     assert await store.count() == {State.DONE: 1}
+
+
+async def test_a_worker_that_works_until_idle_does_what_was_begun_while_it_looked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, claim = anyio.Event(), store.claim
+
+    async def flow(run: Run) -> str:
+        if run.id == "run":
+            await looked.wait()
+            await store.begin(begin("next"))
+        return ""
+
+    async def slowly(*what: Any) -> Any:
+        found = await claim(*what)
+        if not found and not looked.is_set():
+            looked.set()
+            await until(lambda: are_done(store, 1))
+        return found
+
+    monkeypatch.setattr(store, "claim", slowly)
+    await store.begin(begin("run"))
+    await works(store, flow)
+    assert await store.count() == {State.DONE: 2}
+
+
+async def are_done(store: Store, number: int) -> bool:
+    return (await store.count()).get(State.DONE, 0) == number
 
 
 async def test_a_worker_for_one_run_works_on_what_it_has_begun_and_on_nothing_else(store: Store) -> None:
