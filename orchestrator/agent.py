@@ -91,6 +91,7 @@ class DurableModel(Model[Any]):
         number = 1 + sum(isinstance(message, ModelResponse) for message in messages)
         name = f"{self._step}.model{number}"
         work = self._work
+        key = f"{work.run.id}:{work.run.upcoming(name)}"
 
         async def ask() -> _Answer:
             wanted = Ask(
@@ -100,7 +101,7 @@ class DurableModel(Model[Any]):
                 settings=settings,
                 sees=work.sees,
                 payer=work.payer,
-                key=f"{work.run.id}:{name}",
+                key=key,
                 prompt=self._prompt.label,
                 mark=work.mark,
             )

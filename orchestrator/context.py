@@ -166,11 +166,11 @@ def cited(claims: Sequence[Claim], context: Context) -> list[str]:
 
 async def _by_meaning(work: Work, step: str, query: str, passages: Sequence[Passage]) -> list[int]:
     """The passages' numbers by how near their vectors are to the question's; none where no model gives vectors."""
-    texts = [query, *(each.text for each in passages)]
+    texts, key = [query, *(each.text for each in passages)], f"{work.run.id}:{work.run.upcoming(step)}"
 
     async def embed() -> tuple[list[int], Account]:
         try:
-            vectors, account = await work.around.models.embed(texts, work.payer, f"{work.run.id}:{step}", work.sees)
+            vectors, account = await work.around.models.embed(texts, work.payer, key, work.sees)
         except (NoModelMay, OverBudget, ModelsUnavailable):
             return [], Account(model="")
         near = [sum(map(mul, vectors[0], each)) / (math.hypot(*each) or 1) for each in vectors[1:]]

@@ -5,16 +5,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from pydantic import BaseModel
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.models import ModelRequestParameters
 
+from orchestrator.agent import DurableModel
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import Begin, Done, Kept, State, Store
 from orchestrator.durable.worker import Worker
 from orchestrator.gateway_client import Approval, Declared, Denied, Failed, GatewayClient, Ok, Pending, Problem, Tool
 from orchestrator.grants import Grant, Issuer, Task
-from orchestrator.models.asking import Ask, Models
+from orchestrator.models.asking import Account, Answered, Ask, Models
+from orchestrator.prompt import Prompt
 from orchestrator.work import Surroundings, Work, reply_event
 from orchestrator.workflow import Workflow, Workflows, workflow
 from orchestrator.working import Working
@@ -92,7 +97,7 @@ async def runs_of(folder: Path, do: Callable[[Work, Given], Awaitable[Said]]) ->
 
 
 async def gone_through(
-    store: Store, made: Workflow, gateway: Gateway, issuer: Issuer | None = None
+    store: Store, made: Workflow, gateway: Gateway, issuer: Issuer | None = None, models: Models | None = None
 ) -> tuple[Kept, dict[str, Done]]:
     """What has become of the run `r` after a worker had it."""
 
@@ -104,7 +109,7 @@ async def gone_through(
     async def connect() -> AsyncIterator[GatewayClient]:
         yield cast("GatewayClient", gateway)
 
-    around = Surroundings(cast("Models", NoModels()), issuer, hears=True)
+    around = Surroundings(models or cast("Models", NoModels()), issuer, hears=True)
     await store.begin(made.begin({}, "r"))
     await Worker(store, Working(Workflows([made]), around, connect)).run(until_idle=True)
     return await store.find("r")
@@ -264,6 +269,27 @@ async def test_what_a_run_had_another_read_counts_as_seen(tmp_path: Path) -> Non
     async with runs_of(tmp_path, ask_another) as (store, made):
         kept, _ = await gone_through(store, made, Gateway(level="confidential"))
     assert (kept.state, seen) == (State.DONE, ["confidential"])
+
+
+async def test_each_question_to_a_model_has_a_key_of_its_own_though_its_step_is_in_a_loop(tmp_path: Path) -> None:
+    keys: list[str] = []
+
+    class Answering:
+        async def ask(self, ask: Ask) -> Answered:
+            keys.append(ask.key)
+            return Answered(ModelResponse(parts=[TextPart("yes")]), Account(model="small"))
+
+    async def twice(work: Work, given: Given) -> Said:
+        prompt = cast("Prompt", SimpleNamespace(label="p@1#0"))
+        for _ in range(2):
+            model = DurableModel(work, "write", "reason", prompt)
+            await model.request([ModelRequest(parts=[UserPromptPart("?")])], None, ModelRequestParameters())
+        return Said(status="ok")
+
+    async with runs_of(tmp_path, twice) as (store, made):
+        _, steps = await gone_through(store, made, Gateway(), models=cast("Models", Answering()))
+    assert list(steps) == ["write.model1", "write.model1#2"]
+    assert keys == ["r:write.model1", "r:write.model1#2"]
 
 
 async def test_marks_of_two_runs_differ_and_a_runs_own_stay(tmp_path: Path) -> None:
