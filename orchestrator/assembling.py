@@ -19,7 +19,8 @@ from orchestrator.workflow import Workflows, shipped_and_own
 from orchestrator.working import Working, hear_answers
 
 if TYPE_CHECKING:
-    from orchestrator.models.asking import Ask, Models
+    from orchestrator.models.asking import Ask
+    from orchestrator.models.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Orchestrator:
         return shipped_and_own(self.settings.workflows)
 
     @cached_property
-    def models(self) -> "Models":
+    def models(self) -> "Registry":
         """The registry of models."""
         from orchestrator.models.registry import open_registry
 

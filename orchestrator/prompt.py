@@ -1,6 +1,7 @@
 """Prompts are files with a name and a version, so that the journal can say which text made a call."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,8 +87,9 @@ class Prompt(BaseModel):
         return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
+@cache
 def load_prompt(name: str, folder: Path) -> Prompt:
-    """Read `<name>.md`: a YAML header between `---` lines, then the template.
+    """Read `<name>.md`, once: a YAML header between `---` lines, then the template.
 
     Raises:
         BadPrompt: If it is not there or not as it must be; says what is wrong.

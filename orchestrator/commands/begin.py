@@ -52,4 +52,5 @@ async def worked_on(orchestrator: Orchestrator, run: str, seconds: float = math.
         tasks.start_soon(orchestrator.hear_answers)
         kept = await ended(orchestrator.store, run, seconds, tries)
         tasks.cancel_scope.cancel()
+    await orchestrator.models.aclose()
     return kept

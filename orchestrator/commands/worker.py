@@ -60,6 +60,7 @@ async def _work(orchestrator: Orchestrator, triggers: Triggers, listener: socket
         log.info("worker_begins", worker=worker.name, at_once=worker.at_once, triggers=len(triggers.known))
         await worker.run()
         tasks.cancel_scope.cancel()
+    await orchestrator.models.aclose()
     log.info("worker_ends", worker=worker.name)
 
 

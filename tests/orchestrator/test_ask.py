@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.models.registry import Registry
 from orchestrator.workflows.ask import NOTHING, stand_in
 from orchestrator.workflows.ask.stand_in import _claims
 from tests.orchestrator.fake_gateway import DENIED, FakeGateway, ok, over_http
@@ -33,6 +34,18 @@ async def test_an_answer_is_a_sentence_of_a_document_with_the_quote(tmp_path: Pa
     assert "A refund is paid within ten working days. [1]" in done.stdout
     assert "[1] Refund rules (doc_0001): “A refund is paid within ten working days.”" in done.stdout
     assert gateway.called("knowledge_search_documents") == [{"query": "When is a refund paid?", "limit": 20}]
+
+
+async def test_connections_to_models_end_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Registry] = []
+
+    async def aclose(registry: Registry) -> None:
+        closed.append(registry)
+
+    monkeypatch.setattr(Registry, "aclose", aclose)
+    async with over_http(library()) as (url, _):
+        await Desk(tmp_path, url)("ask", "When is a refund paid?")
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize("gateway", [library(score=0.05), FakeGateway(answers={"knowledge_search_documents": DENIED})])
