@@ -38,7 +38,7 @@ RULES = "p, A1, role:worker, *, , allow, a worker does everything\n"
 CONFIG = "call_timeout = 5\njournal_timeout = 1\nrecovery_interval = 0.3\n"
 _ACCEPTED = b"\r\n.\r\n"
 # Later than the time for which what was lost may still turn up.
-_LATER = ("faketime", "-f", "+20m")
+_LATER = "+20m"
 
 
 @dataclass
@@ -89,7 +89,7 @@ mailboxes = [{{ address = "{SUPPORT}" }}]
             for number in range(self.kills):
                 async with self._served() as served:
                     await self._sent_and_killed(http, served, number)
-            async with self._served(*_LATER):
+            async with self._served(*_later()):
                 await self._until_nothing_is_open()
                 for number in range(self.kills):
                     self.answers[number] = await self._post(http, number)
@@ -149,6 +149,14 @@ mailboxes = [{{ address = "{SUPPORT}" }}]
         """What is listed as in doubt."""
         async with open_doubts(load_settings(home=self.home)) as doubts:
             return {earlier.name for earlier in await doubts.open("larkspur")}
+
+
+def _later() -> tuple[str, ...]:
+    # `faketime` itself would stay as the parent, and a signal to it not reach the gateway.
+    named = subprocess.run(
+        ["faketime", "-f", _LATER, "printenv", "LD_PRELOAD"], text=True, check=True, capture_output=True
+    )
+    return "env", f"LD_PRELOAD={named.stdout.strip()}", f"FAKETIME={_LATER}"
 
 
 def _mark(number: int) -> str:
