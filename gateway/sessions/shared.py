@@ -135,8 +135,9 @@ class SharedSessions(StreamableHTTPSessionManager):
             elif message and await self._left_for_another(session_id, owner, message):
                 await Response(status_code=202)(scope, receive, send)
                 return
-        # Nothing that was sent is kept, so a stream that broke off begins anew: the SDK would not answer it at all.
-        scope = {**scope, "headers": [each for each in scope["headers"] if each[0] != b"last-event-id"]}
+        if scope["method"] == "GET":
+            # Nothing that was sent is kept, so a stream that broke off begins anew: the SDK would not answer it at all.
+            scope = {**scope, "headers": [each for each in scope["headers"] if each[0] != b"last-event-id"]}
         await _served_once(super()._handle_stateful_request, scope, receive, send)
 
     def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
