@@ -13,7 +13,7 @@ from operator import mul
 
 from pydantic import BaseModel, Field
 
-from orchestrator.evidence import Evidence, plain, unsupported
+from orchestrator.evidence import held_in, plain, stands_in
 from orchestrator.fence import fence_text
 from orchestrator.gateway_client import Ok
 from orchestrator.models.asking import Account, ModelsUnavailable, NoModelMay, OverBudget
@@ -156,12 +156,8 @@ def chosen(query: str, passages: Sequence[Passage], meant: Sequence[int], wanted
 
 def cited(claims: Sequence[Claim], context: Context) -> list[str]:
     """The claims whose quote does not stand in the document that they name, word for word."""
-    read = [each.model_dump(include={"document_id", "text"}) for each in context.passages]
-    return [
-        claim.text
-        for claim in claims
-        if unsupported([Evidence.model_construct(record_id=claim.document_id, quote=claim.quote)], read)
-    ]
+    held = held_in([each.model_dump(include={"document_id", "text"}) for each in context.passages])
+    return [claim.text for claim in claims if not stands_in(held, claim.document_id, claim.quote)]
 
 
 async def _by_meaning(work: Work, step: str, query: str, passages: Sequence[Passage]) -> list[int]:

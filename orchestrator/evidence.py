@@ -1,7 +1,7 @@
 """Whether what a model says rests on what was read: word-for-word quotes from the record that they name."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,14 +26,25 @@ def unsupported(evidence: Iterable[Evidence], read: object) -> list[str]:
         evidence: The quotes.
         read: All that was read, as JSON in which each record has its id.
     """
-    held = defaultdict[str, list[str]](list)
-    for record_id, said in _records(read):
-        held[record_id] += said
+    held = held_in(read)
     return [
         each.quote if each.record_id in held else each.record_id
         for each in evidence
-        if not plain(each.quote) or not any(plain(each.quote) in text for text in held.get(each.record_id, ()))
+        if not stands_in(held, each.record_id, each.quote)
     ]
+
+
+def held_in(read: object) -> Mapping[str, list[str]]:
+    """What each record in JSON says, by its id, for `stands_in`."""
+    held = defaultdict[str, list[str]](list)
+    for record_id, said in _records(read):
+        held[record_id] += said
+    return held
+
+
+def stands_in(held: Mapping[str, list[str]], record_id: str, quote: str) -> bool:
+    """Whether a quote stands in the record that it is said to be from, but for case and space."""
+    return bool(plain(quote)) and any(plain(quote) in text for text in held.get(record_id, ()))
 
 
 def _records(read: object) -> Iterator[tuple[str, list[str]]]:

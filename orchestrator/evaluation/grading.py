@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.evaluation.cases import Bound, Shared
 from orchestrator.evaluation.running import Seen
-from orchestrator.evidence import Evidence, plain, unsupported
+from orchestrator.evidence import held_in, plain, stands_in
 from orchestrator.fence import texts
 
 Check = tuple[bool, str]
@@ -86,9 +86,9 @@ def support(shared: Shared, seen: Seen) -> Iterator[Check]:
     cited = (at(seen.outcome, shared.evidence) if shared.evidence else None) or []
     if seen.expect.evidence:
         yield len(cited) >= seen.expect.evidence, f"it cites {len(cited)} of {seen.expect.evidence} sources"
-    for each in cited:
-        quote = Evidence.model_construct(record_id=each["record_id"], quote=each["quote"])
-        yield not unsupported([quote], seen.read), f"`{quote.quote[:60]}` was not read in `{quote.record_id}`"
+    held = held_in(seen.read)
+    for record, quote in ((each["record_id"], each["quote"]) for each in cited):
+        yield stands_in(held, record, quote), f"`{quote[:60]}` was not read in `{record}`"
 
 
 def latency(shared: Shared, seen: Seen) -> Iterator[Check]:

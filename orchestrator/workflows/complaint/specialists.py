@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.evidence import Evidence, unsupported
+from orchestrator.evidence import Evidence, held_in, stands_in, unsupported
 from orchestrator.fence import fence
 from orchestrator.patterns import HandOver, review
 from orchestrator.work import Work
@@ -96,7 +96,9 @@ class Desk:
 
     def supported(self, evidence: list[Evidence]) -> list[str]:
         """Those of the quotes that really were read, for a brief."""
-        return [f"- {each.record_id}: {each.quote}" for each in evidence if not unsupported([each], self.read)]
+        held = held_in(self.read)
+        read = [each for each in evidence if stands_in(held, each.record_id, each.quote)]
+        return [f"- {each.record_id}: {each.quote}" for each in read]
 
 
 async def triage(desk: Desk, _brief: str, _turn: int) -> HandOver:
