@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.crm.loading import CrmRecord
 from connectors.records import (
     AccountRecord,
@@ -37,6 +39,7 @@ from gateway.server import build_server
 from gateway.settings import Settings
 from gateway.tokens import Audience, Tokens
 from orchestrator.durable.database import Database
+from orchestrator.durable.run import Run
 from orchestrator.durable.store import Done, State, Store
 from orchestrator.durable.worker import Worker
 from orchestrator.gateway_client import connect
@@ -117,6 +120,14 @@ class Company:
         around = Surroundings(self.models, Issuer(self.url, self.granting), hears=True)
         working = Working(self.workflows, around, partial(connect, url=self.url, token=self.token))
         await Worker(self.store, working, idle=0.01).run(until_idle=True)
+
+    async def let_end(self, run: str, wait: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the time of a wait be over, also for whatever is asked later."""
+        _, steps = await self.store.find(run)
+        until = self.output(steps[f"{wait}.until"])
+        monkeypatch.setattr(Run, "now", lambda _: until + 1)
+        await self.store.resume(run)
+        await self.work()
 
     async def answer(self, run: str, step: str, choice: str, **more: Any) -> None:
         """Somebody answers what the run itself asks."""

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.durable.run import Run
 from orchestrator.durable.store import State
 from tests.orchestrator.company import SUPPORT, Company, mail, open_company, ticket
 
@@ -78,11 +77,7 @@ async def test_what_nobody_has_taken_over_in_a_week_is_not_called_taken(
 ) -> None:
     async with open_company(tmp_path) as company:
         run = await complain(company, "My lawyer will write to you about LI-20417.")
-        _, steps = await company.store.find(run)
-        until = Company.output(steps["person.until"])
-        monkeypatch.setattr(Run, "now", lambda _: until + 1)
-        await company.store.resume(run)
-        await company.work()
+        await company.let_end(run, "person", monkeypatch)
         outcome = await company.outcome(run)
     assert (outcome["escalated"], outcome["taken"], outcome["replied"]) == (True, False, "")
 

@@ -8,7 +8,6 @@ import pytest
 
 from connectors.records import ContactRecord
 from gateway.stopping.stop import Target, What
-from orchestrator.durable.run import Run
 from orchestrator.durable.store import State
 from orchestrator.workflows.sales_lead.hygiene import Records, findings
 from orchestrator.workflows.sales_lead.task import lead_task
@@ -105,9 +104,7 @@ async def test_a_lead_is_logged_answered_after_a_yes_and_followed_up_once_when_n
         assert kept.state is State.WAITING
         until = Company.output(steps["their answer.until"])
         assert timedelta(milliseconds=until - steps["their answer.until"].at) > timedelta(days=3.9)
-        monkeypatch.setattr(Run, "now", lambda _: until + 1)
-        await company.store.resume(run)
-        await company.work()
+        await company.let_end(run, "their answer", monkeypatch)
         await company.answer(run, "follow_up", "accept")
         assert await company.approve() == ["email_reply_message"]
         assert await replied(company) == 2
@@ -141,11 +138,7 @@ async def test_whoever_may_have_answered_unseen_is_not_followed_up(
         stops, now = company.gateway.stops, company.gateway.now()
         await stops.book.stop(Target(What.TOOL, "email_get_thread", "larkspur"), "ines@larkspur.example", "why", now)
         await stops.read()
-        _, steps = await company.store.find(run)
-        until = Company.output(steps["their answer.until"])
-        monkeypatch.setattr(Run, "now", lambda _: until + 1)
-        await company.store.resume(run)
-        await company.work()
+        await company.let_end(run, "their answer", monkeypatch)
         outcome = await company.outcome(run)
     assert (outcome["replied"], outcome["answered"], outcome["followed_up"]) == ("accept", False, "")
 
