@@ -91,7 +91,9 @@ class Database:
             async with self._turn:
                 while not write.is_over:
                     together, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-                    await anyio.to_thread.run_sync(self._write_together, together, limiter=self._threads)
+                    # Writes of others are among them: whoever gives up now must not take those along.
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(self._write_together, together, limiter=self._threads)
         finally:
             if write in self._waiting:
                 self._waiting.remove(write)
