@@ -6,11 +6,12 @@ was allowed and failed, or whose input was invalid, is an error.
 
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny
 
-from connectors.contract import Confidentiality, Output, Tool
+from connectors.contract import Confidentiality, Output
 
 O = TypeVar("O", bound=Output)  # noqa: E741 - the output model
 
@@ -153,6 +154,7 @@ class Answer(_Part, Generic[O]):
         return {name: part for name, part in self.model_dump(mode="json").items() if part is not None}
 
 
-def answer_schema(tool: Tool) -> dict[str, Any]:
-    """The JSON schema of a tool's answers, refusals included."""
-    return Answer[tool.output].model_json_schema(mode="serialization")  # type: ignore[name-defined]
+@lru_cache(maxsize=1_000)  # bounded: what an upstream server offers changes
+def answer_schema(output: type[Output]) -> dict[str, Any]:
+    """The JSON schema of the answers of tools with this output, refusals included; not to be changed."""
+    return Answer[output].model_json_schema(mode="serialization")  # type: ignore[valid-type]

@@ -94,7 +94,7 @@ def described(tool: Tool) -> wire.Tool:
         title=tool.title,
         description=tool.description,
         input_schema=dict(form_of(tool.input).schema),
-        output_schema=answer_schema(tool),
+        output_schema=answer_schema(tool.output),
         annotations=wire.ToolAnnotations(
             title=tool.title,
             read_only_hint=tool.effect is Effect.READ,

@@ -174,7 +174,7 @@ def test_where_only_what_they_lie_in_is_named_all_texts_within_are_outsiders() -
 def test_an_answer_still_holds_to_its_schema() -> None:
     body = "⟦x⟧ ![x](https://evil.example/)\n" + "4111111111111111 \u200b" * 300
     answer = show(thread(body, count=3), Obligations((CARDS,)), Limits(5_000, 2_000))
-    Draft202012Validator(answer_schema(THREAD)).validate(json.loads(json.dumps(answer.to_wire())))
+    Draft202012Validator(answer_schema(THREAD.output)).validate(json.loads(json.dumps(answer.to_wire())))
 
 
 @settings(max_examples=EXAMPLES // 3, deadline=None)

@@ -6,6 +6,7 @@ import re
 import tokenize
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ _HINTS = (
 )
 
 
+@lru_cache(maxsize=2_000)  # a policy is read again and again, with one line changed
 def syntax_tree(text: str) -> ast.Expression | Mistake:
     """Read the text as a Python expression, without evaluating anything."""
     try:
@@ -38,9 +40,11 @@ def syntax_tree(text: str) -> ast.Expression | Mistake:
         return Mistake(0, "the condition cannot be read: it is nested too deeply or holds a forbidden character")
 
 
-def lexical_mistakes(text: str) -> list[Mistake]:
+@lru_cache(maxsize=2_000)
+def lexical_mistakes(text: str) -> tuple[Mistake, ...]:
     """Mistakes that Python's grammar hides: a comment, a forgotten comma between texts, look-alike letters."""
-    mistakes, previous = [], tokenize.ENDMARKER
+    mistakes: list[Mistake] = []
+    previous = tokenize.ENDMARKER
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             at = token.start[1]
@@ -53,7 +57,7 @@ def lexical_mistakes(text: str) -> list[Mistake]:
             previous = token.type
     except (tokenize.TokenError, SyntaxError):
         mistakes.append(Mistake(0, "this is not an expression that can be read"))
-    return mistakes
+    return tuple(mistakes)
 
 
 def dotted(tree: ast.expr) -> list[str]:
