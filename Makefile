@@ -10,7 +10,7 @@ demo: .venv/.ready
 # Compiled beforehand: the tests start hundreds of processes.
 test: check tests/node/node_modules/.ready
 	$(RUN)/python -m compileall -q benchmarks connectors gateway orchestrator tests -x node_modules
-	$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(RUN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Real systems behind the tools, on a Debian machine as root: installed, started on loopback, and asked for all they owe.
 backends: .venv/.ready

@@ -139,9 +139,8 @@ def prepare() -> None:
         (Path(folder) / "password").write_text(PASSWORD)
         postgres.run(f"CREATE DATABASE {DATABASE}")
         conf = _configured(Path(folder), postgres, "http://127.0.0.1:1")
-        command = [str(PROGRAMS / "trytond-admin"), "-c", str(conf), "-d", DATABASE]
+        command = [str(PROGRAMS / "trytond-admin"), "-c", str(conf), "-d", DATABASE, "--email", "a@remit.example"]
         env = {**os.environ, "TRYTONPASSFILE": f"{folder}/password"}
-        subprocess.run([*command, "--all", "--email", "a@remit.example"], env=env, check=True)
         subprocess.run([*command, "-u", *_MODULES, "--activate-dependencies"], env=env, check=True)
         with _running(postgres) as tryton:
             _fill(tryton)
