@@ -33,7 +33,7 @@ def trust_nobody() -> None:
 
 
 def as_given() -> dict[str, str]:
-    """The environment of the whole run, for the one test that reaches out of this machine."""
+    """The environment of the whole run, for what reaches out of this machine."""
     trusted = {name: os.environ.get(f"{_AS_GIVEN}{name}", "") for name in _NOBODY}
     others = {name: value for name, value in os.environ.items() if name not in _NOBODY}
     return others | {name: value for name, value in trusted.items() if value}

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tests.processes import as_given
+
 WHEEL = "agentdojo==0.1.35 --hash=sha256:364bea4219716b716bf639f504d195943f7f6a5535d312ca41d7098704a2affd\n"
 INBOX = "agentdojo/data/suites/workspace/include/inbox.yaml"
 PATIENCE_SECONDS = 90
@@ -78,4 +80,4 @@ def _installer(cache: Path) -> list[str]:
 
 
 def _run(command: list[str]) -> None:
-    subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
+    subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True, env=as_given())
