@@ -3,12 +3,11 @@
 import importlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ from orchestrator.durable.database import Database
 from orchestrator.durable.run import Run
 from orchestrator.durable.store import Done, State, Store
 from orchestrator.durable.worker import Worker
-from orchestrator.gateway_client import connect
+from orchestrator.gateway_client import GatewayClient, connect
 from orchestrator.grants import Issuer
 from orchestrator.models.asking import Account, Answered, Ask, Payer
 from orchestrator.work import Surroundings
@@ -91,8 +90,8 @@ class Company:
     gateway: Gateway
     store: Store
     url: str
-    token: str
     granting: str
+    client: GatewayClient
     workflows: Workflows
     models: StandIns = field(default_factory=StandIns)
 
@@ -118,7 +117,8 @@ class Company:
 
     async def work(self) -> None:
         around = Surroundings(self.models, Issuer(self.url, self.granting), hears=True)
-        working = Working(self.workflows, around, partial(connect, url=self.url, token=self.token))
+        # One connection for all: to open one takes longer than what most runs do.
+        working = Working(self.workflows, around, lambda: nullcontext(self.client))
         await Worker(self.store, working, idle=0.01).run(until_idle=True)
 
     async def let_end(self, run: str, wait: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,8 +177,8 @@ async def open_company(folder: Path, agent: str = "triage", database: str = "") 
             token, granting = (tokens.create(caller, now, later, each)[0] for each in (Audience.MCP, Audience.GRANTS))
             verifier = StaticTokenVerifier(tokens, gateway.now)
             app = build_http_app(gateway, build_server(gateway, None), settings, "127.0.0.1", 8900, verifier, kept)
-            async with serving(app) as (address, _):
-                company = Company(gateway, Store(runs), f"{address}/mcp", token, granting, workflows)
+            async with serving(app) as (address, _), connect(url=f"{address}/mcp", token=token) as client:
+                company = Company(gateway, Store(runs), f"{address}/mcp", granting, client, workflows)
                 await company.load("crm", *customers())
                 await company.load("knowledge", document("Refund rules", REFUND_RULES))
                 yield company
