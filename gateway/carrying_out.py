@@ -258,7 +258,9 @@ async def _done(gateway: Gateway, decided: Decided, call: ToolCall, output: Outp
         gateway.running.lose(call.principal.tenant, call.id)
         why = "it was carried out, but its outcome could not be recorded"
         return answers.in_doubt(call.id, why, keyed=bool(call.key))
-    await call.progress(2, 2, "done")
+    # Its outcome is on record: whoever goes away now did not cancel it.
+    with anyio.CancelScope(shield=True):
+        await call.progress(2, 2, "done")
     return ready if settled is answer else settled
 
 

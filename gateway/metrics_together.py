@@ -64,7 +64,7 @@ class Together:
                     await anyio.Path(path).unlink(missing_ok=True)
                 else:
                     silent.append(path.name)
-            except (OSError, TimeoutError, anyio.EndOfStream):
+            except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
                 silent.append(path.name)
 
         others = [path for path in await anyio.to_thread.run_sync(_sockets, self._folder) if path.name != self._own]

@@ -105,12 +105,17 @@ class Pool:
         kept = self._kept()
         if kept and time.monotonic() - kept.since < _FRESH_SECONDS:
             return kept.session
-        try:
-            if kept:
+        if kept:
+            is_good = False
+            try:
                 await self._run(kept.session.check)
+                is_good = True
                 return kept.session
-        except (*_UNUSABLE, IMAPClientError):
-            kept.session.close() if kept else None
+            except (*_UNUSABLE, IMAPClientError):
+                pass
+            finally:
+                # As in `_on`, and nobody else knows of it any more.
+                None if is_good else kept.session.close()
         return await self._connected()
 
     def _kept(self) -> _Idle | None:
@@ -124,7 +129,7 @@ class Pool:
     async def _connected(self) -> Session:
         opening = _Opening(self._connect)
         try:
-            return await self._run(opening.run)
+            return opening.taken(await self._run(opening.run))
         except TimeoutError as error:
             raise Unavailable("the IMAP server did not let in in time") from error
         finally:
@@ -142,11 +147,11 @@ class Pool:
 
 @dataclass
 class _Opening:
-    """A connection that is being opened: closed at once if nobody waits for it any more when it is there."""
+    """A connection that is being opened: closed if nobody waits for it any more when it is there."""
 
     connect: Callable[[], Session]
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _is_taken: bool = False
+    _untaken: Session | None = None
     _is_over: bool = False
 
     def run(self) -> Session:
@@ -154,12 +159,19 @@ class _Opening:
         with self._lock:
             if self._is_over:
                 session.close()
-            self._is_taken = True
+            self._untaken = session
+        return session
+
+    def taken(self, session: Session) -> Session:
+        self._untaken = None
         return session
 
     def end(self) -> None:
         with self._lock:
             self._is_over = True
+            # It may be there already and still be on its way from its thread.
+            if self._untaken:
+                self._untaken.close()
 
 
 def _started(session: Session, work: Callable[[Session], T]) -> T:

@@ -77,29 +77,32 @@ class FolderSource:
 
     async def listing(self) -> Mapping[str, str]:
         """See `Source`."""
-        return await self._threads.run(self._list)
+        before = self._rules
+        # A look that was given up goes on in its thread: the rules that it read must not take the place of later ones.
+        self._rules, found = await self._threads.run(lambda: self._list(before))
+        return found
 
     async def read(self, names: list[str]) -> Mapping[str, DocumentRecord | str]:
         """See `Source`."""
-        return await self._threads.run(lambda: self._read_all(names))
+        rules = self._rules.rules
+        return await self._threads.run(lambda: self._read_all(names, rules))
 
     async def close(self) -> None:
         """See `Source`."""
         await self._threads.close()
 
-    def _list(self) -> Mapping[str, str]:
+    def _list(self, before: "_Written") -> tuple["_Written", Mapping[str, str]]:
         with opened(self._declared.path, os.O_DIRECTORY) as root:
             os.scandir(root).close()  # what is in it must be there to be listed
             written = self._written_rules(root)
-            if written != self._rules.raw:
-                self._rules = _Written(written, read_rules(written, self.name))
-            rules = self._rules.rules
+            now_written = before if written == before.raw else _Written(written, read_rules(written, self.name))
+            rules = now_written.rules
             files = islice(_files(root), MOST_DOCUMENTS + 1)
             now = self._clock()
             found = {path: revision(_revision(seen, now), rules.of(path)) for path, seen in files}
         if len(found) > MOST_DOCUMENTS:
             raise Unavailable(f"{self.name} has more than {MOST_DOCUMENTS:,} documents, too many to answer from")
-        return found
+        return now_written, found
 
     def _written_rules(self, root: int) -> bytes:
         try:
@@ -108,17 +111,17 @@ class FolderSource:
         except FileNotFoundError:
             raise Unavailable(f"{self.name} has no `{READERS_FILE}`, so nobody may read anything there") from None
 
-    def _read_all(self, names: list[str]) -> dict[str, DocumentRecord | str]:
+    def _read_all(self, names: list[str], rules: Rules) -> dict[str, DocumentRecord | str]:
         with opened(self._declared.path, os.O_DIRECTORY) as root:
-            return {name: self._read(root, name) for name in names}
+            return {name: self._read(root, name, rules) for name in names}
 
-    def _read(self, root: int, path: str) -> DocumentRecord | str:
+    def _read(self, root: int, path: str, rules: Rules) -> DocumentRecord | str:
         try:
             with descended(root, path) as file:
                 found = os.fstat(file)
                 raw = contents(file, MAX_BYTES)
             changed = datetime.fromtimestamp(found.st_mtime, UTC)
-            return document(File(path, raw, changed, link(self._declared.link, path)), self._rules.rules.of(path))
+            return document(File(path, raw, changed, link(self._declared.link, path)), rules.of(path))
         except OSError as error:
             return f"file: cannot be read: {(error.strerror or 'input error').lower()}"
         except Refused as error:

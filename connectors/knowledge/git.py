@@ -99,7 +99,9 @@ class GitSource:
 
     async def listing(self) -> Mapping[str, str]:
         """See `Source`."""
-        await self._do(self._follow)
+        served, listing = self._served, self._listing
+        # A look that was given up goes on in its thread: what it finds must not take the place of a later one's.
+        self._served, self._listing = await self._do(lambda: self._follow(served, listing))
         return self._listing
 
     async def read(self, names: list[str]) -> Mapping[str, DocumentRecord | str]:
@@ -118,17 +120,18 @@ class GitSource:
             said = printable(str(error))
             raise Unavailable(f"{self.name} cannot be read: {said}; nothing is answered from it until then") from error
 
-    def _follow(self) -> None:
+    def _follow(self, served: _Served, listing: dict[str, str]) -> tuple[_Served, dict[str, str]]:
         # In full: a tag of the same name means nothing here.
         ref = f"refs/heads/{self._declared.branch}" if self._declared.branch else "HEAD"
         found = self._git.run(["rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"]).decode().strip()
         if not _COMMIT.fullmatch(found):
             raise GitFailed(f"`{ref}` names no commit")
-        if found != self._served.commit:
-            served = self._look(found)
-            self._served, self._listing = served, served.listing
+        if found != served.commit:
+            served = self._look(found, served)
+            listing = served.listing
+        return served, listing
 
-    def _look(self, commit: str) -> _Served:
+    def _look(self, commit: str, before: _Served) -> _Served:
         blobs = self._blobs(commit)
         file = blobs.get(READERS_FILE)
         if file is None or file.size > MAX_READERS_FILE:
@@ -137,7 +140,7 @@ class GitSource:
         documents = {path: blob for path, blob in blobs.items() if is_document(path)}
         if len(documents) > MOST_DOCUMENTS:
             raise Unavailable(f"{self.name} has more than {MOST_DOCUMENTS:,} documents, too many to answer from")
-        changes = self._changes(commit)
+        changes = self._changes(commit, before)
         return _Served(commit, rules, {path: blob for path, blob in documents.items() if path in changes}, changes)
 
     def _blobs(self, commit: str) -> dict[str, _Blob]:
@@ -166,13 +169,12 @@ class GitSource:
             found[id_], written = written[: blob.size], written[blob.size + 1 :]
         return found
 
-    def _changes(self, commit: str) -> dict[str, _Change]:
+    def _changes(self, commit: str, before: _Served) -> dict[str, _Change]:
         """When each file last changed on the branch: what is known of the commit before it, and what is new."""
-        before = self._served.commit
-        if before:
-            fresh, parent = self._history(f"{before}..{commit}")
-            if parent == before:
-                return {**self._served.changes, **fresh}
+        if before.commit:
+            fresh, parent = self._history(f"{before.commit}..{commit}")
+            if parent == before.commit:
+                return {**before.changes, **fresh}
         return self._history(commit)[0]
 
     def _history(self, revisions: str) -> tuple[dict[str, _Change], str]:

@@ -103,6 +103,25 @@ def _is_special(where: IPv4Address | IPv6Address) -> bool:
     return where.is_link_local or where.is_multicast or where.is_unspecified or is_kept_back
 
 
+class _Pool(httpcore.AsyncConnectionPool):
+    """Connections that are given back whenever their requests go away.
+
+    httpcore 1.0 keeps for ever what it gave to a request that was cancelled while it waited for its turn.
+    """
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        try:
+            return await super().handle_async_request(request)
+        except BaseException:
+            wanted = {id(each.connection) for each in self._requests}
+            for each in list(self._connections):
+                if id(each) not in wanted and not each.is_idle() and not each.is_closed():
+                    self._connections.remove(each)
+            with anyio.CancelScope(shield=True):
+                await self._close_connections(self._assign_requests_to_connections())
+            raise
+
+
 class VendorTransport(httpx.AsyncHTTPTransport):
     """Sends over TLS to allowed addresses; a few connections at a time, kept open for the next request.
 
@@ -113,7 +132,7 @@ class VendorTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, trust: ssl.SSLContext, *, inside: bool) -> None:
         super().__init__(verify=trust, trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
+        self._pool = _Pool(
             ssl_context=trust,
             max_connections=_AT_ONCE,
             max_keepalive_connections=_AT_ONCE,

@@ -90,8 +90,10 @@ class Notices:
     async def _tell(self, notice: Notice, approvals: Sequence[Approval]) -> None:
         via = [channel.name for channel in self._channels if await _sent(channel, notice)]
         if via:
-            for approval in approvals:
-                await self._record(approval, notice, via)
+            # They have heard of it, and would again if that were not on record when the process ends now.
+            with anyio.CancelScope(shield=True):
+                for approval in approvals:
+                    await self._record(approval, notice, via)
 
     async def _record(self, approval: Approval, notice: Notice, via: list[str]) -> None:
         question = approval.question

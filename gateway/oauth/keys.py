@@ -98,7 +98,9 @@ class Keys:
                 if self._clock() - self._asked_at < RETRY_SECONDS:
                     raise IssuerUnavailable("its metadata could not be fetched a moment ago")
                 self._asked_at = self._clock()
-                self._metadata, self._told_at = await discovered(self._issuer, self._get), self._clock()
+                # As below.
+                with anyio.CancelScope(shield=True):
+                    self._metadata, self._told_at = await discovered(self._issuer, self._get), self._clock()
             return self._metadata
 
     def _age(self) -> float:
@@ -111,9 +113,11 @@ class Keys:
                 return
             self._tried_at = self._clock()
             try:
-                url = self._issuer.jwks or checked((await self.metadata()).get("jwks_uri"), self._issuer)
-                self._keys = public_keys(await self._get(url))
-                self._fetched_at = self._clock()
+                # The others do not ask again for a while: whoever asks for them hears the answer.
+                with anyio.CancelScope(shield=True):
+                    url = self._issuer.jwks or checked((await self.metadata()).get("jwks_uri"), self._issuer)
+                    self._keys = public_keys(await self._get(url))
+                    self._fetched_at = self._clock()
             except IssuerUnavailable as error:
                 log.error("issuer_keys_unavailable", issuer=self._issuer.issuer, error=str(error))
 

@@ -90,7 +90,8 @@ class StopsInForce:
     async def _read(self) -> None:
         started = self._known.tried_at = self._clock()
         try:
-            with anyio.fail_after(_READ_SECONDS):
+            # Others wait for what it finds and do not look again: whoever reads for them reads to the end.
+            with anyio.fail_after(_READ_SECONDS, shield=True):
                 found = await anyio.to_thread.run_sync(self.book.read, abandon_on_cancel=True)
         except (SQLAlchemyError, TimeoutError, ValueError) as error:
             if not self._known.failing:

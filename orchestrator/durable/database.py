@@ -93,7 +93,11 @@ class Database:
                     together, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
                     # Writes of others are among them: whoever gives up now must not take those along.
                     with anyio.CancelScope(shield=True):
-                        await anyio.to_thread.run_sync(self._write_together, together, limiter=self._threads)
+                        try:
+                            await anyio.to_thread.run_sync(self._write_together, together, limiter=self._threads)
+                        except Exception:  # there is no thread: nothing was begun
+                            self._waiting = together + self._waiting
+                            raise
         finally:
             if write in self._waiting:
                 self._waiting.remove(write)

@@ -87,11 +87,14 @@ class Worker:
         if not (free := self.at_once - len(self._held)):
             return []
         try:
-            return await self.store.claim(self.name, free, self.lease, self.only)
+            # Others may write it down with theirs: who gives up now would hold runs that it does not know of.
+            with anyio.CancelScope(shield=True):
+                claimed = await self.store.claim(self.name, free, self.lease, self.only)
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker outlives it
             log.warning("runs_not_claimed", error=type(error).__name__)
             await anyio.sleep(1.0)
             return None
+        return claimed
 
     def _take_up(self, kept: Kept, tasks: anyio.abc.TaskGroup) -> None:
         if earlier := self._held.get(kept.id):  # its lease ran out here

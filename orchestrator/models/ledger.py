@@ -4,11 +4,14 @@ All amounts are whole billionths of a dollar, so that sums are exact. Whoever re
 in one transaction, one after the other, so that no two workers spend the same money.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import anyio
 from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from orchestrator.durable.database import Database
@@ -68,7 +71,15 @@ class Ledger:
             if keep:
                 _keep(connection, keep)
 
-        await self.database.run(write)
+        # It was spent, also if whoever asked is cancelled meanwhile.
+        with anyio.CancelScope(shield=True):
+            await self.database.run(write)
+
+    async def give_back(self, line: dict[str, str]) -> None:
+        """Let go of what was reserved for a request that was given up; where the database is away it stays."""
+        free = update(spending).where(spending.c.key == line["key"]).values(reserved=0)
+        with anyio.CancelScope(shield=True), suppress(SQLAlchemyError):
+            await self.database.run(lambda connection: connection.execute(free).rowcount)
 
     async def kept(self, keys: list[str]) -> tuple[str, str]:
         """The first of these keys under which an answer is kept, and the answer; both empty if there is none."""

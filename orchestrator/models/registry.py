@@ -14,9 +14,19 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.usage import RequestUsage
 
 from orchestrator.durable.database import Database
-from orchestrator.models.asking import LEVELS, Account, Answered, Ask, Attempt, ModelsUnavailable, NoModelMay, Payer
+from orchestrator.models.asking import (
+    LEVELS,
+    Account,
+    Answered,
+    Ask,
+    Attempt,
+    ModelsUnavailable,
+    NoModelMay,
+    OverBudget,
+    Payer,
+)
 from orchestrator.models.choosing import register_of
-from orchestrator.models.ledger import Keep, Ledger
+from orchestrator.models.ledger import BudgetHeld, Keep, Ledger
 from orchestrator.models.providers import Failed, answer, speaker, vectors
 from orchestrator.models.register import Model, Register, Route, read_register
 from orchestrator.models.weighing import Weighed, weigh
@@ -150,9 +160,10 @@ class Registry:
             model, line, repeated = self.register.models[name], {**wanted.line, "model": name}, 0
             most = model.most(wanted.tokens, wanted.output)
             for number in range(1, wanted.route.tries + 1):
-                await self.ledger.reserve(line, wanted.payer, most)
-                began, key = time.monotonic(), f"{line['key']}:{name}" + f":{repeated}" * bool(repeated)
+                key = f"{line['key']}:{name}" + f":{repeated}" * bool(repeated)
                 try:
+                    await self.ledger.reserve(line, wanted.payer, most)
+                    began = time.monotonic()
                     result, usage = await send(name, key)
                 except Failed as failure:
                     counts = _counts(model, failure.usage, most if failure.begun else 0, began)
@@ -164,6 +175,12 @@ class Registry:
                     if not failure.again or number == wanted.route.tries or pause > _LONGEST_PAUSE:
                         break
                     await self._pause(pause)
+                except (OverBudget, BudgetHeld):
+                    raise
+                except BaseException:
+                    # The step may never be asked again: others would wait for what is reserved until the window ends.
+                    await self.ledger.give_back(line)
+                    raise
                 else:
                     counts = _counts(model, usage, most, began)
                     took.update(counts)

@@ -1,17 +1,20 @@
 """What holds for every knowledge back end, whatever system its documents lie in."""
 
+import threading
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import CallContext
 from connectors.errors import InvalidInput, NotFound, Unavailable
+from connectors.knowledge.source import OwnThreads
 from connectors.knowledge.tools import (
     MAX_DOCUMENT_READ,
     Document,
@@ -346,3 +349,11 @@ async def _everything(world: World, asked: CallContext) -> list[tuple[str, objec
         for passage in await found(world, query, asked):
             answers += [(passage.title, passage), (passage.title, await whole(world, passage.document_id, asked))]
     return answers
+
+
+async def both_idle(threads: OwnThreads) -> None:
+    """Wait until neither of a source's two threads does anything."""
+    meet = threading.Barrier(2)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(threads.run, meet.wait)

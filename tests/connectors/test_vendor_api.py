@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from anyio.lowlevel import checkpoint
 from pydantic import BaseModel, SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -155,6 +156,25 @@ async def test_calls_at_the_same_moment_share_their_connections_from_the_first_o
         for _ in range(5):
             tasks.start_soon(api.read, CALL, "GET", "/echo/")
     assert len(made) == 1
+
+
+async def test_calls_that_are_given_up_together_leave_their_connections_to_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network, "_AT_ONCE", 2)
+    async with reached() as (api, _):
+        await api.read(CALL, "GET", "/echo/")
+        for moment in range(60):
+            await api.close()
+            api._http = None  # so that there are no connections yet
+            async with anyio.create_task_group() as tasks:
+                for _ in range(6):
+                    tasks.start_soon(api.read, CALL, "GET", "/echo/")
+                for _ in range(moment % 20):
+                    await checkpoint()
+                tasks.cancel_scope.cancel()
+            with anyio.fail_after(5):
+                await api.read(CALL, "GET", "/echo/")
 
 
 async def test_what_is_missing_is_told_in_the_callers_words() -> None:

@@ -259,6 +259,20 @@ async def test_a_read_stops_when_its_caller_goes_away_and_says_so(opened: OpenGa
     assert entries()[-1].body["status"] == "cancelled"
 
 
+async def test_a_read_whose_caller_goes_away_when_it_is_done_has_one_outcome(
+    opened: OpenGateway, entries: Entries
+) -> None:
+    async def progress(done: float, total: float | None, message: str) -> None:
+        if done == total:
+            going.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    async with opened() as gateway:
+        with anyio.CancelScope() as going:
+            await call_tool(gateway, ToolCall(ANA, "crm_search_accounts", {}, progress=progress))
+    assert [entry.body.get("status") for entry in entries()] == [None, "ok"]
+
+
 async def test_a_write_is_finished_and_recorded_when_its_caller_goes_away(
     opened: OpenGateway, entries: Entries
 ) -> None:

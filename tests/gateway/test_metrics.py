@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from hypothesis import given
@@ -215,6 +217,22 @@ async def test_who_is_about_to_listen_is_silent_and_who_died_is_forgotten(tmp_pa
     assert 'remit_workers{state="told"} 1' in written
     assert 'remit_workers{state="silent"} 1' in written
     assert (alive.exists(), dead.exists()) == (True, False)
+
+
+async def test_who_ends_while_it_is_asked_is_silent(tmp_path: Path) -> None:
+    ending = socket.socket(socket.AF_UNIX)
+    ending.bind(str(tmp_path / str(os.getppid())))
+    ending.listen()
+    written: list[str] = []
+
+    async def ask() -> None:
+        written.append((await Together(Metrics(tool.name for tool in TOOLS), tmp_path).written()).decode())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await anyio.to_thread.run_sync(select.select, [ending], [], [])
+        ending.close()
+    assert 'remit_workers{state="silent"} 1' in written[0]
 
 
 def told(served: Served) -> str:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 import uvicorn
@@ -89,6 +90,24 @@ async def test_everybody_who_can_answer_hears_once_and_the_asker_never(
     assert channel.notices[0].url == link(asked.approval.id)
     [recorded] = [entry.body for entry in entries() if entry.kind is Kind.NOTIFIED]
     assert recorded["via"] == ["heard"]
+
+
+async def test_who_was_told_is_recorded_although_the_process_ends_in_that_moment(
+    opened: OpenGateway, entries: Callable[[], list[Entry]]
+) -> None:
+    class LastHeard(Heard):
+        async def send(self, notice: Notice) -> None:
+            await super().send(notice)
+            ending.cancel()
+
+    channel = LastHeard()
+    async with opened() as gateway:
+        await refund(gateway)
+        with anyio.CancelScope() as ending:
+            await told(gateway, channel)
+        await told(gateway, channel)
+    assert len(channel.notices) == 1
+    assert [entry.kind for entry in entries()].count(Kind.NOTIFIED) == 1
 
 
 async def test_nothing_of_what_would_be_done_is_told(opened: OpenGateway) -> None:

@@ -298,6 +298,43 @@ async def test_a_call_waits_for_the_look_that_the_watcher_is_taking(opened: Open
         tasks.cancel_scope.cancel()
 
 
+async def test_a_caller_who_goes_away_while_it_looks_leaves_no_stop_unseen_by_the_others(opened: OpenGateway) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+    async with opened() as gateway:
+        clock, read = Clock(), gateway.stops.book.read
+
+        def read_slowly() -> tuple[Stop, ...]:
+            looking.set()
+            go_on.wait()
+            return read()
+
+        other = replace(gateway, stops=StopsInForce(gateway.stops.book, every=0.4, longest=5, clock=clock))
+        assert (await call(other, TRIAGE)).status == "ok"
+        stopped = await stop(gateway, What.AGENT, "triage")
+        clock.seconds += 0.81
+        gateway.stops.book.read = read_slowly  # type: ignore[method-assign]
+        answers: list[Answer[Any]] = []
+
+        async def stay() -> None:
+            answers.append(await call(other, TRIAGE, email="a@customer.example", name="A"))
+
+        async with anyio.create_task_group() as calling:
+            gone = anyio.CancelScope()
+            calling.start_soon(_call_within, gone, other)
+            await anyio.to_thread.run_sync(looking.wait)
+            calling.start_soon(stay)
+            await anyio.wait_all_tasks_blocked()
+            gone.cancel()
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+    assert [(each.status, each.rules) for each in answers] == [("denied", [f"stop:{stopped.id}"])]
+
+
+async def _call_within(scope: anyio.CancelScope, gateway: Gateway) -> None:
+    with scope:
+        await call(gateway, TRIAGE)
+
+
 async def _expect_ok(gateway: Gateway) -> None:
     assert (await call(gateway, TRIAGE)).status == "ok"
 

@@ -142,6 +142,29 @@ async def test_while_one_caller_waits_for_new_keys_the_others_go_on_with_the_kno
     assert issuer.asked.count(f"{URL}/keys") == 2
 
 
+@pytest.mark.parametrize("what", ["keys", "metadata"])
+async def test_who_goes_away_while_the_issuer_is_asked_does_not_leave_the_others_without_an_answer(what: str) -> None:
+    issuer = Issuer(waits_for=anyio.Event())
+    keys, heard = Keys(staff(), lambda: 0.0, issuer.get), list[str]()
+
+    async def ask() -> None:
+        if what == "keys":
+            await keys.find("ec", "ES256")
+        else:
+            await keys.metadata()
+        heard.append(what)
+
+    async with anyio.create_task_group() as staying, anyio.create_task_group() as gone:
+        gone.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        staying.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        gone.cancel_scope.cancel()
+        assert issuer.waits_for
+        issuer.waits_for.set()
+    assert heard[-1:] == [what]
+
+
 async def test_made_up_tokens_do_not_have_the_issuer_asked_without_end() -> None:
     keys, done = Keys(staff(), lambda: 0.0, Issuer().get), anyio.Event()
     turned_away = 0

@@ -1,6 +1,9 @@
 """Transactions that come together are carried out together, and each is its own all the same."""
 
+from typing import Any
+
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 from sqlalchemy import Connection, insert, select
@@ -22,6 +25,33 @@ async def test_who_gives_up_in_whatever_moment_takes_nobody_along(database: Data
                 given_up.cancel()
         written = await database.read(lambda connection: set(connection.scalars(select(events.c.name))))
         assert {f"{moment}-second", f"{moment}-third"} <= written
+
+
+async def test_where_there_is_no_thread_for_who_leads_the_others_go_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_sync, turned_away = anyio.to_thread.run_sync, 0
+
+    async def one_thread_short(*given: Any, **more: Any) -> Any:
+        nonlocal turned_away
+        await checkpoint()
+        if not turned_away:
+            turned_away += 1
+            raise RuntimeError("can't start new thread")
+        return await run_sync(*given, **more)
+
+    async def lead() -> None:
+        with pytest.raises(RuntimeError, match="new thread"):
+            await _write(database, "leads")
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", one_thread_short)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lead)
+            tasks.start_soon(_write, database, "second")
+            tasks.start_soon(_write, database, "third")
+    written = await database.read(lambda connection: set(connection.scalars(select(events.c.name))))
+    assert written == {"second", "third"}
 
 
 async def test_one_that_fails_is_told_so_and_the_others_are_written(database: Database) -> None:

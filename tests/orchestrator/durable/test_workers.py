@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 
@@ -121,6 +122,24 @@ async def test_a_worker_that_is_cancelled_lets_go_of_its_runs_at_once(store: Sto
     assert (kept.state, kept.why, kept.losses) == (State.READY, "its worker was stopped", 0)
     await works(store, done)
     assert (await store.find("run"))[0].state is State.DONE
+
+
+async def test_a_worker_that_is_cancelled_while_it_takes_up_runs_lets_go_of_them_as_well(store: Store) -> None:
+    async def forever(_run: Run) -> str:
+        await anyio.sleep_forever()
+        return ""
+
+    for moment in range(0, 60, 3):
+        await store.begin(begin(f"run{moment}"))
+        async with anyio.create_task_group() as others:
+            for number in range(3):
+                others.start_soon(store.tell, f"told{moment}-{number}")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(Worker(store, forever, lease=3_600).run)
+                for _ in range(moment):
+                    await checkpoint()
+                tasks.cancel_scope.cancel()
+    assert await store.count() == {State.READY: 20}
 
 
 async def test_a_worker_that_is_told_to_stop_ends_when_what_it_has_begun_is_over(store: Store) -> None:

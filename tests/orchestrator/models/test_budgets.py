@@ -1,10 +1,15 @@
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
+from anyio.lowlevel import checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, func, select, update
@@ -16,7 +21,7 @@ from orchestrator.models.asking import OverBudget, Payer
 from orchestrator.models.ledger import BudgetHeld, Ledger
 from orchestrator.models.register import NANO, Budget, Budgets, Kind
 from tests.orchestrator.models.asking import asking, asking_of, question, register
-from tests.orchestrator.models.providers import Says, providers
+from tests.orchestrator.models.providers import Hangs, Says, providers
 
 DAY = Budget(usd=Decimal(1), per="day")
 PAYER = Payer("run_1", "triage", "support", "con_1")
@@ -156,6 +161,65 @@ async def test_what_a_dead_worker_had_reserved_is_given_back_when_its_step_is_as
     await ledger.reserve(other_model, PAYER, NANO * 3 // 4)
     await ledger.settle(other_model, {"cost": 5})
     await ledger.reserve(line("run_1:b"), PAYER, NANO // 2)
+
+
+async def test_what_a_run_had_reserved_that_is_cancelled_in_whatever_moment_is_given_back(database: Database) -> None:
+    more = '[budgets.workflow]\nevery = { usd = "0.002", per = "day" }\n'
+    async with asking_of(database, more=more, small=[Hangs()]) as (it, server):
+        for moment in range(40):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(it.registry.ask, question(key=f"run_{moment}:a"))
+                for _ in range(moment):
+                    await checkpoint()
+                tasks.cancel_scope.cancel()
+            assert {row["reserved"] for row in await it.lines()} <= {0}, f"cancelled after {moment} checkpoints"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(it.registry.ask, question(key="run_1:b"))
+            while not server.asked:  # noqa: ASYNC110 - nothing else tells it
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+        assert {row["reserved"] for row in await it.lines()} == {0}
+
+
+async def test_what_was_reserved_together_with_what_others_wrote_is_given_back_as_well(file: Database) -> None:
+    busy, writing, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def write(_: Connection) -> None:
+        writing.set()
+        go_on.wait(10)
+
+    async with asking_of(file, vectors=[Hangs()]) as (it, _):
+        async with anyio.create_task_group() as others:
+            others.start_soon(file.run, lambda _: busy.wait(10))
+            await anyio.wait_all_tasks_blocked()
+            others.start_soon(file.run, write)
+            await anyio.wait_all_tasks_blocked()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(it.registry.embed, ["late"], PAYER, "run_1:a", "internal")
+                await anyio.wait_all_tasks_blocked()
+                busy.set()
+                await anyio.to_thread.run_sync(writing.wait)
+                tasks.cancel_scope.cancel()
+                go_on.set()
+        assert {row["reserved"] for row in await it.lines()} == {0}
+
+
+async def test_an_answer_that_was_paid_for_is_kept_although_its_run_is_cancelled(file: Database) -> None:
+    async with asking_of(file, small=[Says("yes", tokens=1_000, output=400)]) as (it, server):
+        asked = it.registry.ledger.settle
+        async with anyio.create_task_group() as tasks:
+
+            async def cancelled_then(*given: Any) -> None:
+                tasks.cancel_scope.cancel()
+                await asked(*given)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Ledger, "settle", lambda _, *given: cancelled_then(*given))
+                tasks.start_soon(it.registry.ask, question(key="run_1:a"))
+                await anyio.sleep_forever()
+        (paid,) = await it.lines()
+        await it.registry.ask(question(key="run_1:a"))
+    assert (paid["reserved"], paid["cost"], len(server.asked)) == (0, 1_050_000, 1)
 
 
 async def test_what_costs_nothing_is_done_although_the_budget_is_used_up(file: Database) -> None:
