@@ -106,16 +106,14 @@ class Pool:
         if kept and time.monotonic() - kept.since < _FRESH_SECONDS:
             return kept.session
         if kept:
-            is_good = False
             try:
                 await self._run(kept.session.check)
-                is_good = True
                 return kept.session
             except (*_UNUSABLE, IMAPClientError):
-                pass
-            finally:
-                # As in `_on`, and nobody else knows of it any more.
-                None if is_good else kept.session.close()
+                kept.session.close()
+            except BaseException:  # as in `_on`: nobody else knows of it any more
+                kept.session.close()
+                raise
         return await self._connected()
 
     def _kept(self) -> _Idle | None:

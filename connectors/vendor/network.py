@@ -114,11 +114,12 @@ class _Pool(httpcore.AsyncConnectionPool):
             return await super().handle_async_request(request)
         except BaseException:
             wanted = {id(each.connection) for each in self._requests}
-            for each in list(self._connections):
-                if id(each) not in wanted and not each.is_idle() and not each.is_closed():
-                    self._connections.remove(each)
+            held = [each for each in self._connections if not each.is_idle() and not each.is_closed()]
+            lost = [each for each in held if id(each) not in wanted]
+            for each in lost:
+                self._connections.remove(each)
             with anyio.CancelScope(shield=True):
-                await self._close_connections(self._assign_requests_to_connections())
+                await self._close_connections([*lost, *self._assign_requests_to_connections()])
             raise
 
 
