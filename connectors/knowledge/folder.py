@@ -95,14 +95,14 @@ class FolderSource:
         with opened(self._declared.path, os.O_DIRECTORY) as root:
             os.scandir(root).close()  # what is in it must be there to be listed
             written = self._written_rules(root)
-            now_written = before if written == before.raw else _Written(written, read_rules(written, self.name))
-            rules = now_written.rules
+            read = before if written == before.raw else _Written(written, read_rules(written, self.name))
+            rules = read.rules
             files = islice(_files(root), MOST_DOCUMENTS + 1)
             now = self._clock()
             found = {path: revision(_revision(seen, now), rules.of(path)) for path, seen in files}
         if len(found) > MOST_DOCUMENTS:
             raise Unavailable(f"{self.name} has more than {MOST_DOCUMENTS:,} documents, too many to answer from")
-        return now_written, found
+        return read, found
 
     def _written_rules(self, root: int) -> bytes:
         try:

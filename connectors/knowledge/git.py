@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -74,7 +75,7 @@ class _Served:
     blobs: Mapping[str, _Blob] = field(default_factory=dict)
     changes: Mapping[str, _Change] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def listing(self) -> dict[str, str]:
         return {
             path: revision(f"{blob.id} {self.changes[path].commit}", self.rules.of(path))
@@ -95,14 +96,13 @@ class GitSource:
         self._git = Git(declared.path, declared.seconds)
         self._threads = OwnThreads(self.name, 4 * declared.seconds)
         self._served = _Served()
-        self._listing: dict[str, str] = {}
 
     async def listing(self) -> Mapping[str, str]:
         """See `Source`."""
-        served, listing = self._served, self._listing
+        before = self._served
         # A look that was given up goes on in its thread: what it finds must not take the place of a later one's.
-        self._served, self._listing = await self._do(lambda: self._follow(served, listing))
-        return self._listing
+        self._served, listing = await self._do(lambda: self._follow(before))
+        return listing
 
     async def read(self, names: list[str]) -> Mapping[str, DocumentRecord | str]:
         """See `Source`."""
@@ -120,16 +120,14 @@ class GitSource:
             said = printable(str(error))
             raise Unavailable(f"{self.name} cannot be read: {said}; nothing is answered from it until then") from error
 
-    def _follow(self, served: _Served, listing: dict[str, str]) -> tuple[_Served, dict[str, str]]:
+    def _follow(self, before: _Served) -> tuple[_Served, dict[str, str]]:
         # In full: a tag of the same name means nothing here.
         ref = f"refs/heads/{self._declared.branch}" if self._declared.branch else "HEAD"
         found = self._git.run(["rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"]).decode().strip()
         if not _COMMIT.fullmatch(found):
             raise GitFailed(f"`{ref}` names no commit")
-        if found != served.commit:
-            served = self._look(found, served)
-            listing = served.listing
-        return served, listing
+        served = before if found == before.commit else self._look(found, before)
+        return served, served.listing
 
     def _look(self, commit: str, before: _Served) -> _Served:
         blobs = self._blobs(commit)

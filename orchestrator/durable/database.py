@@ -90,14 +90,7 @@ class Database:
         try:
             async with self._turn:
                 while not write.is_over:
-                    together, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-                    # Writes of others are among them: whoever gives up now must not take those along.
-                    with anyio.CancelScope(shield=True):
-                        try:
-                            await anyio.to_thread.run_sync(self._write_together, together, limiter=self._threads)
-                        except Exception:  # there is no thread: nothing was begun
-                            self._waiting = together + self._waiting
-                            raise
+                    await self._write_next()
         finally:
             if write in self._waiting:
                 self._waiting.remove(write)
@@ -108,6 +101,16 @@ class Database:
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Read in one transaction, beside whatever writes."""
         return await anyio.to_thread.run_sync(_transaction, self._reader, work, limiter=self._reading)
+
+    async def _write_next(self) -> None:
+        together, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+        # Writes of others are among them: whoever gives up now must not take those along.
+        with anyio.CancelScope(shield=True):
+            try:
+                await anyio.to_thread.run_sync(self._write_together, together, limiter=self._threads)
+            except Exception:  # there is no thread: nothing was begun
+                self._waiting = together + self._waiting
+                raise
 
     def _write_together(self, writes: list[_Write[Any]]) -> None:
         try:

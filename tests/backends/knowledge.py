@@ -1,20 +1,22 @@
 """What holds for every knowledge back end, whatever system its documents lie in."""
 
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
+import anyio.to_thread
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import CallContext
 from connectors.errors import InvalidInput, NotFound, Unavailable
-from connectors.knowledge.source import OwnThreads
+from connectors.knowledge.folder import FolderSource
+from connectors.knowledge.git import GitSource
 from connectors.knowledge.tools import (
     MAX_DOCUMENT_READ,
     Document,
@@ -351,9 +353,26 @@ async def _everything(world: World, asked: CallContext) -> list[tuple[str, objec
     return answers
 
 
-async def both_idle(threads: OwnThreads) -> None:
-    """Wait until neither of a source's two threads does anything."""
-    meet = threading.Barrier(2)
+@asynccontextmanager
+async def given_up_after(step: str, source: FolderSource | GitSource) -> AsyncIterator[None]:
+    """A look at a source that was given up after a step of it; what its thread still does comes when the block ends."""
+    taken, looking, go_on = getattr(source, step), threading.Event(), threading.Event()
+
+    def held_up(*given: Any) -> Any:
+        found = taken(*given)
+        looking.set()
+        go_on.wait(10)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, step, held_up)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(source.listing)
+            await anyio.to_thread.run_sync(looking.wait)
+            tasks.cancel_scope.cancel()
+    yield
+    go_on.set()
+    both_idle = threading.Barrier(2)  # its threads are two
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(threads.run, meet.wait)
+            tasks.start_soon(source._threads.run, both_idle.wait)

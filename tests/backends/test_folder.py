@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from connectors.errors import Unavailable
@@ -18,7 +17,7 @@ from connectors.knowledge.folder import Folder, FolderSource
 from connectors.knowledge.indexed import IndexedKnowledge, StillReading
 from connectors.knowledge.readers import read_rules
 from connectors.records import DocumentRecord
-from tests.backends.knowledge import TENANT, LosableContract, Written, both_idle, call, found
+from tests.backends.knowledge import TENANT, LosableContract, Written, call, found, given_up_after
 from tests.backends.written import markdown, readers_toml
 
 
@@ -344,24 +343,9 @@ async def test_a_folder_that_hangs_is_given_up_and_so_is_one_with_too_much_in_it
 async def test_a_look_that_was_given_up_opens_nothing_that_was_closed_meanwhile(tmp_path: Path) -> None:
     put(tmp_path, {"readers.toml": rule("*"), "a.md": "lamp"})
     source, newcomer = FolderSource(declared(tmp_path)), FolderSource(declared(tmp_path))
-    written_rules, looking, go_on = source._written_rules, threading.Event(), threading.Event()
-
-    def held_up(root: int) -> bytes:
-        found = written_rules(root)
-        looking.set()
-        go_on.wait(10)
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "_written_rules", held_up)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(source.listing)
-            await anyio.to_thread.run_sync(looking.wait)
-            tasks.cancel_scope.cancel()
-    put(tmp_path, {"readers.toml": rule("*", "leads")})
-    assert (await source.listing()).keys() == (await newcomer.listing()).keys()
-    go_on.set()
-    await both_idle(source._threads)
+    async with given_up_after("_written_rules", source):
+        put(tmp_path, {"readers.toml": rule("*", "leads")})
+        assert (await source.listing()).keys() == (await newcomer.listing()).keys()
     assert await source.read(["a.md"]) == await newcomer.read(["a.md"])
     await source.close()
     await newcomer.close()

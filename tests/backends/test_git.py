@@ -2,17 +2,13 @@
 
 import os
 import subprocess
-import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import anyio
-import anyio.to_thread
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +17,7 @@ from connectors.errors import Unavailable
 from connectors.knowledge.git import GitRepository, GitSource
 from connectors.knowledge.git_command import Git, GitFailed
 from connectors.knowledge.indexed import IndexedKnowledge
-from tests.backends.knowledge import TENANT, LosableContract, Written, both_idle, call, found, titles
+from tests.backends.knowledge import TENANT, LosableContract, Written, call, found, given_up_after, titles
 from tests.backends.written import markdown, readers_toml
 
 _WHO = {f"GIT_{who}_{what}": "a@b.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -289,24 +285,9 @@ async def test_a_commit_of_any_time_is_taken(repository: Path) -> None:
 async def test_a_look_that_was_given_up_opens_nothing_that_was_closed_meanwhile(repository: Path) -> None:
     commit(repository, {"readers.toml": ALL, "a.md": "lamp"})
     source, newcomer = GitSource(declared(repository)), GitSource(declared(repository))
-    look, looking, go_on = source._look, threading.Event(), threading.Event()
-
-    def held_up(*given: Any) -> Any:
-        found = look(*given)
-        looking.set()
-        go_on.wait(10)
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "_look", held_up)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(source.listing)
-            await anyio.to_thread.run_sync(looking.wait)
-            tasks.cancel_scope.cancel()
-    commit(repository, {"readers.toml": ALL.replace("everyone", "leads"), "a.md": "lamp"})
-    assert await source.listing() == await newcomer.listing()
-    go_on.set()
-    await both_idle(source._threads)
+    async with given_up_after("_look", source):
+        commit(repository, {"readers.toml": ALL.replace("everyone", "leads"), "a.md": "lamp"})
+        assert await source.listing() == await newcomer.listing()
     assert await source.read(["a.md"]) == await newcomer.read(["a.md"])
     await source.close()
     await newcomer.close()
