@@ -1,6 +1,5 @@
 """What the CRM tools read of Salesforce's records, and how these look as contacts, accounts and deals."""
 
-import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -40,8 +39,7 @@ class SalesforceRow(BaseModel):
     @property
     def version(self) -> int:
         """A number that changes when the record does: of all that was read, since its times are whole seconds."""
-        told = json.dumps(self.model_dump(mode="json", exclude={"attributes"}), sort_keys=True)
-        return version_of(told)
+        return version_of(self.model_dump(mode="json", exclude={"attributes"}))
 
 
 class SalesforceRows(BaseModel):

@@ -1,5 +1,6 @@
 """How single values that other systems keep look in the tools."""
 
+import json
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, get_args
@@ -29,6 +30,7 @@ def domain_of(website: str) -> str:
     return host.removeprefix("www.")
 
 
-def version_of(told: str) -> int:
+def version_of(told: Any) -> int:  # noqa: ANN401 - JSON data
     """A number that changes when what is told of a record does."""
-    return max(1, int.from_bytes(sha256(told.encode()).digest()[:4]) >> 1)
+    text = json.dumps(told, sort_keys=True)
+    return max(1, int.from_bytes(sha256(text.encode()).digest()[:4]) >> 1)
