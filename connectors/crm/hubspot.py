@@ -37,7 +37,6 @@ from connectors.crm.tools import (
     CreateContact,
     Deal,
     DealPage,
-    DealStage,
     GetAccount,
     GetContact,
     GetDeal,
@@ -48,7 +47,7 @@ from connectors.crm.tools import (
 )
 from connectors.embedded.pages import decode_cursor, page_of
 from connectors.embedded.queries import folded, holds
-from connectors.errors import InvalidInput, NotFound, Unavailable
+from connectors.errors import NotFound, Unavailable
 from connectors.vendor.api import Api, segment
 from connectors.vendor.ids import number_of, shown
 from connectors.vendor.kinds import Kind, Surroundings
@@ -314,16 +313,13 @@ class HubSpotCrm(RemoteCrm):
 
     def _contact_properties(self, changed: Mapping[str, Any]) -> dict[str, str]:
         names = {"email": "email", "phone": "phone", "title": "jobtitle", "language": "hs_language"}
-        names |= self._declared.contact_fields
-        if changed.get("notes") and "notes" not in names:
-            raise InvalidInput("HubSpot keeps no notes in a contact; leave them out", field="notes")
-        properties = {theirs: changed[ours] for ours, theirs in names.items() if ours in changed}
-        return properties | (name_parts(changed["name"]) if "name" in changed else {})
+        parts = name_parts(changed["name"]) if "name" in changed else {}
+        return parts | self._renamed("contact", changed, names | self._declared.contact_fields, besides=["name"])
 
     def _deal_properties(self, changed: Mapping[str, Any]) -> dict[str, str]:
         properties = {}
         if "stage" in changed:
-            properties["dealstage"] = self._stage(changed["stage"])
+            properties["dealstage"] = self._stage_of(self._declared.stages, changed["stage"])
         if "amount" in changed:
             properties["amount"] = str(changed["amount"])
         if "close_date" in changed:
@@ -331,12 +327,6 @@ class HubSpotCrm(RemoteCrm):
         if "next_step" in changed:
             properties["hs_next_step"] = changed["next_step"]
         return properties
-
-    def _stage(self, stage: DealStage) -> str:
-        for theirs, ours in self._declared.stages.items():
-            if ours == stage:
-                return theirs
-        raise InvalidInput(f"the pipeline has no stage for `{stage}`", field="stage")
 
 
 def _is(name: str, value: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from connectors.crm.tools import Account, AccountStatus, Contact, Deal, Tier
+from connectors.crm.tools import Account, AccountStatus, Contact, Deal, DealStage, Tier
 from connectors.crm.values import cents, known
 from connectors.errors import Unavailable
 from connectors.fields import Currency, Language
@@ -177,7 +177,9 @@ def account_of(row: HubSpotRecord, owner: str, fields: Mapping[str, str]) -> Acc
     )
 
 
-def deal_of(row: HubSpotRecord, account: str, owner: str, stages: Mapping[str, str], currency: str) -> Deal | None:
+def deal_of(
+    row: HubSpotRecord, account: str, owner: str, stages: Mapping[str, DealStage], currency: str
+) -> Deal | None:
     """A deal; None if its stage or its currency is none of ours.
 
     Args:

@@ -1,7 +1,7 @@
 """The CRM tools that change something, in a system elsewhere: what comes one after the other is the same in each."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from connectors.contract import CallContext, Output, Tool
@@ -12,6 +12,7 @@ from connectors.crm.tools import (
     Contact,
     CreateContact,
     Deal,
+    DealStage,
     GetContact,
     GetDeal,
     LogActivity,
@@ -77,6 +78,37 @@ class RemoteCrm(ABC):
         if known := await self._known_at(call, email):
             message = f"`{email}` already belongs to contact `{known}`; update that contact instead"
             raise Conflict(message, field="email")
+
+    def _renamed(
+        self, what: str, changed: Mapping[str, Any], names: Mapping[str, str], besides: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """What changes, by the system's names.
+
+        Args:
+            what: Of what, such as `contact`.
+            changed: What changes.
+            names: The system's, by ours.
+            besides: What is written in another way.
+
+        Raises:
+            InvalidInput: If the system has no field for something.
+        """
+        given = {ours: value for ours, value in changed.items() if ours not in besides}
+        for ours in given.keys() - names.keys():
+            words = ours.replace("_", " ")
+            raise InvalidInput(f"{self._system} keeps no {words} of a {what}; leave it out", field=ours)
+        return {names[ours]: value for ours, value in given.items()}
+
+    def _stage_of(self, stages: Mapping[str, DealStage], stage: DealStage) -> str:
+        """The system's stage for one of ours; the first of several.
+
+        Raises:
+            InvalidInput: If there is none.
+        """
+        for theirs, ours in stages.items():
+            if ours == stage:
+                return theirs
+        raise InvalidInput(f"{self._system} has no stage for `{stage}`", field="stage")
 
     @abstractmethod
     async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:

@@ -49,7 +49,7 @@ from connectors.crm.tools import (
 )
 from connectors.embedded.pages import decode_cursor, not_a_cursor, page_of
 from connectors.embedded.queries import holds
-from connectors.errors import InvalidInput, NotFound, Unavailable
+from connectors.errors import NotFound, Unavailable
 from connectors.vendor.api import Api, segment
 from connectors.vendor.kinds import Kind, Surroundings
 from connectors.vendor.site import Site
@@ -261,16 +261,13 @@ class SalesforceCrm(RemoteCrm):
 
     def _contact_values(self, changed: Mapping[str, Any]) -> dict[str, Any]:
         names = {"email": "Email", "phone": "Phone", "title": "Title", "notes": "Description"}
-        names |= self._declared.contact_fields
-        if "language" in changed and "language" not in names:
-            raise InvalidInput("Salesforce keeps no language of a contact; leave it out", field="language")
-        values = {theirs: changed[ours] for ours, theirs in names.items() if ours in changed}
-        return values | (name_parts(changed["name"]) if "name" in changed else {})
+        parts = name_parts(changed["name"]) if "name" in changed else {}
+        return parts | self._renamed("contact", changed, names | self._declared.contact_fields, besides=["name"])
 
     def _deal_values(self, changed: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if "stage" in changed:
-            values["StageName"] = self._stage(changed["stage"])
+            values["StageName"] = self._stage_of(self._declared.stages, changed["stage"])
         if "amount" in changed:
             values["Amount"] = float(changed["amount"])
         if "close_date" in changed:
@@ -278,12 +275,6 @@ class SalesforceCrm(RemoteCrm):
         if "next_step" in changed:
             values["NextStep"] = changed["next_step"]
         return values
-
-    def _stage(self, stage: str) -> str:
-        for theirs, ours in self._declared.stages.items():
-            if ours == stage:
-                return theirs
-        raise InvalidInput(f"Salesforce has no stage for `{stage}`", field="stage")
 
 
 def _after(cursor: str) -> list[str]:

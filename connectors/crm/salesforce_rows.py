@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from connectors.crm.salesforce_soql import shown
-from connectors.crm.tools import Account, AccountStatus, Contact, Deal, Tier
+from connectors.crm.tools import Account, AccountStatus, Contact, Deal, DealStage, Tier
 from connectors.crm.values import domain_of, known, version_of
 from connectors.fields import Currency, Language
 
@@ -133,7 +133,7 @@ def account_of(row: SalesforceRow, fields: Mapping[str, str]) -> Account:
     )
 
 
-def deal_of(row: SalesforceRow, stages: Mapping[str, str], currency: str) -> Deal | None:
+def deal_of(row: SalesforceRow, stages: Mapping[str, DealStage], currency: str) -> Deal | None:
     """An opportunity as a deal; None if its stage, its account or its currency is none of ours.
 
     Args:

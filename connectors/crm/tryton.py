@@ -160,8 +160,8 @@ class TrytonCrm(RemoteCrm):
         values = tryton_parties.written(row, changed, mark_of(call))
         if "language" in changed:
             values["lang"] = await self._id(call, _LANGUAGE, changed["language"])
-        others = {ours: value for ours, value in changed.items() if ours not in ("email", "phone", "language")}
-        return values | _renamed("contact", others, {"name": "name", **self._declared.contact_fields})
+        names, besides = {"name": "name", **self._declared.contact_fields}, ("email", "phone", "language")
+        return values | self._renamed("contact", changed, names, besides)
 
     async def _change_deal(self, call: CallContext, current: Deal, changed: Mapping[str, Any]) -> None:
         row, mark = await self._opportunity(call, current.id), mark_of(call)
@@ -172,7 +172,7 @@ class TrytonCrm(RemoteCrm):
             raise InvalidInput("Tryton moves a deal by a step of its own: change its `stage` alone", field="stage")
         else:
             names = {"amount": "amount", "close_date": "end_date", **self._declared.deal_fields}
-            await tryton_deals.write(self._rpc, call, row, _renamed("deal", changed, names), mark)
+            await tryton_deals.write(self._rpc, call, row, self._renamed("deal", changed, names), mark)
 
     async def _log(self, call: CallContext, args: LogActivity, text: str) -> Activity | None:
         account = await self._party(call, "account", args.account_id) if args.account_id else None
@@ -235,17 +235,6 @@ class TrytonCrm(RemoteCrm):
 def _refuse_other(now: Contact | Deal, current: Contact | Deal) -> None:
     if now.version != current.version:
         raise Conflict("it was changed by somebody else; read it again, then decide", field="version")
-
-
-def _renamed(what: str, changed: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """What changes, by Tryton's names.
-
-    Raises:
-        InvalidInput: If Tryton has no field for something.
-    """
-    for ours in changed.keys() - names.keys():
-        raise InvalidInput(f"Tryton keeps no {ours.replace('_', ' ')} of a {what}; leave it out", field=ours)
-    return {names[ours]: value for ours, value in changed.items()}
 
 
 KIND = Kind("tryton", "crm", DeclaredTryton, TrytonCrm, shows=("password",))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any
 
 from connectors.crm.tools import Account, Contact, Deal, DealStage, Order, OrderLine, OrderStatus
 from connectors.crm.tryton_declared import DeclaredTryton
@@ -36,10 +35,10 @@ class Changing(Stamped):
     create_date: datetime
     last_modified_at: datetime
 
-    def own(self, fields: Mapping[Any, str], name: str) -> str:
-        """What one of the company's own fields holds; "" if there is none."""
-        value = (self.model_extra or {}).get(fields.get(name, ""))
-        return value if isinstance(value, str) else ""
+    def own(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """What the company's own fields hold, as far as there is something."""
+        there = self.model_extra or {}
+        return {ours: there[theirs] for ours, theirs in fields.items() if isinstance(there.get(theirs), str)}
 
 
 class Category(Readable):
@@ -158,38 +157,35 @@ class Return(Readable):
 
 def contact_of(row: Party, declared: DeclaredTryton) -> Contact:
     """A party as a contact."""
-    account, fields = row.account(declared.relation), declared.contact_fields
+    account = row.account(declared.relation)
     return Contact(
         id=shown("con", row.id),
         name=row.name,
         email=row.email.lower(),
         phone=row.phone or row.mobile,
-        title=row.own(fields, "title"),
         language=known(row.lang, Language, "en"),
         account_id=shown("acc", account.to) if account else None,
         account_name=account.name if account else "",
-        notes=row.own(fields, "notes"),
         created_at=row.create_date,
         updated_at=row.last_modified_at,
         version=version_of(row.stamps),
+        **row.own(declared.contact_fields),
     )
 
 
 def account_of(row: Party, declared: DeclaredTryton) -> Account:
     """A party as an account."""
-    has, fields = {category.name for category in row.categories}, declared.account_fields
+    has = {category.name for category in row.categories}
     return Account(
         id=shown("acc", row.id),
         name=row.name,
         domain=domain_of(row.website),
-        industry=row.own(fields, "industry"),
         country=next((address.country for address in row.addresses if address.country), ""),
         tier=next((tier for tier, category in declared.tiers.items() if category in has), "standard"),
         status=next((status for status, category in declared.statuses.items() if category in has), "active"),
-        owner=row.own(fields, "owner"),
-        notes=row.own(fields, "notes"),
         created_at=row.create_date,
         updated_at=row.last_modified_at,
+        **row.own(declared.account_fields),
     )
 
 
@@ -204,10 +200,10 @@ def deal_of(row: Opportunity, declared: DeclaredTryton) -> Deal:
         currency=row.currency,
         owner=row.email or row.employee,
         close_date=row.end_date,
-        next_step=row.own(declared.deal_fields, "next_step"),
         created_at=row.create_date,
         updated_at=row.last_modified_at,
         version=version_of(row.stamps),
+        **row.own(declared.deal_fields),
     )
 
 
