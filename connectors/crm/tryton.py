@@ -143,9 +143,8 @@ class TrytonCrm(RemoteCrm):
         values["categories"] = [["add", [await self._id(call, _CATEGORY, self._declared.contacts)]]]
         if args.account_id:
             account = await self._party(call, "account", args.account_id)
-            values["relations"] = [
-                ["create", [{"type": await self._id(call, _RELATION, self._declared.relation), "to": account.id}]]
-            ]
+            relation = await self._id(call, _RELATION, self._declared.relation)
+            values["relations"] = [["create", [{"type": relation, "to": account.id}]]]
         created = await self._rpc.act(call, f"{_PARTY}.create", [values])
         return shown("con", created[0])
 
