@@ -19,9 +19,10 @@ from connectors.email.showing import (
     attachment_id,
     attachment_of,
     part_of,
+    sent_as,
     thread,
 )
-from connectors.email.staged import Kept, Original, Staged, WritesByDrafts
+from connectors.email.staged import SendsDrafts
 from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
@@ -32,6 +33,7 @@ from connectors.email.tools import (
     SentMessage,
     Thread,
 )
+from connectors.email.writing import Kept, Original
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import ConnectorError, NotFound
 from connectors.vendor.api import Api, Reply, segment
@@ -58,8 +60,8 @@ class DeclaredGmail(Declared):
         return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
-class GmailEmail(WritesByDrafts):
-    """`Email` over the Gmail API. A mailbox is there if it is declared; the address in `From` alone is answered.
+class GmailEmail(SendsDrafts):
+    """`Email` over the Gmail API.
 
     Args:
         declared: Which mailboxes there are.
@@ -67,8 +69,8 @@ class GmailEmail(WritesByDrafts):
     """
 
     def __init__(self, declared: DeclaredGmail, surroundings: Surroundings) -> None:
+        super().__init__(surroundings.company)
         self._declared = declared
-        self._staged = Staged(self, surroundings.company)
         self._apis = {name: Api(_site(declared, name), surroundings.credentials) for name in declared.all_shown}
 
     async def look(self, call: CallContext) -> str:
@@ -120,7 +122,7 @@ class GmailEmail(WritesByDrafts):
             raise missing
         return part_of(attached[0], parsed.sender_email, args)
 
-    # What `staged.py` asks for
+    # What `writing.py` and `staged.py` ask for
 
     def check(self, call: CallContext, mailbox: str) -> None:
         self._find(call, mailbox)
@@ -143,7 +145,7 @@ class GmailEmail(WritesByDrafts):
         if head.get(draft_message.ID) != id_:
             raise missing
         draft, references = draft_message.read(raw, mailbox, messages.version_of(found.message.id))
-        return Kept(found.id, draft, references, found.message.thread_id, str(head.get(draft_message.CALL, "")))
+        return Kept(found.id, draft, references, str(head.get(draft_message.CALL, "")), found.message.thread_id)
 
     async def keep(self, call: CallContext, mailbox: str, raw: bytes, in_thread: str, over: str) -> tuple[str, str]:
         method, where = ("PUT", f"drafts/{segment(over)}") if over else ("POST", "drafts")
@@ -151,7 +153,7 @@ class GmailEmail(WritesByDrafts):
         made = reply.as_(wire.NamedDraft)
         return made.id, made.message.thread_id
 
-    async def send(self, call: CallContext, mailbox: str, name: str) -> None:
+    async def send_kept(self, call: CallContext, mailbox: str, name: str) -> None:
         await self._act(call, mailbox, "POST", "drafts/send", {"id": name})
 
     async def delete(self, call: CallContext, mailbox: str, name: str) -> bool:
@@ -170,7 +172,7 @@ class GmailEmail(WritesByDrafts):
         for each in reply.as_(wire.Thread).messages:
             names = {header.value for header in each.payload.headers if header.name.lower() in _NAMES}
             if "SENT" in each.label_ids and f"<{sent_name(call, handed.mailbox)}>" in names:
-                return messages.sent(each, handed.mailbox)
+                return sent_as(messages.told(each, messages.parsed(each)), handed.mailbox)
         return None
 
     # The rest

@@ -19,9 +19,10 @@ from connectors.email.showing import (
     attachment_id,
     attachment_of,
     part_of,
+    sent_as,
     thread,
 )
-from connectors.email.staged import Kept, Original, Staged, WritesByDrafts
+from connectors.email.staged import SendsDrafts
 from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
@@ -32,6 +33,7 @@ from connectors.email.tools import (
     SentMessage,
     Thread,
 )
+from connectors.email.writing import Kept, Original
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import Conflict, NotFound
 from connectors.vendor.api import segment
@@ -43,8 +45,8 @@ _MARK = "String {8f2d3c1a-5f1e-4b6e-9a57-2d1c4be1a6b0} Name RemitCall"
 _MARKED = f"singleValueExtendedProperties($filter=id eq '{_MARK}')"
 
 
-class GraphEmail(WritesByDrafts):
-    """`Email` over Microsoft Graph. A mailbox is there if it is declared; the address in `From` alone is answered.
+class GraphEmail(SendsDrafts):
+    """`Email` over Microsoft Graph.
 
     Args:
         declared: Which mailboxes there are.
@@ -52,9 +54,9 @@ class GraphEmail(WritesByDrafts):
     """
 
     def __init__(self, declared: DeclaredGraph, surroundings: Surroundings) -> None:
+        super().__init__(surroundings.company)
         self._declared = declared
         self._boxes = GraphBoxes(declared, surroundings.credentials)
-        self._staged = Staged(self, surroundings.company)
 
     async def look(self, call: CallContext) -> str:
         for mailbox in self._declared.mailboxes:
@@ -109,7 +111,7 @@ class GraphEmail(WritesByDrafts):
             raise missing
         return part_of(attached[0], parsed.sender_email, args)
 
-    # What `staged.py` asks for; a draft's name is its id, and its version where that matters.
+    # What `writing.py` and `staged.py` ask for; a draft's name is its id, and its version where that matters.
 
     def check(self, call: CallContext, mailbox: str) -> None:
         self._boxes.check(call, mailbox)
@@ -137,7 +139,7 @@ class GraphEmail(WritesByDrafts):
         draft, references = draft_message.read(raw, mailbox, version)
         marks = [each.value for each in found.single_value_extended_properties if each.id == _MARK]
         mark = marks[0] if marks else str(head.get(draft_message.CALL, ""))
-        return Kept(f"{found.id} {found.etag}", draft, references, found.conversation_id, mark)
+        return Kept(f"{found.id} {found.etag}", draft, references, mark, found.conversation_id)
 
     async def keep(
         self,
@@ -155,7 +157,7 @@ class GraphEmail(WritesByDrafts):
         made = reply.as_(wire.Message)
         return made.id, made.conversation_id
 
-    async def send(self, call: CallContext, mailbox: str, name: str) -> None:
+    async def send_kept(self, call: CallContext, mailbox: str, name: str) -> None:
         await self._boxes.act(call, mailbox, "POST", f"messages/{segment(name.split(' ', maxsplit=1)[0])}/send")
 
     async def delete(self, call: CallContext, mailbox: str, name: str) -> bool:
@@ -175,15 +177,7 @@ class GraphEmail(WritesByDrafts):
         if found is None:
             return None
         (told,) = await self._boxes.told(call, handed.mailbox, [(found, messages.parsed(found))])
-        return SentMessage(
-            id=told.id,
-            thread_id=told.thread_id,
-            mailbox=handed.mailbox,
-            to=told.to,
-            cc=told.cc,
-            subject=told.subject,
-            sent_at=told.at,
-        )
+        return sent_as(told, handed.mailbox)
 
     # The rest
 

@@ -11,6 +11,7 @@ from connectors.contract import CallContext
 from connectors.credentials import Credentials
 from connectors.email import smtp
 from connectors.email.declared_mailbox import DeclaredMailbox, Mailboxes, find_mailbox
+from connectors.email.imap_names import mark_of
 from connectors.email.imap_pool import Pool
 from connectors.email.imap_session import Role, Session, connect
 from connectors.email.mail_server import Login, LoginRefused, mail_server
@@ -120,10 +121,11 @@ class Boxes:
     def _pool(self, mailbox: str, login: Login) -> Pool:
         """The connections under this login; those under an earlier one are closed."""
         known, pool = self._pools.get(mailbox, (None, None))
-        if pool is None or known is None or not _is_same(known, login):
+        if pool is None or known != login:
             if pool:
                 pool.close()
-            pool = Pool(partial(connect, self._imap, login, self._declared.folders))
+            mark = mark_of(self._declared.tenant, mailbox)
+            pool = Pool(partial(connect, self._imap, login, mailbox, mark, self._declared.folders))
             self._pools[mailbox] = login, pool
         return pool
 
@@ -131,7 +133,3 @@ class Boxes:
         """Close all connections."""
         for _, pool in self._pools.values():
             pool.close()
-
-
-def _is_same(one: Login, other: Login) -> bool:
-    return (one.user, one.access.version, one.secret) == (other.user, other.access.version, other.secret)

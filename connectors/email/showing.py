@@ -19,6 +19,7 @@ from connectors.email.tools import (
     MessageSummary,
     OutgoingMail,
     ReadAttachment,
+    SentMessage,
     Thread,
 )
 from connectors.errors import InvalidInput
@@ -69,6 +70,19 @@ def summary(
         unread=unread,
         attachment_count=attached,
         at=at,
+    )
+
+
+def sent_as(told: MessageSummary, mailbox: str) -> SentMessage:
+    """A message among the sent as what its sending gives."""
+    return SentMessage(
+        id=told.id,
+        thread_id=told.thread_id,
+        mailbox=mailbox,
+        to=told.to,
+        cc=told.cc,
+        subject=told.subject,
+        sent_at=told.at,
     )
 
 
