@@ -12,7 +12,7 @@ from connectors.contract import CallContext
 from connectors.email import draft_message
 from connectors.email import gmail_messages as messages
 from connectors.email import gmail_wire as wire
-from connectors.email.declared_mailbox import Mailboxes, find_mailbox
+from connectors.email.declared_mailbox import DeclaredMailboxes
 from connectors.email.mime import ParsedMessage
 from connectors.email.showing import (
     MAX_THREAD_MESSAGES,
@@ -37,7 +37,7 @@ from connectors.email.writing import Kept, Original
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import ConnectorError, NotFound
 from connectors.vendor.api import Api, Reply, segment
-from connectors.vendor.kinds import Consent, Declared, Kind, Surroundings, Url
+from connectors.vendor.kinds import Consent, Kind, Surroundings, Url
 from connectors.vendor.site import Site
 
 _LARGEST = 10_000_000
@@ -47,17 +47,11 @@ _FIELDS = "id,threadId,labelIds,snippet,internalDate,sizeEstimate,payload(mimeTy
 _NAMES = {"message-id", "x-google-original-message-id"}
 
 
-class DeclaredGmail(Declared):
+class DeclaredGmail(DeclaredMailboxes):
     """Mailboxes at Gmail."""
 
     kind: Literal["gmail"] = "gmail"
     url: Url = "https://gmail.googleapis.com"
-    mailboxes: Mailboxes
-
-    @property
-    def all_shown(self) -> tuple[str, ...]:
-        """The names of the mailboxes' credentials."""
-        return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
 class GmailEmail(SendsDrafts):
@@ -69,15 +63,14 @@ class GmailEmail(SendsDrafts):
     """
 
     def __init__(self, declared: DeclaredGmail, surroundings: Surroundings) -> None:
-        super().__init__(surroundings.company)
+        super().__init__(declared, surroundings.company)
         self._declared = declared
         self._apis = {name: Api(_site(declared, name), surroundings.credentials) for name in declared.all_shown}
 
     async def look(self, call: CallContext) -> str:
-        for mailbox in self._declared.mailboxes:
-            await self._read(call, mailbox.address, "profile")
-        addresses = ", ".join(f"`{mailbox.address}`" for mailbox in self._declared.mailboxes)
-        return f"Gmail: {addresses} can be read and sent from"
+        for mailbox in self._declared.addresses:
+            await self._read(call, mailbox, "profile")
+        return f"Gmail: {self._declared.named} can be read and sent from"
 
     async def close(self) -> None:
         for api in self._apis.values():
@@ -123,9 +116,6 @@ class GmailEmail(SendsDrafts):
         return part_of(attached[0], parsed.sender_email, args)
 
     # What `writing.py` and `staged.py` ask for
-
-    def check(self, call: CallContext, mailbox: str) -> None:
-        self._find(call, mailbox)
 
     async def message(self, call: CallContext, mailbox: str, id_: str, field: str) -> Original:
         missing = NotFound(f"there is no message `{id_}` in `{mailbox}`; search for it first", field=field)
@@ -183,8 +173,7 @@ class GmailEmail(SendsDrafts):
         Raises:
             NotFound: If the tenant has no such mailbox.
         """
-        found = find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
-        return self._apis[found.credential or self._declared.shown]
+        return self._apis[self._declared.shown_for(self._declared.find(call, mailbox))]
 
     async def _read(
         self,

@@ -54,21 +54,20 @@ class GraphEmail(SendsDrafts):
     """
 
     def __init__(self, declared: DeclaredGraph, surroundings: Surroundings) -> None:
-        super().__init__(surroundings.company)
+        super().__init__(declared, surroundings.company)
         self._declared = declared
         self._boxes = GraphBoxes(declared, surroundings.credentials)
 
     async def look(self, call: CallContext) -> str:
-        for mailbox in self._declared.mailboxes:
-            await self._boxes.folders(call, mailbox.address)
-        addresses = ", ".join(f"`{mailbox.address}`" for mailbox in self._declared.mailboxes)
-        return f"Microsoft Graph: {addresses} can be read and sent from"
+        for mailbox in self._declared.addresses:
+            await self._boxes.folders(call, mailbox)
+        return f"Microsoft Graph: {self._declared.named} can be read and sent from"
 
     async def close(self) -> None:
         await self._boxes.close()
 
     async def email_search_messages(self, call: CallContext, args: SearchEmail) -> MessagePage:
-        self.check(call, args.mailbox)
+        self._declared.find(call, args.mailbox)
         names = await self._boxes.folders(call, args.mailbox)
         page, cursor = await self._page(call, args)
         wanted = [
@@ -84,7 +83,7 @@ class GraphEmail(SendsDrafts):
         )
 
     async def email_get_thread(self, call: CallContext, args: GetThread) -> Thread:
-        self.check(call, args.mailbox)
+        self._declared.find(call, args.mailbox)
         missing = NotFound(f"there is no conversation `{args.thread_id}` in `{args.mailbox}`", field="thread_id")
         first = await self._boxes.resolved(call, args.mailbox, args.thread_id, "conversation_id", missing)
         wanted = f"conversationId eq {messages.literal(first.conversation_id)}"
@@ -101,7 +100,7 @@ class GraphEmail(SendsDrafts):
         return thread(args.thread_id, args.mailbox, pairs, attachment_id)
 
     async def email_read_attachment(self, call: CallContext, args: ReadAttachment) -> AttachmentContent:
-        self.check(call, args.mailbox)
+        self._declared.find(call, args.mailbox)
         missing = NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
         message_id, index = attachment_of(args.attachment_id)
         found = await self._boxes.resolved(call, args.mailbox, message_id, "id", missing)
@@ -112,9 +111,6 @@ class GraphEmail(SendsDrafts):
         return part_of(attached[0], parsed.sender_email, args)
 
     # What `writing.py` and `staged.py` ask for; a draft's name is its id, and its version where that matters.
-
-    def check(self, call: CallContext, mailbox: str) -> None:
-        self._boxes.check(call, mailbox)
 
     async def message(self, call: CallContext, mailbox: str, id_: str, field: str) -> Original:
         missing = NotFound(f"there is no message `{id_}` in `{mailbox}`; search for it first", field=field)

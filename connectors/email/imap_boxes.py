@@ -1,6 +1,6 @@
 """The mailboxes of one declaration: who logs in to each, and the connections that are kept to it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -10,13 +10,12 @@ from pydantic import AfterValidator, Field
 from connectors.contract import CallContext
 from connectors.credentials import Credentials
 from connectors.email import smtp
-from connectors.email.declared_mailbox import DeclaredMailbox, Mailboxes, find_mailbox
+from connectors.email.declared_mailbox import DeclaredMailboxes
 from connectors.email.imap_names import mark_of
 from connectors.email.imap_pool import Pool
 from connectors.email.imap_session import Role, Session, connect
 from connectors.email.mail_server import Login, LoginRefused, mail_server
 from connectors.errors import Unavailable
-from connectors.vendor.kinds import Declared
 
 T = TypeVar("T")
 
@@ -26,7 +25,7 @@ def _server(url: str) -> str:
     return url
 
 
-class DeclaredMail(Declared):
+class DeclaredMail(DeclaredMailboxes):
     """A mail system that is spoken to by IMAP and SMTP.
 
     `imap` and `smtp` say where: `imaps://…` and `smtps://…` for TLS from the start, `imap://…` and `smtp://…` for
@@ -38,14 +37,8 @@ class DeclaredMail(Declared):
     imap: Annotated[str, AfterValidator(_server)]
     smtp: Annotated[str, AfterValidator(_server)]
     ca: Annotated[Path | None, Field(strict=False)] = None
-    mailboxes: Mailboxes
     folders: Annotated[dict[Role, str], Field(default_factory=dict)]
     keeps_sent: bool = False
-
-    @property
-    def all_shown(self) -> tuple[str, ...]:
-        """The names of the mailboxes' credentials."""
-        return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
 class Boxes:
@@ -62,11 +55,6 @@ class Boxes:
         self._imap = mail_server(declared.imap, declared.ca, inside=declared.inside)
         self._smtp = mail_server(declared.smtp, declared.ca, inside=declared.inside)
         self._pools: dict[str, tuple[Login, Pool]] = {}
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """Their addresses."""
-        return tuple(mailbox.address for mailbox in self._declared.mailboxes)
 
     async def read(self, call: CallContext, mailbox: str, work: Callable[[Session], T]) -> T:
         """Do what changes nothing.
@@ -95,18 +83,10 @@ class Boxes:
         """Log in to the SMTP server, and give its name for itself."""
         return await self._as_owner(call, mailbox, lambda login: smtp.look(self._smtp, login))
 
-    def check(self, call: CallContext, mailbox: str) -> DeclaredMailbox:
-        """The mailbox as it is declared.
-
-        Raises:
-            NotFound: If the tenant has no such mailbox.
-        """
-        return find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
-
     async def _as_owner(self, call: CallContext, mailbox: str, attempt: Callable[[Login], Awaitable[T]]) -> T:
         """Log in with what is kept for the mailbox, and once more if that has become another meanwhile."""
-        declared = self.check(call, mailbox)
-        shown = declared.credential or self._declared.shown
+        declared = self._declared.find(call, mailbox)
+        shown = self._declared.shown_for(declared)
         access = await self._credentials.of(shown, call.tenant)
         for _ in range(2):
             try:

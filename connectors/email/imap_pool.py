@@ -12,6 +12,7 @@ from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 from pydantic import ValidationError
 
 from connectors.email.imap_session import Session
+from connectors.email.mail_server import short
 from connectors.errors import ConnectorError, InDoubt, Unavailable
 
 T = TypeVar("T")
@@ -93,9 +94,9 @@ class Pool:
             # A fault of our own.
             raise
         except _UNUSABLE as error:
-            raise _Lost(f"the connection to the IMAP server was lost ({_short(error)})") from error
+            raise _Lost(f"the connection to the IMAP server was lost ({short(error)})") from error
         except IMAPClientError as error:
-            raise Unavailable(f"the IMAP server refuses: {_short(error)}", is_untrusted=True) from error
+            raise Unavailable(f"the IMAP server refuses: {short(error)}", is_untrusted=True) from error
         finally:
             # What a thread that is left alone still does ends with its connection.
             self._idle.append(_Idle(session, time.monotonic())) if is_good else session.close()
@@ -144,7 +145,3 @@ class Pool:
 def _started(session: Session, work: Callable[[Session], T]) -> T:
     session.start()
     return work(session)
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

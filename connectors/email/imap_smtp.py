@@ -45,19 +45,17 @@ class ImapSmtpEmail(WritesMail):
     """
 
     def __init__(self, declared: DeclaredMail, surroundings: Surroundings) -> None:
-        super().__init__(surroundings.company)
+        super().__init__(declared, surroundings.company)
         self._declared = declared
         self._boxes = Boxes(declared, surroundings.credentials)
 
     async def look(self, call: CallContext) -> str:
-        for mailbox in self._boxes.addresses:
+        for mailbox in self._declared.addresses:
             there = await self._boxes.read(call, mailbox, lambda session: set(session.folders))
             if missing := [role for role in _NEEDED if role not in there]:
                 raise Unavailable(f"mailbox `{mailbox}` has no folder for {', '.join(missing)}; name it in `folders`")
-        server = await self._boxes.look(call, self._boxes.addresses[0])
-        return (
-            f"mail by `{server}`: {', '.join(f'`{each}`' for each in self._boxes.addresses)} can be read and sent from"
-        )
+        server = await self._boxes.look(call, self._declared.addresses[0])
+        return f"mail by `{server}`: {self._declared.named} can be read and sent from"
 
     async def close(self) -> None:
         await self._boxes.close()
@@ -81,11 +79,8 @@ class ImapSmtpEmail(WritesMail):
         Raises:
             NotFound: If the tenant has no such mailbox.
         """
-        self._boxes.check(call, mailbox)
+        self._declared.find(call, mailbox)
         return imap_watching.watch(mailbox, lambda work: self._boxes.read(call, mailbox, work))
-
-    def check(self, call: CallContext, mailbox: str) -> None:
-        self._boxes.check(call, mailbox)
 
     async def message(self, call: CallContext, mailbox: str, id_: str, field: str) -> Original:
         return await self._boxes.read(call, mailbox, lambda session: imap_reading.get_message(session, id_, field))
@@ -93,14 +88,7 @@ class ImapSmtpEmail(WritesMail):
     async def draft(self, call: CallContext, mailbox: str, id_: str) -> Kept:
         return await self._boxes.read(call, mailbox, lambda session: imap_drafts.get(session, id_))
 
-    async def keep(
-        self,
-        call: CallContext,
-        mailbox: str,
-        raw: bytes,
-        in_thread: str,
-        over: str,
-    ) -> tuple[str, str]:
+    async def keep(self, call: CallContext, mailbox: str, raw: bytes, in_thread: str, over: str) -> tuple[str, str]:
         # The versions before it go once it is known to be there.
         await self._boxes.act(call, mailbox, lambda session: imap_drafts.put(session, raw))
         return over, in_thread
@@ -137,9 +125,9 @@ class ImapSmtpEmail(WritesMail):
         return await self._boxes.read(call, handed.mailbox, lambda session: find_sent(session, handed.name))
 
     async def look_into(self, call: CallContext, handed: Handed) -> SentMessage:
-        return await (
-            self._filed(call, handed, handed.unfiled.encode()) if handed.unfiled else self._found(call, handed)
-        )
+        if handed.unfiled:
+            return await self._filed(call, handed, handed.unfiled.encode())
+        return await self._found(call, handed)
 
     async def _filed(self, call: CallContext, handed: Handed, raw: bytes) -> SentMessage:
         """Put a message that was accepted for delivery among the sent, now or when the call is looked into."""

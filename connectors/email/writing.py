@@ -10,6 +10,7 @@ import anyio
 from connectors.contract import CallContext, Output, Tool
 from connectors.email import draft_message
 from connectors.email.compose import Outgoing
+from connectors.email.declared_mailbox import DeclaredMailboxes
 from connectors.email.mime import ParsedMessage
 from connectors.email.showing import answer, conversation, preview
 from connectors.email.submissions import Handed, Submissions, draft_claim
@@ -72,15 +73,13 @@ class WritesMail(ABC):
     anybody, which is a known way to draw an answer to a stranger.
 
     Args:
+        mailboxes: Which there are.
         company: Where it is kept what was handed over to the system.
     """
 
-    def __init__(self, company: Database) -> None:
+    def __init__(self, mailboxes: DeclaredMailboxes, company: Database) -> None:
+        self._mailboxes = mailboxes
         self._submissions = Submissions(company)
-
-    @abstractmethod
-    def check(self, call: CallContext, mailbox: str) -> object:
-        """Raise `NotFound` if the caller's tenant has no such mailbox."""
 
     @abstractmethod
     async def message(self, call: CallContext, mailbox: str, id_: str, field: str) -> Original:
@@ -111,7 +110,7 @@ class WritesMail(ABC):
         """What became of a message that was handed over; None if it was not sent, and never will be."""
 
     async def email_create_draft(self, call: CallContext, args: CreateDraft) -> Draft:
-        self.check(call, args.mailbox)
+        self._mailboxes.find(call, args.mailbox)
         references: list[str] = []
         in_thread = ""
         if args.in_reply_to:
@@ -123,7 +122,7 @@ class WritesMail(ABC):
         return await self._put(call, "email_create_draft", handed, raw, in_thread, "")
 
     async def email_update_draft(self, call: CallContext, args: UpdateDraft) -> Draft:
-        self.check(call, args.mailbox)
+        self._mailboxes.find(call, args.mailbox)
         await self._submissions.check_unclaimed(call, draft_claim(args.draft_id))
         kept = await self.draft(call, args.mailbox, args.draft_id)
         raw = draft_message.written(call, draft_message.changed(call, kept.draft, args), kept.references)
@@ -132,7 +131,7 @@ class WritesMail(ABC):
         return await self._put(call, "email_update_draft", handed, raw, kept.in_thread, kept.name)
 
     async def email_send_draft(self, call: CallContext, args: SendDraft) -> SentMessage:
-        self.check(call, args.mailbox)
+        self._mailboxes.find(call, args.mailbox)
         await self._submissions.check_unclaimed(call, draft_claim(args.draft_id))
         claims = (draft_claim(args.draft_id), draft_claim(args.draft_id, args.version))
         return await self.send(call, "email_send_draft", await self.written(call, args), claims)
@@ -159,7 +158,7 @@ class WritesMail(ABC):
 
     async def written(self, call: CallContext, args: SendEmail | SendDraft | ReplyEmail) -> Written:
         """The message that a call sends, as things stand."""
-        self.check(call, args.mailbox)
+        self._mailboxes.find(call, args.mailbox)
         if isinstance(args, SendEmail):
             return Written(Outgoing(args.mailbox, args.to, args.subject, args.body, args.cc))
         if isinstance(args, SendDraft):
