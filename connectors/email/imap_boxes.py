@@ -9,12 +9,11 @@ from pydantic import AfterValidator, Field
 
 from connectors.contract import CallContext
 from connectors.credentials import Credentials
-from connectors.email import smtp
 from connectors.email.declared_mailbox import DeclaredMailboxes
 from connectors.email.imap_names import mark_of
 from connectors.email.imap_pool import Pool
 from connectors.email.imap_session import Role, Session, connect
-from connectors.email.mail_server import Login, LoginRefused, mail_server
+from connectors.email.mail_server import Login, LoginRefused, MailServer, mail_server
 from connectors.errors import Unavailable
 
 T = TypeVar("T")
@@ -75,13 +74,9 @@ class Boxes:
         """
         return await self._as_owner(call, mailbox, lambda login: self._pool(mailbox, login).act(work))
 
-    async def send(self, call: CallContext, envelope: smtp.Envelope, begin: Callable[[], Awaitable[None]]) -> None:
-        """Hand a message over; see `smtp.hand_over`."""
-        await self._as_owner(call, envelope.sender, lambda login: smtp.hand_over(self._smtp, login, envelope, begin))
-
-    async def look(self, call: CallContext, mailbox: str) -> str:
-        """Log in to the SMTP server, and give its name for itself."""
-        return await self._as_owner(call, mailbox, lambda login: smtp.look(self._smtp, login))
+    async def submit(self, call: CallContext, mailbox: str, attempt: Callable[[MailServer, Login], Awaitable[T]]) -> T:
+        """Do something with the SMTP server; raises what that does."""
+        return await self._as_owner(call, mailbox, lambda login: attempt(self._smtp, login))
 
     async def _as_owner(self, call: CallContext, mailbox: str, attempt: Callable[[Login], Awaitable[T]]) -> T:
         """Log in with what is kept for the mailbox, and once more if that has become another meanwhile."""

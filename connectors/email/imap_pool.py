@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -58,11 +59,9 @@ class Pool:
             Unavailable: If the server does not answer, or not as it should.
         """
         async with self._places:
-            try:
-                if kept := self._kept():
+            if kept := self._kept():
+                with suppress(_Lost):
                     return await self._on(kept.session, work)
-            except _Lost:
-                pass
             try:
                 return await self._on(await self._connected(), work)
             except _Lost as lost:

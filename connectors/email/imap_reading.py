@@ -4,7 +4,7 @@ The newest message of a folder is the one that arrived last, which is the one wi
 from there; its cursor says how far it got in each folder, so that what arrives or goes meanwhile shifts nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
@@ -14,11 +14,10 @@ from typing import Any
 from connectors.email.imap_names import FOLDERS, Place, place_of, shown
 from connectors.email.imap_session import LARGEST_MESSAGE, Session, Text
 from connectors.email.imap_structure import attached_in
-from connectors.email.imap_threads import Conversations
-from connectors.email.mime import ParsedMessage, parse
+from connectors.email.imap_threads import Conversations, read
+from connectors.email.mime import ParsedMessage
 from connectors.email.showing import (
     MAX_THREAD_MESSAGES,
-    UNDATED,
     attachment_id,
     attachment_of,
     part_of,
@@ -183,13 +182,12 @@ def find(session: Session, folder: Folder, uids: Sequence[int]) -> list[Found]:
     ]
 
 
-def _found(place: Place, parts: dict[bytes, Any], structure: object = None) -> Found:
-    raw = next((value for name, value in parts.items() if name.startswith(b"BODY[]")), None) or b""
-    parsed = parse(raw)
+def _found(place: Place, parts: Mapping[bytes, Any], structure: object = None) -> Found:
+    parsed, at = read(parts)
     return Found(
         place,
         parsed,
-        at=parsed.sent_at or parts.get(b"INTERNALDATE") or UNDATED,
+        at,
         unread=rb"\Seen" not in parts.get(b"FLAGS", ()),
         attached=len(parsed.attachments) if structure is None else attached_in(structure),
         size=int(parts.get(b"RFC822.SIZE", 0)),

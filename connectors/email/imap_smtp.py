@@ -7,13 +7,13 @@ never went out, or that is in doubt: then nothing is sent again, ever.
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 
 from connectors.contract import CallContext
-from connectors.email import imap_drafts, imap_reading, imap_watching
+from connectors.email import imap_drafts, imap_reading, imap_watching, smtp
 from connectors.email.compose import compose
 from connectors.email.imap_boxes import Boxes, DeclaredMail
 from connectors.email.imap_sent import find_sent, keep_sent
-from connectors.email.smtp import Envelope
 from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
@@ -54,7 +54,7 @@ class ImapSmtpEmail(WritesMail):
             there = await self._boxes.read(call, mailbox, lambda session: set(session.folders))
             if missing := [role for role in _NEEDED if role not in there]:
                 raise Unavailable(f"mailbox `{mailbox}` has no folder for {', '.join(missing)}; name it in `folders`")
-        server = await self._boxes.look(call, self._declared.addresses[0])
+        server = await self._boxes.submit(call, self._declared.addresses[0], smtp.look)
         return f"mail by `{server}`: {self._declared.named} can be read and sent from"
 
     async def close(self) -> None:
@@ -114,7 +114,8 @@ class ImapSmtpEmail(WritesMail):
             has_begun = True
 
         try:
-            await self._boxes.send(call, Envelope(outgoing.mailbox, outgoing.to, outgoing.cc, raw), begin)
+            hand_over = partial(smtp.hand_over, outgoing=outgoing, raw=raw, begin=begin)
+            await self._boxes.submit(call, outgoing.mailbox, hand_over)
         except (InvalidInput, Unavailable):
             if has_begun:
                 await self._submissions.take_back(call, handed)

@@ -4,8 +4,9 @@ A conversation's id says where the message stands that it goes back to (`threads
 it if the mailbox has no such message. Servers' own THREAD (RFC 5256) knows one folder; a conversation has two.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from connectors.email.imap_names import FOLDERS, Place, place_of, shown
 from connectors.email.imap_session import Session, Text
@@ -49,11 +50,10 @@ class Conversations:
         lost = {root_of[place] for place, _, _ in messages} - here
         self._look_for(criterion for name in lost for criterion in _pointing_to(name))
         root_of = self._roots()
+        is_root = {place: each.message_id == root_of[place] for place, each in self._nodes.items()}
         first: dict[str, Place] = {}
-        for place, each in sorted(self._nodes.items(), key=lambda item: (item[1].at, item[0])):
-            root = root_of[place]
-            if root not in first or (each.message_id == root != self._nodes[first[root]].message_id):
-                first[root] = place
+        for place in sorted(self._nodes, key=lambda where: (not is_root[where], self._nodes[where].at, where)):
+            first.setdefault(root_of[place], place)
         return {place: shown("thr", self._session.mark, first[root_of[place]]) for place, _, _ in messages}
 
     def places_of(self, place: Place) -> list[Place]:
@@ -115,9 +115,7 @@ class Conversations:
         places = {uid: Place(folder, self._session.validity, uid) for uid in uids}
         new = [uid for uid in uids if places[uid] not in self._nodes]
         for uid, parts in self._session.fetch(new, "INTERNALDATE", _HEADERS).items():
-            head = next((value for name, value in parts.items() if name.startswith(b"BODY[HEADER")), None) or b""
-            parsed = parse(head)
-            self._add(places[uid], parsed, parsed.sent_at or parts.get(b"INTERNALDATE") or UNDATED)
+            self._add(places[uid], *read(parts))
 
     def _add(self, place: Place, parsed: ParsedMessage, at: datetime) -> None:
         self._nodes[place] = node(parsed, shown("msg", self._session.mark, place), self._session.mailbox, at)
@@ -125,6 +123,13 @@ class Conversations:
     def _roots(self) -> dict[Place, str]:
         found = roots(self._nodes.values())
         return {place: found[each.id] for place, each in self._nodes.items()}
+
+
+def read(parts: Mapping[bytes, Any]) -> tuple[ParsedMessage, datetime]:
+    """What was fetched of a message, and when it was sent, or else arrived."""
+    raw = next((value for name, value in parts.items() if name.startswith(b"BODY[")), None) or b""
+    parsed = parse(raw)
+    return parsed, parsed.sent_at or parts.get(b"INTERNALDATE") or UNDATED
 
 
 def _pointing_to(name: str) -> list[Criterion]:

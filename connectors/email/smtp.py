@@ -5,9 +5,8 @@ so. From then on only the server's answer counts: a refusal is one, and anything
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio
@@ -21,6 +20,7 @@ from aiosmtplib import (
     SMTPSenderRefused,
 )
 
+from connectors.email.compose import Outgoing
 from connectors.email.mail_server import Login, LoginRefused, MailServer, short, words_of
 from connectors.errors import InDoubt, InvalidInput, Unavailable
 
@@ -30,30 +30,16 @@ _DOT = re.compile(rb"^\.", re.MULTILINE)
 _GOOD, _GO_ON = 250, 354
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """What goes to whom.
-
-    Args:
-        sender: The mailbox's address.
-        to: Its recipients.
-        cc: The recipients of a copy.
-        raw: The message, in ASCII, its lines ended by CRLF.
-    """
-
-    sender: str
-    to: Sequence[str]
-    cc: Sequence[str]
-    raw: bytes
-
-
-async def hand_over(server: MailServer, login: Login, envelope: Envelope, begin: Callable[[], Awaitable[None]]) -> None:
+async def hand_over(
+    server: MailServer, login: Login, outgoing: Outgoing, raw: bytes, begin: Callable[[], Awaitable[None]]
+) -> None:
     """Send a message.
 
     Args:
         server: Where to.
         login: As whom.
-        envelope: The message.
+        outgoing: The message.
+        raw: As it was composed: in ASCII, its lines ended by CRLF.
         begin: Awaited right before the message itself is sent; if it raises, nothing is.
 
     Raises:
@@ -63,9 +49,9 @@ async def hand_over(server: MailServer, login: Login, envelope: Envelope, begin:
         InDoubt: If it does not say whether it took the message.
     """
     async with _connected(server, login) as client:
-        await _announce(client, login, envelope)
+        await _announce(client, login, outgoing, len(raw))
         await begin()
-        said = await _answer_to(client, envelope.raw)
+        said = await _answer_to(client, raw)
     if 400 <= said.code < 600:
         _refuse(login, said)
     if said.code != _GOOD:
@@ -122,18 +108,18 @@ async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
         client.close()
 
 
-async def _announce(client: SMTP, login: Login, envelope: Envelope) -> None:
+async def _announce(client: SMTP, login: Login, outgoing: Outgoing, size: int) -> None:
     """Name sender and recipients, all of whom the server must take, and have it ask for the message."""
-    options = [f"SIZE={len(envelope.raw)}"] if client.supports_extension("size") else []
+    options = [f"SIZE={size}"] if client.supports_extension("size") else []
     try:
-        await client.mail(envelope.sender, options=options)
-        for recipient in dict.fromkeys((*envelope.to, *envelope.cc)):
+        await client.mail(outgoing.mailbox, options=options)
+        for recipient in dict.fromkeys((*outgoing.to, *outgoing.cc)):
             await client.rcpt(recipient)
         asked = await client.execute_command(b"DATA")
     except SMTPSenderRefused as error:
-        _refuse(login, SMTPResponse(error.code, error.message), "mailbox", f"from `{envelope.sender}` ")
+        _refuse(login, SMTPResponse(error.code, error.message), "mailbox", f"from `{outgoing.mailbox}` ")
     except SMTPRecipientRefused as error:
-        field = "to" if error.recipient in envelope.to else "cc"
+        field = "to" if error.recipient in outgoing.to else "cc"
         _refuse(login, SMTPResponse(error.code, error.message), field, f"to `{error.recipient}` ")
     except (SMTPException, OSError, ValueError) as error:
         raise Unavailable(f"the SMTP server was lost before it was sent anything ({short(error)})") from error
