@@ -6,8 +6,6 @@ https://developers.google.com/workspace/gmail/api/reference/rest
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import anyio
-
 from connectors.contract import CallContext
 from connectors.email import draft_message
 from connectors.email import gmail_messages as messages
@@ -18,6 +16,7 @@ from connectors.email.showing import (
     MAX_THREAD_MESSAGES,
     attachment_id,
     attachment_of,
+    no_attachment,
     part_of,
     sent_as,
     thread,
@@ -35,8 +34,9 @@ from connectors.email.tools import (
 )
 from connectors.email.writing import Kept, Original
 from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.errors import ConnectorError, NotFound
+from connectors.errors import NotFound
 from connectors.vendor.api import Api, Reply, segment
+from connectors.vendor.each import each_of
 from connectors.vendor.kinds import Consent, Kind, Surroundings, Url
 from connectors.vendor.site import Site
 
@@ -107,13 +107,9 @@ class GmailEmail(SendsDrafts):
         return thread(args.thread_id, args.mailbox, told, attachment_id)
 
     async def email_read_attachment(self, call: CallContext, args: ReadAttachment) -> AttachmentContent:
-        missing = NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
         message_id, index = attachment_of(args.attachment_id)
-        _, parsed = await self._message(call, args.mailbox, message_id, missing)
-        attached = [each for each in parsed.attachments if each.index == index]
-        if not attached:
-            raise missing
-        return part_of(attached[0], parsed.sender_email, args)
+        _, parsed = await self._message(call, args.mailbox, message_id, no_attachment(args))
+        return part_of(parsed, index, args)
 
     # What `writing.py` and `staged.py` ask for
 
@@ -191,27 +187,15 @@ class GmailEmail(SendsDrafts):
 
     async def _each(self, call: CallContext, mailbox: str, ids: Sequence[str], form: str) -> list[wire.Message]:
         """Messages by their ids, in this order; those that are gone are left out."""
-        found: dict[str, wire.Message] = {}
-        failed: list[ConnectorError] = []
-        limit = anyio.Semaphore(_AT_ONCE)
         params = {"format": form} | ({"fields": _FIELDS} if form == "full" else {})
 
-        async def get(id_: str) -> None:
+        async def get(id_: str) -> wire.Message | None:
             try:
-                async with limit:
-                    reply = await self._read(call, mailbox, f"messages/{segment(id_)}", params=params)
-                found[id_] = reply.as_(wire.Message)
+                return (await self._read(call, mailbox, f"messages/{segment(id_)}", params=params)).as_(wire.Message)
             except NotFound:
-                return
-            except ConnectorError as error:
-                failed.append(error)
+                return None
 
-        async with anyio.create_task_group() as tasks:
-            for id_ in ids:
-                tasks.start_soon(get, id_)
-        if failed:
-            raise failed[0]
-        return [found[id_] for id_ in ids if id_ in found]
+        return [found for found in await each_of(ids, get, at_once=_AT_ONCE) if found]
 
     async def _message(
         self, call: CallContext, mailbox: str, id_: str, missing: NotFound

@@ -18,6 +18,7 @@ from connectors.email.showing import (
     UNDATED,
     attachment_id,
     attachment_of,
+    no_attachment,
     part_of,
     sent_as,
     thread,
@@ -101,14 +102,9 @@ class GraphEmail(SendsDrafts):
 
     async def email_read_attachment(self, call: CallContext, args: ReadAttachment) -> AttachmentContent:
         self._declared.find(call, args.mailbox)
-        missing = NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
         message_id, index = attachment_of(args.attachment_id)
-        found = await self._boxes.resolved(call, args.mailbox, message_id, "id", missing)
-        parsed = parse(await self._boxes.raw(call, args.mailbox, found.id))
-        attached = [each for each in parsed.attachments if each.index == index]
-        if not attached:
-            raise missing
-        return part_of(attached[0], parsed.sender_email, args)
+        found = await self._boxes.resolved(call, args.mailbox, message_id, "id", no_attachment(args))
+        return part_of(parse(await self._boxes.raw(call, args.mailbox, found.id)), index, args)
 
     # What `writing.py` and `staged.py` ask for; a draft's name is its id, and its version where that matters.
 

@@ -8,8 +8,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal
 
-import anyio
-
 from connectors.contract import CallContext
 from connectors.credentials import Credentials
 from connectors.email import graph_messages as messages
@@ -18,8 +16,9 @@ from connectors.email.declared_mailbox import DeclaredMailboxes
 from connectors.email.mime import ParsedMessage, parse
 from connectors.email.showing import UNDATED
 from connectors.email.tools import Folder, MessageSummary
-from connectors.errors import ConnectorError, InvalidInput, NotFound
+from connectors.errors import InvalidInput, NotFound
 from connectors.vendor.api import Api, Reply, segment
+from connectors.vendor.each import each_of
 from connectors.vendor.kinds import Url
 from connectors.vendor.site import Site
 
@@ -158,25 +157,14 @@ class GraphBoxes:
         self, call: CallContext, mailbox: str, found: Sequence[wire.Message]
     ) -> list[tuple[wire.Message, ParsedMessage]]:
         """Messages with all that is in them; of one that is too large, what the list said of it."""
-        known: dict[str, ParsedMessage] = {}
-        failed: list[ConnectorError] = []
-        limit = anyio.Semaphore(_AT_ONCE)
 
-        async def get(message: wire.Message) -> None:
+        async def get(message: wire.Message) -> tuple[wire.Message, ParsedMessage]:
             try:
-                async with limit:
-                    known[message.id] = parse(await self.raw(call, mailbox, message.id))
+                return message, parse(await self.raw(call, mailbox, message.id))
             except (InvalidInput, NotFound):
-                known[message.id] = messages.parsed(message)
-            except ConnectorError as error:
-                failed.append(error)
+                return message, messages.parsed(message)
 
-        async with anyio.create_task_group() as tasks:
-            for each in found:
-                tasks.start_soon(get, each)
-        if failed:
-            raise failed[0]
-        return [(each, known[each.id]) for each in found]
+        return await each_of(found, get, at_once=_AT_ONCE)
 
 
 def _site(declared: DeclaredGraph, credential: str) -> Site:

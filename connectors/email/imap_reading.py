@@ -20,6 +20,7 @@ from connectors.email.showing import (
     MAX_THREAD_MESSAGES,
     attachment_id,
     attachment_of,
+    no_attachment,
     part_of,
     summary,
     thread,
@@ -232,10 +233,9 @@ def read_attachment(session: Session, args: ReadAttachment) -> AttachmentContent
     """
     message_id, index = attachment_of(args.attachment_id)
     found = _whole(session, place_of(message_id, session.mark))
-    attached = [each for each in found.parsed.attachments if each.index == index] if found else []
-    if not found or not attached:
-        raise NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
-    return part_of(attached[0], found.parsed.sender_email, args)
+    if found is None:
+        raise no_attachment(args)
+    return part_of(found.parsed, index, args)
 
 
 def get_message(session: Session, id_: str, field: str) -> Original:
