@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from connectors.email.imap_names import FOLDERS, Place, place_of, shown
@@ -73,7 +74,7 @@ def search(session: Session, args: SearchEmail) -> MessagePage:
     position = _position(args.cursor)
     wanted = [folder for folder in FOLDERS if args.folder in {None, folder} and folder in session.folders]
     columns = [_column(session, folder, position[folder], args) for folder in wanted]
-    page = list(islice(merge(*(column.found for column in columns), key=_when, reverse=True), args.limit))
+    page = list(islice(merge(*(column.found for column in columns), key=attrgetter("at"), reverse=True), args.limit))
     taken = {found.place for found in page}
     for column in columns:
         left = next((found.place for found in column.found if found.place not in taken), None)
@@ -99,10 +100,6 @@ def _told(session: Session, found: Found, thread_id: str) -> MessageSummary:
         at=found.at,
         attached=found.attached,
     )
-
-
-def _when(found: Found) -> datetime:
-    return found.at
 
 
 Position = tuple[int, int]

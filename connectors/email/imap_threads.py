@@ -62,9 +62,7 @@ class Conversations:
         Args:
             place: What its id says.
         """
-        if not self._session.go_to(place):
-            return []
-        self._learn(place.folder, [place.uid])
+        self._look_at(place)
         if place not in self._nodes:
             return []
         for _ in range(_ROUNDS):
@@ -86,17 +84,17 @@ class Conversations:
             here = {each.message_id for each in self._nodes.values()}
             parents = {each.parent for each in self._nodes.values()} - here - {""}
             subjects = {each.subject_key for each in self._nodes.values() if each.by_subject}
-            self._look_up(name for name in parents if name.endswith(NO_MESSAGE_ID))
-            named = [("HEADER", "MESSAGE-ID", Text(name)) for name in parents if not name.endswith(NO_MESSAGE_ID)]
+            made_up = {name for name in parents if name.endswith(NO_MESSAGE_ID)}
+            for name in made_up:
+                self._look_at(place_of(name.removesuffix(NO_MESSAGE_ID), self._session.mark))
+            named = [("HEADER", "MESSAGE-ID", Text(name)) for name in parents - made_up]
             if not self._look_for([*named, *map(_about, subjects)]):
                 break
 
-    def _look_up(self, names: Iterable[str]) -> None:
-        """Learn of messages whose Message-ID is made up from their place."""
-        for name in names:
-            place = place_of(name.removesuffix(NO_MESSAGE_ID), self._session.mark)
-            if place and place not in self._nodes and self._session.go_to(place):
-                self._learn(place.folder, [place.uid])
+    def _look_at(self, place: Place | None) -> None:
+        """Learn of the message at a place, if there is one."""
+        if place and place not in self._nodes and self._session.go_to(place):
+            self._learn(place.folder, [place.uid])
 
     def _look_for(self, criteria: Iterable[Criterion]) -> bool:
         """Learn of what meets any of the criteria, and say whether that was new."""
