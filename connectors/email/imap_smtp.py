@@ -30,7 +30,7 @@ from connectors.email.tools import (
     Thread,
 )
 from connectors.email.writing import Kept, Original, WritesMail, Written
-from connectors.errors import ConnectorError, InDoubt, InvalidInput, Unavailable
+from connectors.errors import ConnectorError, InDoubt, Unavailable
 from connectors.vendor.kinds import Kind, Surroundings
 
 _NEEDED = ("inbox", "sent", "drafts")
@@ -106,20 +106,9 @@ class ImapSmtpEmail(WritesMail):
         message_id = sent_name(call, outgoing.mailbox)
         raw = compose(outgoing, message_id, call.now)
         handed = Handed(mailbox=outgoing.mailbox, name=message_id, claims=claims, draft=written.draft)
-        has_begun = False
-
-        async def begin() -> None:
-            nonlocal has_begun
-            await self._submissions.begin(call, tool, handed)
-            has_begun = True
-
-        try:
-            hand_over = partial(smtp.hand_over, outgoing=outgoing, raw=raw, begin=begin)
-            await self._boxes.submit(call, outgoing.mailbox, hand_over)
-        except (InvalidInput, Unavailable):
-            if has_begun:
-                await self._submissions.take_back(call, handed)
-            raise
+        ahead = self._submissions.going_ahead(call, tool, handed)
+        hand_over = partial(smtp.hand_over, outgoing=outgoing, raw=raw, ahead=ahead)
+        await self._boxes.submit(call, outgoing.mailbox, hand_over)
         return await self._filed(call, handed, raw)
 
     async def sent(self, call: CallContext, handed: Handed) -> SentMessage | None:

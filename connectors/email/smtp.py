@@ -5,8 +5,8 @@ so. From then on only the server's answer counts: a refusal is one, and anything
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import NoReturn
 
 import anyio
@@ -31,7 +31,7 @@ _GOOD, _GO_ON = 250, 354
 
 
 async def hand_over(
-    server: MailServer, login: Login, outgoing: Outgoing, raw: bytes, begin: Callable[[], Awaitable[None]]
+    server: MailServer, login: Login, outgoing: Outgoing, raw: bytes, ahead: AbstractAsyncContextManager[None]
 ) -> None:
     """Send a message.
 
@@ -40,7 +40,7 @@ async def hand_over(
         login: As whom.
         outgoing: The message.
         raw: As it was composed: in ASCII, its lines ended by CRLF.
-        begin: Awaited right before the message itself is sent; if it raises, nothing is.
+        ahead: Around the sending of the message itself; if it raises at first, nothing is sent.
 
     Raises:
         LoginRefused: If the server does not take the login; nothing was sent.
@@ -50,12 +50,12 @@ async def hand_over(
     """
     async with _connected(server, login) as client:
         await _announce(client, login, outgoing, len(raw))
-        await begin()
-        said = await _answer_to(client, raw)
-    if 400 <= said.code < 600:
-        _refuse(login, said)
-    if said.code != _GOOD:
-        raise InDoubt("the SMTP server's answer to the message is not understood")
+        async with ahead:
+            said = await _answer_to(client, raw)
+            if 400 <= said.code < 600:
+                _refuse(login, said)
+            if said.code != _GOOD:
+                raise InDoubt("the SMTP server's answer to the message is not understood")
 
 
 async def look(server: MailServer, login: Login) -> str:

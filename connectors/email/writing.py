@@ -69,8 +69,10 @@ class Written:
 
 
 class WritesMail(ABC):
-    """A mailbox is there if it is declared. A reply goes to the address in `From` and nowhere else: `Reply-To` can name
-    anybody, which is a known way to draw an answer to a stranger.
+    """What of `Email` writes. A mailbox is there if it is declared.
+
+    A reply goes to the address in `From` and nowhere else: `Reply-To` can name anybody, which is a known way to draw an
+    answer to a stranger.
 
     Args:
         mailboxes: Which there are.
@@ -172,14 +174,8 @@ class WritesMail(ABC):
         return Written(outgoing, original.in_thread)
 
     async def _put(self, call: CallContext, tool: str, handed: Handed, raw: bytes, in_thread: str, over: str) -> Draft:
-        await self._submissions.begin(call, tool, handed, unclaimed=(draft_claim(handed.name),))
-        try:
+        async with self._submissions.going_ahead(call, tool, handed, unclaimed=(draft_claim(handed.name),)):
             await self.keep(call, handed.mailbox, raw, in_thread, over)
-        except InDoubt:
-            raise
-        except ConnectorError:
-            await self._submissions.take_back(call, handed)
-            raise
         try:
             return await self._draft_made(call, handed)
         except (Unavailable, NotFound) as error:
