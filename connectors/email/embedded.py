@@ -12,7 +12,8 @@ from connectors.email.compose import Outgoing, compose
 from connectors.email.loading import load, message_row_id
 from connectors.email.mime import parse
 from connectors.email.outbox import Outbox
-from connectors.email.showing import answer, conversation, preview
+from connectors.email.showing import answer, conversation, preview, sent_as
+from connectors.email.submissions import sent_name
 from connectors.email.tables import outbox
 from connectors.email.tools import (
     AttachmentContent,
@@ -30,7 +31,7 @@ from connectors.email.tools import (
     Thread,
     UpdateDraft,
 )
-from connectors.embedded.database import Database, stable_id
+from connectors.embedded.database import Database
 from connectors.embedded.loading import LoadReport
 from connectors.errors import Conflict
 from connectors.records import MessageRecord
@@ -120,9 +121,7 @@ class EmbeddedEmail:
 
     def _send(self, connection: Connection, call: CallContext, outgoing: Outgoing) -> SentMessage:
         """Write the message, keep it in the mailbox's `sent` folder and in the outbox."""
-        # The Message-ID follows from the key, so a message that was sent twice all the same could be told.
-        name = stable_id("remit", call.tenant, call.key).replace("_", ".")
-        message_id = f"{name}@{outgoing.mailbox.rpartition('@')[2]}"
+        message_id = sent_name(call, outgoing.mailbox)
         raw = compose(outgoing, message_id, call.now)
         record = MessageRecord(source_id=message_id, mailbox=outgoing.mailbox, folder="sent", raw=raw)
         if load(connection, call.tenant, [record]).added != 1:
@@ -140,15 +139,7 @@ class EmbeddedEmail:
                 at=stored.at,
             )
         )
-        sent = SentMessage(
-            id=id_,
-            thread_id=stored.thread_id,
-            mailbox=outgoing.mailbox,
-            to=stored.to,
-            cc=stored.cc,
-            subject=stored.subject,
-            sent_at=stored.at,
-        )
+        sent = sent_as(stored, outgoing.mailbox)
         if self._outbox:
             self._outbox.stage(sent, raw)
         return sent

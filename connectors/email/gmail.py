@@ -6,22 +6,22 @@ https://developers.google.com/workspace/gmail/api/reference/rest
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import anyio
-
 from connectors.contract import CallContext
 from connectors.email import draft_message
 from connectors.email import gmail_messages as messages
 from connectors.email import gmail_wire as wire
-from connectors.email.declared_mailbox import Mailboxes, find_mailbox
+from connectors.email.declared_mailbox import DeclaredMailboxes
 from connectors.email.mime import ParsedMessage
 from connectors.email.showing import (
     MAX_THREAD_MESSAGES,
     attachment_id,
     attachment_of,
+    no_attachment,
     part_of,
+    sent_as,
     thread,
 )
-from connectors.email.staged import Kept, Original, Staged, WritesByDrafts
+from connectors.email.staged import SendsDrafts
 from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
@@ -32,10 +32,12 @@ from connectors.email.tools import (
     SentMessage,
     Thread,
 )
+from connectors.email.writing import Kept, Original
 from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.errors import ConnectorError, NotFound
+from connectors.errors import NotFound
 from connectors.vendor.api import Api, Reply, segment
-from connectors.vendor.kinds import Consent, Declared, Kind, Surroundings, Url
+from connectors.vendor.each import each_of
+from connectors.vendor.kinds import Consent, Kind, Surroundings, Url
 from connectors.vendor.site import Site
 
 _LARGEST = 10_000_000
@@ -45,21 +47,15 @@ _FIELDS = "id,threadId,labelIds,snippet,internalDate,sizeEstimate,payload(mimeTy
 _NAMES = {"message-id", "x-google-original-message-id"}
 
 
-class DeclaredGmail(Declared):
+class DeclaredGmail(DeclaredMailboxes):
     """Mailboxes at Gmail."""
 
     kind: Literal["gmail"] = "gmail"
     url: Url = "https://gmail.googleapis.com"
-    mailboxes: Mailboxes
-
-    @property
-    def all_shown(self) -> tuple[str, ...]:
-        """The names of the mailboxes' credentials."""
-        return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
-class GmailEmail(WritesByDrafts):
-    """`Email` over the Gmail API. A mailbox is there if it is declared; the address in `From` alone is answered.
+class GmailEmail(SendsDrafts):
+    """`Email` over the Gmail API.
 
     Args:
         declared: Which mailboxes there are.
@@ -67,15 +63,14 @@ class GmailEmail(WritesByDrafts):
     """
 
     def __init__(self, declared: DeclaredGmail, surroundings: Surroundings) -> None:
+        super().__init__(declared, surroundings.company)
         self._declared = declared
-        self._staged = Staged(self, surroundings.company)
         self._apis = {name: Api(_site(declared, name), surroundings.credentials) for name in declared.all_shown}
 
     async def look(self, call: CallContext) -> str:
-        for mailbox in self._declared.mailboxes:
-            await self._read(call, mailbox.address, "profile")
-        addresses = ", ".join(f"`{mailbox.address}`" for mailbox in self._declared.mailboxes)
-        return f"Gmail: {addresses} can be read and sent from"
+        for mailbox in self._declared.addresses:
+            await self._read(call, mailbox, "profile")
+        return f"Gmail: {self._declared.named} can be read and sent from"
 
     async def close(self) -> None:
         for api in self._apis.values():
@@ -112,18 +107,11 @@ class GmailEmail(WritesByDrafts):
         return thread(args.thread_id, args.mailbox, told, attachment_id)
 
     async def email_read_attachment(self, call: CallContext, args: ReadAttachment) -> AttachmentContent:
-        missing = NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
         message_id, index = attachment_of(args.attachment_id)
-        _, parsed = await self._message(call, args.mailbox, message_id, missing)
-        attached = [each for each in parsed.attachments if each.index == index]
-        if not attached:
-            raise missing
-        return part_of(attached[0], parsed.sender_email, args)
+        _, parsed = await self._message(call, args.mailbox, message_id, no_attachment(args))
+        return part_of(parsed, index, args)
 
-    # What `staged.py` asks for
-
-    def check(self, call: CallContext, mailbox: str) -> None:
-        self._find(call, mailbox)
+    # What `writing.py` and `staged.py` ask for
 
     async def message(self, call: CallContext, mailbox: str, id_: str, field: str) -> Original:
         missing = NotFound(f"there is no message `{id_}` in `{mailbox}`; search for it first", field=field)
@@ -143,7 +131,7 @@ class GmailEmail(WritesByDrafts):
         if head.get(draft_message.ID) != id_:
             raise missing
         draft, references = draft_message.read(raw, mailbox, messages.version_of(found.message.id))
-        return Kept(found.id, draft, references, found.message.thread_id, str(head.get(draft_message.CALL, "")))
+        return Kept(found.id, draft, references, str(head.get(draft_message.CALL, "")), found.message.thread_id)
 
     async def keep(self, call: CallContext, mailbox: str, raw: bytes, in_thread: str, over: str) -> tuple[str, str]:
         method, where = ("PUT", f"drafts/{segment(over)}") if over else ("POST", "drafts")
@@ -151,7 +139,7 @@ class GmailEmail(WritesByDrafts):
         made = reply.as_(wire.NamedDraft)
         return made.id, made.message.thread_id
 
-    async def send(self, call: CallContext, mailbox: str, name: str) -> None:
+    async def send_kept(self, call: CallContext, mailbox: str, name: str) -> None:
         await self._act(call, mailbox, "POST", "drafts/send", {"id": name})
 
     async def delete(self, call: CallContext, mailbox: str, name: str) -> bool:
@@ -170,7 +158,7 @@ class GmailEmail(WritesByDrafts):
         for each in reply.as_(wire.Thread).messages:
             names = {header.value for header in each.payload.headers if header.name.lower() in _NAMES}
             if "SENT" in each.label_ids and f"<{sent_name(call, handed.mailbox)}>" in names:
-                return messages.sent(each, handed.mailbox)
+                return sent_as(messages.told(each, messages.parsed(each)), handed.mailbox)
         return None
 
     # The rest
@@ -181,8 +169,7 @@ class GmailEmail(WritesByDrafts):
         Raises:
             NotFound: If the tenant has no such mailbox.
         """
-        found = find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
-        return self._apis[found.credential or self._declared.shown]
+        return self._apis[self._declared.shown_for(self._declared.find(call, mailbox))]
 
     async def _read(
         self,
@@ -200,27 +187,15 @@ class GmailEmail(WritesByDrafts):
 
     async def _each(self, call: CallContext, mailbox: str, ids: Sequence[str], form: str) -> list[wire.Message]:
         """Messages by their ids, in this order; those that are gone are left out."""
-        found: dict[str, wire.Message] = {}
-        failed: list[ConnectorError] = []
-        limit = anyio.Semaphore(_AT_ONCE)
         params = {"format": form} | ({"fields": _FIELDS} if form == "full" else {})
 
-        async def get(id_: str) -> None:
+        async def get(id_: str) -> wire.Message | None:
             try:
-                async with limit:
-                    reply = await self._read(call, mailbox, f"messages/{segment(id_)}", params=params)
-                found[id_] = reply.as_(wire.Message)
+                return (await self._read(call, mailbox, f"messages/{segment(id_)}", params=params)).as_(wire.Message)
             except NotFound:
-                return
-            except ConnectorError as error:
-                failed.append(error)
+                return None
 
-        async with anyio.create_task_group() as tasks:
-            for id_ in ids:
-                tasks.start_soon(get, id_)
-        if failed:
-            raise failed[0]
-        return [found[id_] for id_ in ids if id_ in found]
+        return [found for found in await each_of(ids, get, at_once=_AT_ONCE) if found]
 
     async def _message(
         self, call: CallContext, mailbox: str, id_: str, missing: NotFound

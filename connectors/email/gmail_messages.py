@@ -11,7 +11,7 @@ from connectors.email import gmail_wire as wire
 from connectors.email.charset import visible_line
 from connectors.email.mime import ParsedMessage, parse
 from connectors.email.showing import summary
-from connectors.email.tools import Folder, MessageSummary, SearchEmail, SentMessage
+from connectors.email.tools import Folder, MessageSummary, SearchEmail
 from connectors.errors import ConnectorError
 
 UNSEEN = frozenset({"DRAFT", "TRASH", "SPAM", "CHAT"})
@@ -86,20 +86,6 @@ def told(message: wire.Message, known: ParsedMessage) -> MessageSummary:
         unread="UNREAD" in labels,
         at=known.sent_at or message.arrived,
         attached=attached,
-    )
-
-
-def sent(message: wire.Message, mailbox: str) -> SentMessage:
-    """A message that was sent."""
-    found = told(message, parsed(message))
-    return SentMessage(
-        id=found.id,
-        thread_id=found.thread_id,
-        mailbox=mailbox,
-        to=found.to,
-        cc=found.cc,
-        subject=found.subject,
-        sent_at=found.at,
     )
 
 

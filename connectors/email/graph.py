@@ -18,10 +18,12 @@ from connectors.email.showing import (
     UNDATED,
     attachment_id,
     attachment_of,
+    no_attachment,
     part_of,
+    sent_as,
     thread,
 )
-from connectors.email.staged import Kept, Original, Staged, WritesByDrafts
+from connectors.email.staged import SendsDrafts
 from connectors.email.submissions import Handed, sent_name
 from connectors.email.tools import (
     AttachmentContent,
@@ -32,6 +34,7 @@ from connectors.email.tools import (
     SentMessage,
     Thread,
 )
+from connectors.email.writing import Kept, Original
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import Conflict, NotFound
 from connectors.vendor.api import segment
@@ -43,8 +46,8 @@ _MARK = "String {8f2d3c1a-5f1e-4b6e-9a57-2d1c4be1a6b0} Name RemitCall"
 _MARKED = f"singleValueExtendedProperties($filter=id eq '{_MARK}')"
 
 
-class GraphEmail(WritesByDrafts):
-    """`Email` over Microsoft Graph. A mailbox is there if it is declared; the address in `From` alone is answered.
+class GraphEmail(SendsDrafts):
+    """`Email` over Microsoft Graph.
 
     Args:
         declared: Which mailboxes there are.
@@ -52,21 +55,20 @@ class GraphEmail(WritesByDrafts):
     """
 
     def __init__(self, declared: DeclaredGraph, surroundings: Surroundings) -> None:
+        super().__init__(declared, surroundings.company)
         self._declared = declared
         self._boxes = GraphBoxes(declared, surroundings.credentials)
-        self._staged = Staged(self, surroundings.company)
 
     async def look(self, call: CallContext) -> str:
-        for mailbox in self._declared.mailboxes:
-            await self._boxes.folders(call, mailbox.address)
-        addresses = ", ".join(f"`{mailbox.address}`" for mailbox in self._declared.mailboxes)
-        return f"Microsoft Graph: {addresses} can be read and sent from"
+        for mailbox in self._declared.addresses:
+            await self._boxes.folders(call, mailbox)
+        return f"Microsoft Graph: {self._declared.named} can be read and sent from"
 
     async def close(self) -> None:
         await self._boxes.close()
 
     async def email_search_messages(self, call: CallContext, args: SearchEmail) -> MessagePage:
-        self.check(call, args.mailbox)
+        self._declared.find(call, args.mailbox)
         names = await self._boxes.folders(call, args.mailbox)
         page, cursor = await self._page(call, args)
         wanted = [
@@ -82,7 +84,7 @@ class GraphEmail(WritesByDrafts):
         )
 
     async def email_get_thread(self, call: CallContext, args: GetThread) -> Thread:
-        self.check(call, args.mailbox)
+        self._declared.find(call, args.mailbox)
         missing = NotFound(f"there is no conversation `{args.thread_id}` in `{args.mailbox}`", field="thread_id")
         first = await self._boxes.resolved(call, args.mailbox, args.thread_id, "conversation_id", missing)
         wanted = f"conversationId eq {messages.literal(first.conversation_id)}"
@@ -99,20 +101,12 @@ class GraphEmail(WritesByDrafts):
         return thread(args.thread_id, args.mailbox, pairs, attachment_id)
 
     async def email_read_attachment(self, call: CallContext, args: ReadAttachment) -> AttachmentContent:
-        self.check(call, args.mailbox)
-        missing = NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
+        self._declared.find(call, args.mailbox)
         message_id, index = attachment_of(args.attachment_id)
-        found = await self._boxes.resolved(call, args.mailbox, message_id, "id", missing)
-        parsed = parse(await self._boxes.raw(call, args.mailbox, found.id))
-        attached = [each for each in parsed.attachments if each.index == index]
-        if not attached:
-            raise missing
-        return part_of(attached[0], parsed.sender_email, args)
+        found = await self._boxes.resolved(call, args.mailbox, message_id, "id", no_attachment(args))
+        return part_of(parse(await self._boxes.raw(call, args.mailbox, found.id)), index, args)
 
-    # What `staged.py` asks for; a draft's name is its id, and its version where that matters.
-
-    def check(self, call: CallContext, mailbox: str) -> None:
-        self._boxes.check(call, mailbox)
+    # What `writing.py` and `staged.py` ask for; a draft's name is its id, and its version where that matters.
 
     async def message(self, call: CallContext, mailbox: str, id_: str, field: str) -> Original:
         missing = NotFound(f"there is no message `{id_}` in `{mailbox}`; search for it first", field=field)
@@ -137,7 +131,7 @@ class GraphEmail(WritesByDrafts):
         draft, references = draft_message.read(raw, mailbox, version)
         marks = [each.value for each in found.single_value_extended_properties if each.id == _MARK]
         mark = marks[0] if marks else str(head.get(draft_message.CALL, ""))
-        return Kept(f"{found.id} {found.etag}", draft, references, found.conversation_id, mark)
+        return Kept(f"{found.id} {found.etag}", draft, references, mark, found.conversation_id)
 
     async def keep(
         self,
@@ -155,7 +149,7 @@ class GraphEmail(WritesByDrafts):
         made = reply.as_(wire.Message)
         return made.id, made.conversation_id
 
-    async def send(self, call: CallContext, mailbox: str, name: str) -> None:
+    async def send_kept(self, call: CallContext, mailbox: str, name: str) -> None:
         await self._boxes.act(call, mailbox, "POST", f"messages/{segment(name.split(' ', maxsplit=1)[0])}/send")
 
     async def delete(self, call: CallContext, mailbox: str, name: str) -> bool:
@@ -175,15 +169,7 @@ class GraphEmail(WritesByDrafts):
         if found is None:
             return None
         (told,) = await self._boxes.told(call, handed.mailbox, [(found, messages.parsed(found))])
-        return SentMessage(
-            id=told.id,
-            thread_id=told.thread_id,
-            mailbox=handed.mailbox,
-            to=told.to,
-            cc=told.cc,
-            subject=told.subject,
-            sent_at=told.at,
-        )
+        return sent_as(told, handed.mailbox)
 
     # The rest
 

@@ -8,19 +8,18 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal
 
-import anyio
-
 from connectors.contract import CallContext
 from connectors.credentials import Credentials
 from connectors.email import graph_messages as messages
 from connectors.email import graph_wire as wire
-from connectors.email.declared_mailbox import DeclaredMailbox, Mailboxes, find_mailbox
+from connectors.email.declared_mailbox import DeclaredMailboxes
 from connectors.email.mime import ParsedMessage, parse
 from connectors.email.showing import UNDATED
 from connectors.email.tools import Folder, MessageSummary
-from connectors.errors import ConnectorError, InvalidInput, NotFound
+from connectors.errors import InvalidInput, NotFound
 from connectors.vendor.api import Api, Reply, segment
-from connectors.vendor.kinds import Declared, Url
+from connectors.vendor.each import each_of
+from connectors.vendor.kinds import Url
 from connectors.vendor.site import Site
 
 FOLDERS: dict[Folder, str] = {"inbox": "inbox", "sent": "sentitems", "archive": "archive"}
@@ -40,17 +39,11 @@ _OF_A_SECOND = 200
 _CONVERSATIONS_AT_ONCE = 10
 
 
-class DeclaredGraph(Declared):
+class DeclaredGraph(DeclaredMailboxes):
     """Mailboxes at Microsoft 365."""
 
     kind: Literal["microsoft_graph"] = "microsoft_graph"
     url: Url = "https://graph.microsoft.com"
-    mailboxes: Mailboxes
-
-    @property
-    def all_shown(self) -> tuple[str, ...]:
-        """The names of the mailboxes' credentials."""
-        return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
 class GraphBoxes:
@@ -66,22 +59,13 @@ class GraphBoxes:
         self._apis = {name: Api(_site(declared, name), credentials) for name in declared.all_shown}
         self._folders: dict[str, dict[str, Folder]] = {}
 
-    def check(self, call: CallContext, mailbox: str) -> DeclaredMailbox:
-        """The mailbox as it is declared.
-
-        Raises:
-            NotFound: If the tenant has no such mailbox.
-        """
-        return find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
-
     async def close(self) -> None:
         """Close all connections."""
         for api in self._apis.values():
             await api.close()
 
     def _api(self, call: CallContext, mailbox: str) -> Api:
-        found = self.check(call, mailbox)
-        return self._apis[found.credential or self._declared.shown]
+        return self._apis[self._declared.shown_for(self._declared.find(call, mailbox))]
 
     async def read(
         self,
@@ -173,25 +157,14 @@ class GraphBoxes:
         self, call: CallContext, mailbox: str, found: Sequence[wire.Message]
     ) -> list[tuple[wire.Message, ParsedMessage]]:
         """Messages with all that is in them; of one that is too large, what the list said of it."""
-        known: dict[str, ParsedMessage] = {}
-        failed: list[ConnectorError] = []
-        limit = anyio.Semaphore(_AT_ONCE)
 
-        async def get(message: wire.Message) -> None:
+        async def get(message: wire.Message) -> tuple[wire.Message, ParsedMessage]:
             try:
-                async with limit:
-                    known[message.id] = parse(await self.raw(call, mailbox, message.id))
+                return message, parse(await self.raw(call, mailbox, message.id))
             except (InvalidInput, NotFound):
-                known[message.id] = messages.parsed(message)
-            except ConnectorError as error:
-                failed.append(error)
+                return message, messages.parsed(message)
 
-        async with anyio.create_task_group() as tasks:
-            for each in found:
-                tasks.start_soon(get, each)
-        if failed:
-            raise failed[0]
-        return [(each, known[each.id]) for each in found]
+        return await each_of(found, get, at_once=_AT_ONCE)
 
 
 def _site(declared: DeclaredGraph, credential: str) -> Site:

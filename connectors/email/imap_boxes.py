@@ -1,6 +1,6 @@
 """The mailboxes of one declaration: who logs in to each, and the connections that are kept to it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -9,13 +9,12 @@ from pydantic import AfterValidator, Field
 
 from connectors.contract import CallContext
 from connectors.credentials import Credentials
-from connectors.email import smtp
-from connectors.email.declared_mailbox import DeclaredMailbox, Mailboxes, find_mailbox
+from connectors.email.declared_mailbox import DeclaredMailboxes
+from connectors.email.imap_names import mark_of
 from connectors.email.imap_pool import Pool
 from connectors.email.imap_session import Role, Session, connect
-from connectors.email.mail_server import Login, LoginRefused, mail_server
+from connectors.email.mail_server import Login, LoginRefused, MailServer, mail_server
 from connectors.errors import Unavailable
-from connectors.vendor.kinds import Declared
 
 T = TypeVar("T")
 
@@ -25,7 +24,7 @@ def _server(url: str) -> str:
     return url
 
 
-class DeclaredMail(Declared):
+class DeclaredMail(DeclaredMailboxes):
     """A mail system that is spoken to by IMAP and SMTP.
 
     `imap` and `smtp` say where: `imaps://…` and `smtps://…` for TLS from the start, `imap://…` and `smtp://…` for
@@ -37,14 +36,8 @@ class DeclaredMail(Declared):
     imap: Annotated[str, AfterValidator(_server)]
     smtp: Annotated[str, AfterValidator(_server)]
     ca: Annotated[Path | None, Field(strict=False)] = None
-    mailboxes: Mailboxes
     folders: Annotated[dict[Role, str], Field(default_factory=dict)]
     keeps_sent: bool = False
-
-    @property
-    def all_shown(self) -> tuple[str, ...]:
-        """The names of the mailboxes' credentials."""
-        return tuple(dict.fromkeys(mailbox.credential or self.shown for mailbox in self.mailboxes))
 
 
 class Boxes:
@@ -61,11 +54,6 @@ class Boxes:
         self._imap = mail_server(declared.imap, declared.ca, inside=declared.inside)
         self._smtp = mail_server(declared.smtp, declared.ca, inside=declared.inside)
         self._pools: dict[str, tuple[Login, Pool]] = {}
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """Their addresses."""
-        return tuple(mailbox.address for mailbox in self._declared.mailboxes)
 
     async def read(self, call: CallContext, mailbox: str, work: Callable[[Session], T]) -> T:
         """Do what changes nothing.
@@ -86,26 +74,14 @@ class Boxes:
         """
         return await self._as_owner(call, mailbox, lambda login: self._pool(mailbox, login).act(work))
 
-    async def send(self, call: CallContext, envelope: smtp.Envelope, begin: Callable[[], Awaitable[None]]) -> None:
-        """Hand a message over; see `smtp.hand_over`."""
-        await self._as_owner(call, envelope.sender, lambda login: smtp.hand_over(self._smtp, login, envelope, begin))
-
-    async def look(self, call: CallContext, mailbox: str) -> str:
-        """Log in to the SMTP server, and give its name for itself."""
-        return await self._as_owner(call, mailbox, lambda login: smtp.look(self._smtp, login))
-
-    def check(self, call: CallContext, mailbox: str) -> DeclaredMailbox:
-        """The mailbox as it is declared.
-
-        Raises:
-            NotFound: If the tenant has no such mailbox.
-        """
-        return find_mailbox(call, self._declared.tenant, self._declared.mailboxes, mailbox)
+    async def submit(self, call: CallContext, mailbox: str, attempt: Callable[[MailServer, Login], Awaitable[T]]) -> T:
+        """Do something with the SMTP server; raises what that does."""
+        return await self._as_owner(call, mailbox, lambda login: attempt(self._smtp, login))
 
     async def _as_owner(self, call: CallContext, mailbox: str, attempt: Callable[[Login], Awaitable[T]]) -> T:
         """Log in with what is kept for the mailbox, and once more if that has become another meanwhile."""
-        declared = self.check(call, mailbox)
-        shown = declared.credential or self._declared.shown
+        declared = self._declared.find(call, mailbox)
+        shown = self._declared.shown_for(declared)
         access = await self._credentials.of(shown, call.tenant)
         for _ in range(2):
             try:
@@ -120,10 +96,11 @@ class Boxes:
     def _pool(self, mailbox: str, login: Login) -> Pool:
         """The connections under this login; those under an earlier one are closed."""
         known, pool = self._pools.get(mailbox, (None, None))
-        if pool is None or known is None or not _is_same(known, login):
+        if pool is None or known != login:
             if pool:
                 pool.close()
-            pool = Pool(partial(connect, self._imap, login, self._declared.folders))
+            mark = mark_of(self._declared.tenant, mailbox)
+            pool = Pool(partial(connect, self._imap, login, mailbox, mark, self._declared.folders))
             self._pools[mailbox] = login, pool
         return pool
 
@@ -131,7 +108,3 @@ class Boxes:
         """Close all connections."""
         for _, pool in self._pools.values():
             pool.close()
-
-
-def _is_same(one: Login, other: Login) -> bool:
-    return (one.user, one.access.version, one.secret) == (other.user, other.access.version, other.secret)

@@ -4,14 +4,13 @@ A message there cannot be changed, only put there anew. So a draft's version is 
 whoever changes it, by whatever program, changes that.
 """
 
-from connectors.contract import CallContext
 from connectors.email import draft_message
 from connectors.email.imap_session import Session, Text
-from connectors.email.tools import Draft
+from connectors.email.writing import Kept
 from connectors.errors import NotFound
 
 _LARGEST = 1_000_000
-_ID, _CALL = draft_message.ID.upper(), draft_message.CALL.upper()
+_ID = draft_message.ID.upper()
 
 
 def put(session: Session, raw: bytes) -> None:
@@ -19,8 +18,8 @@ def put(session: Session, raw: bytes) -> None:
     session.append("drafts", raw, r"\Draft", r"\Seen")
 
 
-def get(session: Session, mailbox: str, id_: str) -> tuple[Draft, list[str]]:
-    """A draft as it stands, and the conversation that it goes on with.
+def get(session: Session, id_: str) -> Kept:
+    """A draft as it stands.
 
     Raises:
         NotFound: If the mailbox has no such draft.
@@ -29,26 +28,19 @@ def get(session: Session, mailbox: str, id_: str) -> tuple[Draft, list[str]]:
     session.open("drafts")
     for uid in reversed(session.search("HEADER", _ID, Text(id_))):
         raw = _raw(session, uid)
-        if draft_message.headers(raw).get(draft_message.ID) == id_:
-            return draft_message.read(raw, mailbox, uid)
-    raise NotFound(f"there is no draft `{id_}` in `{mailbox}`; create one first", field="draft_id")
+        head = draft_message.headers(raw)
+        if head.get(draft_message.ID) == id_:
+            draft, references = draft_message.read(raw, session.mailbox, uid)
+            return Kept(id_, draft, references, str(head.get(draft_message.CALL, "")))
+    raise NotFound(f"there is no draft `{id_}` in `{session.mailbox}`; create one first", field="draft_id")
 
 
-def made_by(session: Session, call: CallContext, mailbox: str) -> Draft | None:
-    """The draft that a call made or changed, as it then was; None if there is none."""
-    session.open("drafts")
-    mark = draft_message.mark(call)
-    for uid in session.search("HEADER", _CALL, Text(mark)):
-        raw = _raw(session, uid)
-        if draft_message.headers(raw).get(draft_message.CALL) == mark:
-            return draft_message.read(raw, mailbox, uid)[0]
-    return None
-
-
-def discard(session: Session, id_: str, below: int = 2**32) -> None:
-    """Delete the versions of a draft that came before one, by default all."""
+def discard(session: Session, id_: str, below: int = 2**32) -> bool:
+    """Delete the versions of a draft that came before one, by default all; False if there are none."""
     session.open("drafts", to_write=True)
-    session.delete([uid for uid in session.search("HEADER", _ID, Text(id_)) if uid < below])
+    uids = [uid for uid in session.search("HEADER", _ID, Text(id_)) if uid < below]
+    session.delete(uids)
+    return bool(uids)
 
 
 def _raw(session: Session, uid: int) -> bytes:

@@ -11,7 +11,10 @@ from hashlib import sha256
 
 from connectors.email.tools import Folder
 
-_LETTERS: dict[Folder, str] = {"inbox": "i", "sent": "s", "archive": "a"}
+FOLDERS: tuple[Folder, ...] = ("inbox", "sent", "archive")
+"""Those that are shown."""
+
+_LETTERS: dict[Folder, str] = {folder: folder[0] for folder in FOLDERS}
 _FOLDERS: dict[str, Folder] = {letter: folder for folder, letter in _LETTERS.items()}
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID = re.compile(r"(?:msg|thr)_([a-z2-7]{8})([isa])([0-9a-z]{7})([0-9a-z]{7})")

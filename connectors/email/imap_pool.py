@@ -1,9 +1,10 @@
 """A mailbox's connections: a few, used again, each for one thing at a time, on threads that nobody else needs."""
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
@@ -12,6 +13,7 @@ from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 from pydantic import ValidationError
 
 from connectors.email.imap_session import Session
+from connectors.email.mail_server import short
 from connectors.errors import ConnectorError, InDoubt, Unavailable
 
 T = TypeVar("T")
@@ -57,11 +59,9 @@ class Pool:
             Unavailable: If the server does not answer, or not as it should.
         """
         async with self._places:
-            try:
-                if kept := self._kept():
+            if kept := self._kept():
+                with suppress(_Lost):
                     return await self._on(kept.session, work)
-            except _Lost:
-                pass
             try:
                 return await self._on(await self._connected(), work)
             except _Lost as lost:
@@ -93,9 +93,9 @@ class Pool:
             # A fault of our own.
             raise
         except _UNUSABLE as error:
-            raise _Lost(f"the connection to the IMAP server was lost ({_short(error)})") from error
+            raise _Lost(f"the connection to the IMAP server was lost ({short(error)})") from error
         except IMAPClientError as error:
-            raise Unavailable(f"the IMAP server refuses: {_short(error)}", is_untrusted=True) from error
+            raise Unavailable(f"the IMAP server refuses: {short(error)}", is_untrusted=True) from error
         finally:
             # What a thread that is left alone still does ends with its connection.
             self._idle.append(_Idle(session, time.monotonic())) if is_good else session.close()
@@ -103,18 +103,13 @@ class Pool:
 
     async def _standing(self) -> Session:
         kept = self._kept()
-        if kept and time.monotonic() - kept.since < _FRESH_SECONDS:
-            return kept.session
-        if kept:
+        if kept and time.monotonic() - kept.since >= _FRESH_SECONDS:
             try:
-                await self._run(kept.session.check)
-                return kept.session
-            except (*_UNUSABLE, IMAPClientError):
-                kept.session.close()
-            except BaseException:  # as in `_on`: nobody else knows of it any more
-                kept.session.close()
-                raise
-        return await self._connected()
+                await self._on(kept.session, lambda session: session.check())
+                kept = self._idle.pop()
+            except (_Lost, Unavailable):
+                kept = None
+        return kept.session if kept else await self._connected()
 
     def _kept(self) -> _Idle | None:
         while self._idle:
@@ -125,13 +120,16 @@ class Pool:
         return None
 
     async def _connected(self) -> Session:
-        opening = _Opening(self._connect)
+        opening: Future[Session] = Future()
         try:
-            return opening.taken(await self._run(opening.run))
-        except TimeoutError as error:
-            raise Unavailable("the IMAP server did not let in in time") from error
-        finally:
-            opening.end()
+            await self._run(lambda: opening.set_result(self._connect()))
+        except BaseException as error:
+            # It is closed as soon as it is there, now or when its thread is that far.
+            opening.add_done_callback(lambda opened: opened.result().close())
+            if isinstance(error, TimeoutError):
+                raise Unavailable("the IMAP server did not let in in time") from error
+            raise
+        return opening.result()
 
     async def _run(self, work: Callable[[], T]) -> T:
         with anyio.fail_after(_WORK_SECONDS):
@@ -143,39 +141,6 @@ class Pool:
             self._idle.pop().session.close()
 
 
-@dataclass
-class _Opening:
-    """A connection that is being opened: closed if nobody waits for it any more when it is there."""
-
-    connect: Callable[[], Session]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _untaken: Session | None = None
-    _is_over: bool = False
-
-    def run(self) -> Session:
-        session = self.connect()
-        with self._lock:
-            if self._is_over:
-                session.close()
-            self._untaken = session
-        return session
-
-    def taken(self, session: Session) -> Session:
-        self._untaken = None
-        return session
-
-    def end(self) -> None:
-        with self._lock:
-            self._is_over = True
-            # It may be there already and still be on its way from its thread.
-            if self._untaken:
-                self._untaken.close()
-
-
 def _started(session: Session, work: Callable[[Session], T]) -> T:
     session.start()
     return work(session)
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -4,21 +4,24 @@ The newest message of a folder is the one that arrived last, which is the one wi
 from there; its cursor says how far it got in each folder, so that what arrives or goes meanwhile shifts nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 
-from connectors.email.imap_names import Place, mark_of, place_of, shown
+from connectors.email.imap_names import FOLDERS, Place, place_of, shown
 from connectors.email.imap_session import LARGEST_MESSAGE, Session, Text
 from connectors.email.imap_structure import attached_in
-from connectors.email.imap_threads import Conversations
-from connectors.email.mime import ParsedMessage, parse
+from connectors.email.imap_threads import Conversations, read
+from connectors.email.mime import ParsedMessage
 from connectors.email.showing import (
     MAX_THREAD_MESSAGES,
-    UNDATED,
     attachment_id,
     attachment_of,
+    no_attachment,
     part_of,
     summary,
     thread,
@@ -33,10 +36,10 @@ from connectors.email.tools import (
     SearchEmail,
     Thread,
 )
+from connectors.email.writing import Original
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import InvalidInput, NotFound
 
-_FOLDERS: tuple[Folder, ...] = ("inbox", "sent", "archive")
 _BEGINNING = 65_536
 _LONG_BEGINNING = 1_000_000
 _MOST_OF_A_THREAD = 48_000_000
@@ -66,34 +69,31 @@ class Found:
     size: int
 
 
-def search(session: Session, tenant: str, args: SearchEmail) -> MessagePage:
+def search(session: Session, args: SearchEmail) -> MessagePage:
     """One page of a mailbox's messages that hold every word of the query, newest first."""
-    mark = mark_of(tenant, args.mailbox)
-    folders = [folder for folder in _FOLDERS if args.folder in {None, folder} and folder in session.folders]
     position = _position(args.cursor)
-    columns = [_Column(session, folder, position[folder], args) for folder in folders]
-    page: list[Found] = []
-    while len(page) < args.limit and (
-        heads := [(column.head.at, n) for n, column in enumerate(columns) if column.head]
-    ):
-        _, newest = max(heads)
-        page.append(columns[newest].take())
-    conversations = Conversations(session, mark, args.mailbox)
-    threads = conversations.ids_of([(found.place, found.parsed, found.at) for found in page])
+    wanted = [folder for folder in FOLDERS if args.folder in {None, folder} and folder in session.folders]
+    columns = [_column(session, folder, position[folder], args) for folder in wanted]
+    page = list(islice(merge(*(column.found for column in columns), key=attrgetter("at"), reverse=True), args.limit))
+    taken = {found.place for found in page}
     for column in columns:
-        position[column.folder] = column.position
-    more = any(column.goes_on for column in columns)
-    return MessagePage(
-        messages=[told(found, mark, threads[found.place]) for found in page],
-        next_cursor=encode_cursor([part for folder in _FOLDERS for part in position[folder]]) if more else "",
-    )
+        left = next((found.place for found in column.found if found.place not in taken), None)
+        position[column.folder] = column.validity, left.uid + 1 if left else column.below
+    goes_on = any(position[folder][1] > 1 for folder in wanted)
+    cursor = encode_cursor([part for folder in FOLDERS for part in position[folder]]) if goes_on else ""
+    return MessagePage(messages=tell(session, page), next_cursor=cursor)
 
 
-def told(found: Found, mark: str, thread_id: str) -> MessageSummary:
-    """A message as it is told."""
+def tell(session: Session, messages: Sequence[Found]) -> list[MessageSummary]:
+    """Messages as they are told, each with the conversation that it belongs to."""
+    threads = Conversations(session).ids_of([(each.place, each.parsed, each.at) for each in messages])
+    return [_told(session, each, threads[each.place]) for each in messages]
+
+
+def _told(session: Session, found: Found, thread_id: str) -> MessageSummary:
     return summary(
         found.parsed,
-        id_=shown("msg", mark, found.place),
+        id_=shown("msg", session.mark, found.place),
         thread_id=thread_id,
         folder=found.place.folder,
         unread=found.unread,
@@ -108,59 +108,36 @@ Position = tuple[int, int]
 
 def _position(cursor: str) -> dict[Folder, Position]:
     if not cursor:
-        return dict.fromkeys(_FOLDERS, (0, 0))
-    numbers = [int(part) for part in decode_cursor(cursor, (int,) * (2 * len(_FOLDERS)))]
+        return dict.fromkeys(FOLDERS, (0, 0))
+    numbers = [int(part) for part in decode_cursor(cursor, (int,) * (2 * len(FOLDERS)))]
     if any(not 0 <= number <= 2**32 for number in numbers):
         raise InvalidInput("not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor")
-    return {folder: (numbers[2 * n], numbers[2 * n + 1]) for n, folder in enumerate(_FOLDERS)}
+    return {folder: (numbers[2 * n], numbers[2 * n + 1]) for n, folder in enumerate(FOLDERS)}
 
 
+@dataclass(frozen=True)
 class _Column:
-    """A folder's part of a page: what is found in it, newest first, and how much of that the page takes."""
+    """What a search finds in one folder, newest first, and the UID below which it has not looked; 1 if nowhere."""
 
-    def __init__(self, session: Session, folder: Folder, position: Position, args: SearchEmail) -> None:
-        opened = session.open(folder)
-        validity, below = position
-        if validity not in {0, opened.validity}:
-            raise InvalidInput("the mailbox was numbered anew; leave `cursor` out to start again", field="cursor")
-        self.folder = folder
-        self._validity = opened.validity
-        self._below = below if validity else opened.next_uid
-        self._looked_at: list[tuple[int, Found | None]] = []
-        self._is_whole = True
-        for uids in _batches(session, self._below, args):
-            self._looked_at += _matching(session, Place(folder, opened.validity, 0), uids, args)
-            found = sum(each is not None for _, each in self._looked_at)
-            if found > args.limit or len(self._looked_at) > _LOOKED_AT * (args.limit + 1):
-                self._is_whole = False
-                break
+    folder: Folder
+    validity: int
+    found: list[Found]
+    below: int
 
-    @property
-    def head(self) -> Found | None:
-        """The newest that the page has not taken."""
-        while self._looked_at:
-            uid, found = self._looked_at[0]
-            if found:
-                return found
-            self._below = uid
-            self._looked_at.pop(0)
-        return None
 
-    def take(self) -> Found:
-        """Let the page have it."""
-        assert self.head  # noqa: S101 - whoever takes it has looked
-        self._below, found = self._looked_at.pop(0)
-        assert found  # noqa: S101 - or it would be no head
-        return found
-
-    @property
-    def position(self) -> Position:
-        return self._validity, self._below
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether there may be more than the page took."""
-        return self.head is not None or not self._is_whole
+def _column(session: Session, folder: Folder, position: Position, args: SearchEmail) -> _Column:
+    opened = session.open(folder)
+    validity, below = position
+    if validity not in {0, opened.validity}:
+        raise InvalidInput("the mailbox was numbered anew; leave `cursor` out to start again", field="cursor")
+    found: list[Found] = []
+    looked_at = 0
+    for uids in _batches(session, below if validity else opened.next_uid, args):
+        found += [each for each in find(session, folder, uids) if args.sender in {None, each.parsed.sender_email}]
+        looked_at += len(uids)
+        if len(found) > args.limit or looked_at > _LOOKED_AT * (args.limit + 1):
+            return _Column(folder, opened.validity, found, uids[-1])
+    return _Column(folder, opened.validity, found, 1)
 
 
 def _batches(session: Session, below: int, args: SearchEmail) -> Iterator[list[int]]:
@@ -191,56 +168,49 @@ def _criteria(args: SearchEmail) -> list[str | Text]:
     return wanted
 
 
-def _matching(
-    session: Session, folder: Place, uids: Sequence[int], args: SearchEmail
-) -> list[tuple[int, Found | None]]:
-    found = find(session, folder, uids)
-    return [(uid, each if each and args.sender in {None, each.parsed.sender_email} else None) for uid, each in found]
-
-
-def find(session: Session, folder: Place, uids: Sequence[int]) -> list[tuple[int, Found | None]]:
-    """Read the beginnings of messages of the open folder; None stands for one that is gone."""
+def find(session: Session, folder: Folder, uids: Sequence[int]) -> list[Found]:
+    """Read the beginnings of messages of the open folder; those that are gone are left out."""
     parts = session.fetch(uids, *_PARTS, f"BODY.PEEK[]<0.{_BEGINNING}>")
     long = [uid for uid, part in parts.items() if int(part.get(b"RFC822.SIZE", 0)) > _BEGINNING]
     structures = session.fetch(long, "BODYSTRUCTURE")
     return [
-        (uid, _found(replace(folder, uid=uid), parts[uid], structures.get(uid, {}).get(b"BODYSTRUCTURE")))
-        if uid in parts
-        else (uid, None)
+        _found(Place(folder, session.validity, uid), parts[uid], structures.get(uid, {}).get(b"BODYSTRUCTURE"))
         for uid in uids
+        if uid in parts
     ]
 
 
-def _found(place: Place, parts: dict[bytes, Any], structure: object = None) -> Found:
-    raw = next((value for name, value in parts.items() if name.startswith(b"BODY[]")), None) or b""
-    parsed = parse(raw)
+def _found(place: Place, parts: Mapping[bytes, Any], structure: object = None) -> Found:
+    parsed, at = read(parts)
     return Found(
         place,
         parsed,
-        at=parsed.sent_at or parts.get(b"INTERNALDATE") or UNDATED,
+        at,
         unread=rb"\Seen" not in parts.get(b"FLAGS", ()),
         attached=len(parsed.attachments) if structure is None else attached_in(structure),
         size=int(parts.get(b"RFC822.SIZE", 0)),
     )
 
 
-def get_thread(session: Session, tenant: str, args: GetThread) -> Thread:
+def get_thread(session: Session, args: GetThread) -> Thread:
     """A conversation's last messages. Of those that are too large together only the beginning is read."""
-    mark = mark_of(tenant, args.mailbox)
-    place = place_of(args.thread_id, mark)
-    places = Conversations(session, mark, args.mailbox).places_of(place) if place else []
+    place = place_of(args.thread_id, session.mark)
+    places = Conversations(session).places_of(place) if place else []
     if not places:
         raise NotFound(f"there is no conversation `{args.thread_id}` in `{args.mailbox}`", field="thread_id")
     room = _MOST_OF_A_THREAD
     messages: list[tuple[MessageSummary, ParsedMessage]] = []
     for where in places[-MAX_THREAD_MESSAGES:]:
-        if session.go_to(where) and (found := _whole(session, where, room)):
+        if found := _whole(session, where, room):
             room -= found.size
-            messages.append((told(found, mark, args.thread_id), found.parsed))
+            messages.append((_told(session, found, args.thread_id), found.parsed))
     return thread(args.thread_id, args.mailbox, messages, attachment_id)
 
 
-def _whole(session: Session, place: Place, room: int) -> Found | None:
+def _whole(session: Session, place: Place | None, room: int = LARGEST_MESSAGE) -> Found | None:
+    """All of a message, or its beginning if that is more than there is room for; None if there is none."""
+    if place is None or not session.go_to(place):
+        return None
     size = int(session.fetch([place.uid], "RFC822.SIZE").get(place.uid, {}).get(b"RFC822.SIZE", 0))
     is_small = size <= min(room, LARGEST_MESSAGE)
     what = "BODY.PEEK[]" if is_small else f"BODY.PEEK[]<0.{_LONG_BEGINNING}>"
@@ -251,7 +221,7 @@ def _whole(session: Session, place: Place, room: int) -> Found | None:
     return found if is_small else replace(found, parsed=replace(found.parsed, truncated=True))
 
 
-def read_attachment(session: Session, tenant: str, args: ReadAttachment) -> AttachmentContent:
+def read_attachment(session: Session, args: ReadAttachment) -> AttachmentContent:
     """Part of an attachment.
 
     Raises:
@@ -259,22 +229,19 @@ def read_attachment(session: Session, tenant: str, args: ReadAttachment) -> Atta
         InvalidInput: If the offset is at or beyond its end.
     """
     message_id, index = attachment_of(args.attachment_id)
-    place = place_of(message_id, mark_of(tenant, args.mailbox))
-    found = _whole(session, place, LARGEST_MESSAGE) if place and session.go_to(place) else None
-    attached = [each for each in found.parsed.attachments if each.index == index] if found else []
-    if not found or not attached:
-        raise NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
-    return part_of(attached[0], found.parsed.sender_email, args)
+    found = _whole(session, place_of(message_id, session.mark))
+    if found is None:
+        raise no_attachment(args)
+    return part_of(found.parsed, index, args)
 
 
-def get_message(session: Session, tenant: str, mailbox: str, id_: str, field: str = "message_id") -> Found:
+def get_message(session: Session, id_: str, field: str) -> Original:
     """A whole message by its id.
 
     Raises:
         NotFound: If the mailbox has none; `field` is at fault.
     """
-    place = place_of(id_, mark_of(tenant, mailbox))
-    found = _whole(session, place, LARGEST_MESSAGE) if place and session.go_to(place) else None
+    found = _whole(session, place_of(id_, session.mark))
     if found is None:
-        raise NotFound(f"there is no message `{id_}` in `{mailbox}`; search for it first", field=field)
-    return found
+        raise NotFound(f"there is no message `{id_}` in `{session.mailbox}`; search for it first", field=field)
+    return Original(found.parsed, found.at)

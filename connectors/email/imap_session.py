@@ -6,12 +6,11 @@ answer, and no literal in one, can be larger than there is room for.
 
 import imaplib
 import logging
-import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, LoginError
@@ -25,7 +24,6 @@ from connectors.errors import NotFound, Unavailable
 logging.getLogger("imapclient").setLevel(logging.WARNING)
 
 LARGEST_MESSAGE = 40_000_000
-_APPENDED = re.compile(rb"\[APPENDUID \d+ (\d+)\]", re.IGNORECASE)
 _ROOM = 64_000_000
 _READ_SECONDS = 10
 
@@ -118,14 +116,16 @@ class Session:
 
     Args:
         client: The connection.
+        mailbox: The mailbox's address.
+        mark: What its ids have in common.
         folders: The name of each folder that the server has.
     """
 
     client: _Client
+    mailbox: str
+    mark: str
     folders: Mapping[Role, str]
     _open: tuple[Role, Opened] | None = field(default=None, init=False)
-
-    NEEDED: ClassVar = ("UIDPLUS",)
 
     def start(self) -> None:
         """Begin with something else: look at folders anew, with room for the answers."""
@@ -134,7 +134,6 @@ class Session:
 
     def check(self) -> None:
         """See that the connection still stands."""
-        self.client.start()
         self.client.noop()
 
     def open(self, role: Role, *, to_write: bool = False) -> Opened:
@@ -143,22 +142,28 @@ class Session:
         Raises:
             NotFound: If the mailbox has no such folder.
         """
-        self._check_there(role)
-        found = self.client.select_folder(self.folders[role], readonly=not to_write)
+        found = self.client.select_folder(self._name(role), readonly=not to_write)
         opened = Opened(int(found[b"UIDVALIDITY"]), int(found.get(b"UIDNEXT", 2**32)))
         self._open = role, opened
         return opened
 
-    def _check_there(self, role: Role) -> None:
+    @property
+    def validity(self) -> int:
+        """The UIDVALIDITY of the open folder."""
+        return self._open[1].validity if self._open else 0
+
+    def _name(self, role: Role) -> str:
         if role not in self.folders:
             raise NotFound(f"the mailbox has no folder for `{role}`; have one made, or named in the configuration")
+        return self.folders[role]
 
     def go_to(self, place: Place) -> bool:
         """Go to a message's folder; False if the server has numbered it anew, or has none."""
         if place.folder not in self.folders:
             return False
-        opened = self._open[1] if self._open and self._open[0] == place.folder else self.open(place.folder)
-        return opened.validity == place.validity
+        if not self._open or self._open[0] != place.folder:
+            self.open(place.folder)
+        return self.validity == place.validity
 
     def search(self, *criteria: "str | Text") -> list[int]:
         """The UIDs of the open folder's messages that meet all criteria, rising; deleted ones are none."""
@@ -178,18 +183,13 @@ class Session:
         self.client.idle_done()
         return True
 
-    def append(self, role: Role, raw: bytes, *flags: str) -> int:
-        """Put a message into a folder and give its UID there.
+    def append(self, role: Role, raw: bytes, *flags: str) -> None:
+        """Put a message into a folder.
 
         Raises:
             NotFound: If the mailbox has no such folder.
         """
-        self._check_there(role)
-        said = self.client.append(self.folders[role], raw, flags)
-        found = _APPENDED.search(said)
-        if not found:
-            raise IMAPClientAbortError("the server does not say where it put the message")
-        return int(found[1])
+        self.client.append(self._name(role), raw, flags)
 
     def delete(self, uids: Sequence[int]) -> None:
         """Take messages out of the folder that is open to be written."""
@@ -205,12 +205,14 @@ class Session:
             self.client.shutdown()
 
 
-def connect(server: MailServer, login: Login, folders: Mapping[Role, str]) -> Session:
+def connect(server: MailServer, login: Login, mailbox: str, mark: str, folders: Mapping[Role, str]) -> Session:
     """Connect and log in.
 
     Args:
         server: Where to.
         login: As whom.
+        mailbox: The mailbox's address.
+        mark: What its ids have in common.
         folders: The names of folders that are called otherwise than usual; the server's own marks go before habits.
 
     Raises:
@@ -221,21 +223,17 @@ def connect(server: MailServer, login: Login, folders: Mapping[Role, str]) -> Se
         client = _Client(server)
     except (OSError, IMAPClientError) as error:
         raise Unavailable(f"IMAP server `{server.host}` is not reached: {error}") from error
-    session = Session(client, folders)
+    session = Session(client, mailbox, mark, folders)
     try:
         _encrypt(client, server)
         _log_in(client, login)
-        missing = [each for each in Session.NEEDED if not client.has_capability(each)]
-        if missing:
-            raise Unavailable(
-                f"IMAP server `{server.host}` lacks {', '.join(missing)}, without which nothing is written"
-            )
+        if not client.has_capability("UIDPLUS"):
+            raise Unavailable(f"IMAP server `{server.host}` lacks UIDPLUS, without which nothing is written")
         session.folders = _folders(client, folders)
-    except (OSError, IMAPClientError) as error:
+    except BaseException as error:
         session.close()
-        raise Unavailable(f"IMAP server `{server.host}` does not answer as it should: {error}") from error
-    except BaseException:
-        session.close()
+        if isinstance(error, OSError | IMAPClientError):
+            raise Unavailable(f"IMAP server `{server.host}` does not answer as it should: {error}") from error
         raise
     return session
 

@@ -4,17 +4,17 @@ A conversation's id says where the message stands that it goes back to (`threads
 it if the mailbox has no such message. Servers' own THREAD (RFC 5256) knows one folder; a conversation has two.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from connectors.email.imap_names import Place, place_of, shown
+from connectors.email.imap_names import FOLDERS, Place, place_of, shown
 from connectors.email.imap_session import Session, Text
 from connectors.email.mime import ParsedMessage, parse
 from connectors.email.showing import NO_MESSAGE_ID, UNDATED, node
 from connectors.email.threads import NAMED_BY_SUBJECT, Node, roots
 from connectors.email.tools import Folder
 
-_FOLDERS: tuple[Folder, ...] = ("inbox", "sent", "archive")
 _HEADERS = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID IN-REPLY-TO REFERENCES SUBJECT FROM TO DATE)]"
 _ROUNDS = 8
 _AT_ONCE = 40
@@ -28,14 +28,10 @@ class Conversations:
 
     Args:
         session: A connection to the mailbox.
-        mark: That of the mailbox's ids.
-        mailbox: Its address.
     """
 
-    def __init__(self, session: Session, mark: str, mailbox: str) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._mark = mark
-        self._mailbox = mailbox
         self._nodes: dict[Place, Node] = {}
         self._asked: set[Criterion] = set()
 
@@ -46,7 +42,7 @@ class Conversations:
             messages: Where each is, what was read of it, and when it was sent.
         """
         for place, parsed, at in messages:
-            self._nodes[place] = node(parsed, shown("msg", self._mark, place), self._mailbox, at)
+            self._add(place, parsed, at)
         self._look_back()
         root_of = self._roots()
         here = {each.message_id for each in self._nodes.values()}
@@ -54,12 +50,11 @@ class Conversations:
         lost = {root_of[place] for place, _, _ in messages} - here
         self._look_for(criterion for name in lost for criterion in _pointing_to(name))
         root_of = self._roots()
+        is_root = {place: each.message_id == root_of[place] for place, each in self._nodes.items()}
         first: dict[str, Place] = {}
-        for place, each in sorted(self._nodes.items(), key=lambda item: (item[1].at, item[0])):
-            root = root_of[place]
-            if root not in first or (each.message_id == root != self._nodes[first[root]].message_id):
-                first[root] = place
-        return {place: shown("thr", self._mark, first[root_of[place]]) for place, _, _ in messages}
+        for place in sorted(self._nodes, key=lambda where: (not is_root[where], self._nodes[where].at, where)):
+            first.setdefault(root_of[place], place)
+        return {place: shown("thr", self._session.mark, first[root_of[place]]) for place, _, _ in messages}
 
     def places_of(self, place: Place) -> list[Place]:
         """Where the messages of a conversation are, oldest first; none if it is gone.
@@ -67,9 +62,7 @@ class Conversations:
         Args:
             place: What its id says.
         """
-        if not self._session.go_to(place):
-            return []
-        self._learn(place.folder, place.validity, [place.uid])
+        self._look_at(place)
         if place not in self._nodes:
             return []
         for _ in range(_ROUNDS):
@@ -91,17 +84,17 @@ class Conversations:
             here = {each.message_id for each in self._nodes.values()}
             parents = {each.parent for each in self._nodes.values()} - here - {""}
             subjects = {each.subject_key for each in self._nodes.values() if each.by_subject}
-            self._look_up(name for name in parents if name.endswith(NO_MESSAGE_ID))
-            named = [("HEADER", "MESSAGE-ID", Text(name)) for name in parents if not name.endswith(NO_MESSAGE_ID)]
+            made_up = {name for name in parents if name.endswith(NO_MESSAGE_ID)}
+            for name in made_up:
+                self._look_at(place_of(name.removesuffix(NO_MESSAGE_ID), self._session.mark))
+            named = [("HEADER", "MESSAGE-ID", Text(name)) for name in parents - made_up]
             if not self._look_for([*named, *map(_about, subjects)]):
                 break
 
-    def _look_up(self, names: Iterable[str]) -> None:
-        """Learn of messages whose Message-ID is made up from their place."""
-        for name in names:
-            place = place_of(name.removesuffix(NO_MESSAGE_ID), self._mark)
-            if place and place not in self._nodes and self._session.go_to(place):
-                self._learn(place.folder, place.validity, [place.uid])
+    def _look_at(self, place: Place | None) -> None:
+        """Learn of the message at a place, if there is one."""
+        if place and place not in self._nodes and self._session.go_to(place):
+            self._learn(place.folder, [place.uid])
 
     def _look_for(self, criteria: Iterable[Criterion]) -> bool:
         """Learn of what meets any of the criteria, and say whether that was new."""
@@ -109,25 +102,32 @@ class Conversations:
         self._asked.update(wanted)
         before = len(self._nodes)
         for start in range(0, len(wanted), _AT_ONCE):
-            for folder in _FOLDERS:
+            for folder in FOLDERS:
                 if folder in self._session.folders:
-                    validity = self._session.open(folder).validity
+                    self._session.open(folder)
                     uids = self._session.search(*_any_of(wanted[start : start + _AT_ONCE]))
-                    self._learn(folder, validity, uids[-_MOST_FOUND:])
+                    self._learn(folder, uids[-_MOST_FOUND:])
         return len(self._nodes) > before
 
-    def _learn(self, folder: Folder, validity: int, uids: Sequence[int]) -> None:
-        new = [uid for uid in uids if Place(folder, validity, uid) not in self._nodes]
+    def _learn(self, folder: Folder, uids: Sequence[int]) -> None:
+        places = {uid: Place(folder, self._session.validity, uid) for uid in uids}
+        new = [uid for uid in uids if places[uid] not in self._nodes]
         for uid, parts in self._session.fetch(new, "INTERNALDATE", _HEADERS).items():
-            place = Place(folder, validity, uid)
-            head = next((value for name, value in parts.items() if name.startswith(b"BODY[HEADER")), None) or b""
-            parsed = parse(head)
-            at = parsed.sent_at or parts.get(b"INTERNALDATE") or UNDATED
-            self._nodes[place] = node(parsed, shown("msg", self._mark, place), self._mailbox, at)
+            self._add(places[uid], *read(parts))
+
+    def _add(self, place: Place, parsed: ParsedMessage, at: datetime) -> None:
+        self._nodes[place] = node(parsed, shown("msg", self._session.mark, place), self._session.mailbox, at)
 
     def _roots(self) -> dict[Place, str]:
         found = roots(self._nodes.values())
         return {place: found[each.id] for place, each in self._nodes.items()}
+
+
+def read(parts: Mapping[bytes, Any]) -> tuple[ParsedMessage, datetime]:
+    """What was fetched of a message, and when it was sent, or else arrived."""
+    raw = next((value for name, value in parts.items() if name.startswith(b"BODY[")), None) or b""
+    parsed = parse(raw)
+    return parsed, parsed.sent_at or parts.get(b"INTERNALDATE") or UNDATED
 
 
 def _pointing_to(name: str) -> list[Criterion]:

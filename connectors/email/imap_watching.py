@@ -12,10 +12,8 @@ from typing import TypeAlias
 import anyio
 from structlog import get_logger
 
-from connectors.email.imap_names import Place, mark_of
-from connectors.email.imap_reading import find, told
-from connectors.email.imap_session import Session
-from connectors.email.imap_threads import Conversations
+from connectors.email.imap_reading import find, tell
+from connectors.email.imap_session import Opened, Session
 from connectors.email.tools import MessageSummary
 from connectors.errors import Unavailable
 
@@ -28,71 +26,57 @@ _AT_ONCE = 50
 
 
 @dataclass(frozen=True)
-class Position:
-    """What is known of the inbox: its UIDVALIDITY, and the UID that the next message will have at least."""
-
-    validity: int
-    next_uid: int
-
-
-@dataclass(frozen=True)
 class Heard:
     """What came, oldest first, from where to go on, and whether it was worth the wait: the server tells by itself."""
 
     messages: list[MessageSummary]
-    position: Position
-    was_told: bool
+    position: Opened
+    was_told: bool = True
 
 
 Listen: TypeAlias = Callable[[Callable[[Session], Heard]], Awaitable[Heard]]
 
 
-def listen(session: Session, tenant: str, mailbox: str, position: Position | None) -> Heard:
+def listen(session: Session, position: Opened | None) -> Heard:
     """Wait a while for new messages in the inbox; without a position, only find out where it is now."""
-    heard = _new(session, tenant, mailbox, position)
+    heard = _new(session, position)
     if heard.messages or heard.position != position:
         return heard
     was_told = session.listen(_LISTENS_SECONDS)
-    heard = _new(session, tenant, mailbox, heard.position)
+    heard = _new(session, heard.position)
     return Heard(heard.messages, heard.position, was_told)
 
 
-def _new(session: Session, tenant: str, mailbox: str, position: Position | None) -> Heard:
+def _new(session: Session, position: Opened | None) -> Heard:
     opened = session.open("inbox")
     if position is None:
-        return Heard([], Position(opened.validity, opened.next_uid), True)
+        return Heard([], opened)
     if position.validity != opened.validity:
         # Numbered anew, everything would look new; in what was empty it is.
-        position = Position(opened.validity, 1 if position.next_uid == 1 else opened.next_uid)
+        position = Opened(opened.validity, 1 if position.next_uid == 1 else opened.next_uid)
     # `*` is the last message there is, also if that one is known.
     uids = [uid for uid in session.search("UID", f"{position.next_uid}:*") if uid >= position.next_uid][:_AT_ONCE]
-    if not uids:
-        return Heard([], position, True)
-    found = [each for _, each in find(session, Place("inbox", opened.validity, 0), uids) if each]
-    mark = mark_of(tenant, mailbox)
-    threads = Conversations(session, mark, mailbox).ids_of([(each.place, each.parsed, each.at) for each in found])
-    messages = [told(each, mark, threads[each.place]) for each in found]
-    return Heard(messages, Position(opened.validity, uids[-1] + 1), True)
+    next_uid = uids[-1] + 1 if uids else position.next_uid
+    return Heard(tell(session, find(session, "inbox", uids)), Opened(opened.validity, next_uid))
 
 
-async def watch(tenant: str, mailbox: str, with_session: Listen) -> AsyncIterator[MessageSummary]:
+async def watch(mailbox: str, with_session: Listen) -> AsyncIterator[MessageSummary]:
     """Tell of every message that comes into the inbox from now on, each once, for as long as somebody listens.
 
     While the server is away it is tried again, ever more seldom; what came meanwhile is told then.
 
     Args:
-        tenant: Whose mailbox.
         mailbox: Its address.
         with_session: Does something with a connection to it.
 
     Raises:
         NotFound: If there is no such mailbox.
     """
-    position: Position | None = None
+    position: Opened | None = None
     pause = 1.0
     while True:
         try:
-            heard = await with_session(partial(listen, tenant=tenant, mailbox=mailbox, position=position))
+            heard = await with_session(partial(listen, position=position))
         except Unavailable as error:
             log.warning("mail_not_watched", mailbox=mailbox, error=error.message)
             await anyio.sleep(pause)

@@ -109,12 +109,20 @@ class Login:
         """Whether the secret is an OAuth access token."""
         return not self.access.user
 
+    async def token(self) -> str:
+        """The secret, for whoever awaits a token."""
+        return self.secret
+
 
 class LoginRefused(Exception):
     """A server does not take the login."""
 
 
+def short(said: object) -> str:
+    """What a server or an error says, on one short line."""
+    return " ".join(str(said).split())[:200] or type(said).__name__
+
+
 def words_of(login: Login, said: object) -> str:
-    """What a server said, short and without the secret."""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    return login.access.hide(" ".join(text.split()))[:200]
+    """The same without the secret."""
+    return short(login.access.hide(str(said)))

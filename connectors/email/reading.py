@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, RowMapping, select
 
 from connectors.email.mime import parse
-from connectors.email.showing import MAX_BODY, MAX_THREAD_MESSAGES, MAX_THREAD_TEXT, part_of
+from connectors.email.showing import MAX_BODY, MAX_THREAD_MESSAGES, MAX_THREAD_TEXT, no_attachment, part_of
 from connectors.email.tables import attachments, mailboxes, messages, raw_messages
 from connectors.email.tools import (
     Attachment,
@@ -90,10 +90,8 @@ def read_attachment(connection: Connection, tenant: str, args: ReadAttachment) -
     query = query.where(attachments.c.tenant == tenant, attachments.c.id == args.attachment_id)
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
-    parsed = parse(get_raw(connection, tenant, row["message"]))
-    attached = next(each for each in parsed.attachments if each.index == row["part"])
-    return part_of(attached, parsed.sender_email, args)
+        raise no_attachment(args)
+    return part_of(parse(get_raw(connection, tenant, row["message"])), row["part"], args)
 
 
 def get_message(

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from connectors.email.charset import visible_line
 from connectors.email.compose import Outgoing, quoted, reply_subject
-from connectors.email.mime import ParsedAttachment, ParsedMessage
+from connectors.email.mime import ParsedMessage
 from connectors.email.threads import Node, bare_subject
 from connectors.email.tools import (
     Attachment,
@@ -19,9 +19,10 @@ from connectors.email.tools import (
     MessageSummary,
     OutgoingMail,
     ReadAttachment,
+    SentMessage,
     Thread,
 )
-from connectors.errors import InvalidInput
+from connectors.errors import InvalidInput, NotFound
 from connectors.fields import Address
 
 MAX_THREAD_MESSAGES = 100
@@ -69,6 +70,19 @@ def summary(
         unread=unread,
         attachment_count=attached,
         at=at,
+    )
+
+
+def sent_as(told: MessageSummary, mailbox: str) -> SentMessage:
+    """A message among the sent as what its sending gives."""
+    return SentMessage(
+        id=told.id,
+        thread_id=told.thread_id,
+        mailbox=mailbox,
+        to=told.to,
+        cc=told.cc,
+        subject=told.subject,
+        sent_at=told.at,
     )
 
 
@@ -121,12 +135,26 @@ def attachment_of(id_: str) -> tuple[str, int]:
     return f"msg{id_[3:-2]}", int(index, 16) if _INDEX.fullmatch(index) else -1
 
 
-def part_of(attachment: ParsedAttachment, sender_email: str, args: ReadAttachment) -> AttachmentContent:
+def no_attachment(args: ReadAttachment) -> NotFound:
+    """What is raised where there is no such attachment."""
+    return NotFound(f"there is no attachment `{args.attachment_id}` in `{args.mailbox}`", field="attachment_id")
+
+
+def part_of(message: ParsedMessage, index: int, args: ReadAttachment) -> AttachmentContent:
     """Part of an attachment. Text counts in UTF-8, and a part ends with a whole character.
 
+    Args:
+        message: The message that it is in.
+        index: Which of that message's it is.
+        args: Which part is wanted.
+
     Raises:
+        NotFound: If the message has no such attachment.
         InvalidInput: If the offset is at or beyond its end.
     """
+    attachment = next((each for each in message.attachments if each.index == index), None)
+    if attachment is None:
+        raise no_attachment(args)
     content = attachment.content
     if args.offset >= max(len(content), 1):
         raise InvalidInput(
@@ -139,7 +167,7 @@ def part_of(attachment: ParsedAttachment, sender_email: str, args: ReadAttachmen
     part = content[args.offset : end]
     return AttachmentContent(
         id=args.attachment_id,
-        sender_email=sender_email,
+        sender_email=message.sender_email,
         name=attachment.name,
         media_type=attachment.media_type,
         size=len(content),

@@ -5,9 +5,8 @@ so. From then on only the server's answer counts: a refusal is one, and anything
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import NoReturn
 
 import anyio
@@ -18,11 +17,11 @@ from aiosmtplib import (
     SMTPException,
     SMTPRecipientRefused,
     SMTPResponse,
-    SMTPResponseException,
     SMTPSenderRefused,
 )
 
-from connectors.email.mail_server import Login, LoginRefused, MailServer, words_of
+from connectors.email.compose import Outgoing
+from connectors.email.mail_server import Login, LoginRefused, MailServer, short, words_of
 from connectors.errors import InDoubt, InvalidInput, Unavailable
 
 _SECONDS = 10
@@ -31,31 +30,17 @@ _DOT = re.compile(rb"^\.", re.MULTILINE)
 _GOOD, _GO_ON = 250, 354
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """What goes to whom.
-
-    Args:
-        sender: The mailbox's address.
-        to: Its recipients.
-        cc: The recipients of a copy.
-        raw: The message, in ASCII, its lines ended by CRLF.
-    """
-
-    sender: str
-    to: Sequence[str]
-    cc: Sequence[str]
-    raw: bytes
-
-
-async def hand_over(server: MailServer, login: Login, envelope: Envelope, begin: Callable[[], Awaitable[None]]) -> None:
+async def hand_over(
+    server: MailServer, login: Login, outgoing: Outgoing, raw: bytes, ahead: AbstractAsyncContextManager[None]
+) -> None:
     """Send a message.
 
     Args:
         server: Where to.
         login: As whom.
-        envelope: The message.
-        begin: Awaited right before the message itself is sent; if it raises, nothing is.
+        outgoing: The message.
+        raw: As it was composed: in ASCII, its lines ended by CRLF.
+        ahead: Around the sending of the message itself; if it raises at first, nothing is sent.
 
     Raises:
         LoginRefused: If the server does not take the login; nothing was sent.
@@ -64,15 +49,13 @@ async def hand_over(server: MailServer, login: Login, envelope: Envelope, begin:
         InDoubt: If it does not say whether it took the message.
     """
     async with _connected(server, login) as client:
-        await _address(client, login, envelope)
-        try:
-            asked = await client.execute_command(b"DATA")
-        except (SMTPException, OSError, ValueError) as error:
-            raise Unavailable(f"the SMTP server was lost before it was sent anything ({_short(error)})") from error
-        if asked.code != _GO_ON:
-            _refuse(login, asked, "")
-        await begin()
-        _check(login, await _answer_to(client, envelope.raw))
+        await _announce(client, login, outgoing, len(raw))
+        async with ahead:
+            said = await _answer_to(client, raw)
+            if 400 <= said.code < 600:
+                _refuse(login, said)
+            if said.code != _GOOD:
+                raise InDoubt("the SMTP server's answer to the message is not understood")
 
 
 async def look(server: MailServer, login: Login) -> str:
@@ -92,28 +75,30 @@ async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
     try:
         tls, sock = await anyio.to_thread.run_sync(lambda: (server.tls, server.dial()))
     except OSError as error:
-        raise Unavailable(f"SMTP server `{server.host}` is not reached: {_short(error)}; nothing was sent") from error
+        raise Unavailable(f"SMTP server `{server.host}` is not reached: {short(error)}; nothing was sent") from error
     sock.setblocking(False)
     client = SMTP(
         hostname=server.host,
         sock=sock,
         use_tls=server.implicit,
-        start_tls=False,
+        # Where the password may go in the clear, it does so only if there is no other way.
+        start_tls=False if server.implicit else None if server.may_be_plain else True,
         tls_context=tls,
         timeout=_SECONDS,
         local_hostname="[127.0.0.1]",
+        username=login.user,
+        password=None if login.is_token else login.secret,
+        oauth_token_generator=login.token if login.is_token else None,
     )
     try:
         try:
             await client.connect()
-            await _encrypt(client, server)
-            await _log_in(client, login)
         except SMTPAuthenticationError as error:
             if 400 <= error.code < 500:
                 raise Unavailable("the SMTP server does not take logins now; nothing was sent") from None
             raise LoginRefused(words_of(login, error.message)) from None
         except (SMTPException, OSError, ValueError) as error:
-            why = words_of(login, _short(error))
+            why = words_of(login, short(error))
             raise Unavailable(f"SMTP server `{server.host}` is not reached: {why}; nothing was sent") from error
         yield client
         # It has said what became of the message; how it takes its leave no longer matters.
@@ -123,38 +108,23 @@ async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
         client.close()
 
 
-async def _encrypt(client: SMTP, server: MailServer) -> None:
-    if server.implicit:
-        return
-    await client.ehlo()
-    if client.supports_extension("starttls"):
-        await client.starttls(tls_context=server.tls)
-        await client.ehlo()
-    elif not server.may_be_plain:
-        raise Unavailable(f"SMTP server `{server.host}` offers no STARTTLS, and a password is not sent in the clear")
-
-
-async def _log_in(client: SMTP, login: Login) -> None:
-    if login.is_token:
-        await client.auth_xoauth2(login.user, login.secret)
-    else:
-        await client.login(login.user, login.secret)
-
-
-async def _address(client: SMTP, login: Login, envelope: Envelope) -> None:
-    """Name sender and recipients; the server takes all of them, or it is over."""
-    options = [f"SIZE={len(envelope.raw)}"] if client.supports_extension("size") else []
+async def _announce(client: SMTP, login: Login, outgoing: Outgoing, size: int) -> None:
+    """Name sender and recipients, all of whom the server must take, and have it ask for the message."""
+    options = [f"SIZE={size}"] if client.supports_extension("size") else []
     try:
-        await client.mail(envelope.sender, options=options)
-        for recipient in dict.fromkeys((*envelope.to, *envelope.cc)):
+        await client.mail(outgoing.mailbox, options=options)
+        for recipient in dict.fromkeys((*outgoing.to, *outgoing.cc)):
             await client.rcpt(recipient)
+        asked = await client.execute_command(b"DATA")
     except SMTPSenderRefused as error:
-        _refuse(login, SMTPResponse(error.code, error.message), "mailbox", f"from `{envelope.sender}` ")
+        _refuse(login, SMTPResponse(error.code, error.message), "mailbox", f"from `{outgoing.mailbox}` ")
     except SMTPRecipientRefused as error:
-        field = "to" if error.recipient in envelope.to else "cc"
+        field = "to" if error.recipient in outgoing.to else "cc"
         _refuse(login, SMTPResponse(error.code, error.message), field, f"to `{error.recipient}` ")
     except (SMTPException, OSError, ValueError) as error:
-        raise Unavailable(f"the SMTP server was lost before it was sent anything ({_short(error)})") from error
+        raise Unavailable(f"the SMTP server was lost before it was sent anything ({short(error)})") from error
+    if asked.code != _GO_ON:
+        _refuse(login, asked)
 
 
 async def _answer_to(client: SMTP, raw: bytes) -> SMTPResponse:
@@ -165,25 +135,11 @@ async def _answer_to(client: SMTP, raw: bytes) -> SMTPResponse:
         client.protocol.write(_DOT.sub(b"..", raw) + (b".\r\n" if raw.endswith(b"\r\n") else b"\r\n.\r\n"))
         return await client.protocol.read_response(timeout=_LAST_SECONDS)
     except (SMTPException, OSError, ValueError) as error:
-        raise InDoubt(f"the SMTP server does not say whether it took the message ({_short(error)})") from error
+        raise InDoubt(f"the SMTP server does not say whether it took the message ({short(error)})") from error
 
 
-def _check(login: Login, said: SMTPResponse) -> None:
-    if said.code == _GOOD:
-        return
-    if 400 <= said.code < 600:
-        _refuse(login, said, "")
-    raise InDoubt("the SMTP server's answer to the message is not understood")
-
-
-def _refuse(login: Login, said: SMTPResponse, field: str, whom: str = "") -> NoReturn:
+def _refuse(login: Login, said: SMTPResponse, field: str = "", whom: str = "") -> NoReturn:
     words = f"the SMTP server refuses mail {whom}({said.code} {words_of(login, said.message)}); nothing was sent"
     if 500 <= said.code < 600:
         raise InvalidInput(words, field=field, is_untrusted=True)
     raise Unavailable(words, is_untrusted=True)
-
-
-def _short(error: BaseException) -> str:
-    if isinstance(error, SMTPResponseException):
-        return f"{error.code} {error.message}"[:200]
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -7,14 +7,15 @@ call sends it as well, whatever becomes of the first.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy import Connection, delete, insert, select, update
 
 from connectors.contract import CallContext
 from connectors.embedded.database import FENCE, Database, effects, stable_id
-from connectors.errors import Conflict, InDoubt, Unavailable
+from connectors.errors import Conflict, ConnectorError, InDoubt, Unavailable
 
 
 class Handed(BaseModel):
@@ -80,6 +81,20 @@ class Submissions:
             _keep(connection, call, call.key, tool, handed.model_dump_json())
 
         await self._company.change(call.tenant, work)
+
+    @asynccontextmanager
+    async def going_ahead(
+        self, call: CallContext, tool: str, handed: Handed, *, unclaimed: Sequence[str] = ()
+    ) -> AsyncIterator[None]:
+        """Begin, and take it back if what the block does fails without a doubt; raises what both do."""
+        await self.begin(call, tool, handed, unclaimed=unclaimed)
+        try:
+            yield
+        except InDoubt:
+            raise
+        except ConnectorError:
+            await self.take_back(call, handed)
+            raise
 
     async def now(self, call: CallContext, handed: Handed) -> None:
         """Keep what is known by now of an effect that was begun."""

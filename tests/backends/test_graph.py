@@ -77,7 +77,7 @@ class TestGraph(EmailContract, ByDraftsContract):
 async def test_what_was_sent_is_waited_for_to_be_among_the_sent(
     world: GraphWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.email.staged._PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("connectors.email.writing._PAUSES", (0.0, 0.0, 0.0))
     world.system.lag = 2
     sent = await world.email.email_send_message(call(key()), send(world))
     assert [each.id for each in await found(world, folder="sent")] == [sent.id]

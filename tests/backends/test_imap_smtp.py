@@ -245,7 +245,7 @@ async def test_an_accepted_message_is_kept_once_even_if_several_look_into_it_at_
 async def test_a_server_that_keeps_what_is_sent_is_left_to_it(
     world: ImapWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.email.imap_smtp._PAUSES", (0.05,) * 100)
+    monkeypatch.setattr("connectors.email.writing._PAUSES", (0.05,) * 100)
     email = world.back_end(keeps_sent=True)
     world.smtp.next = Fault(Action.TELL, after=b"\r\n.\r\n")
     sending = asyncio.ensure_future(email.email_send_message(call(key()), send(world)))
