@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, Table, and_, or_
@@ -83,18 +83,14 @@ def newest_first(
     if len(rows) <= limit:
         return rows, ""
     last = rows[limit - 1]
-    return rows[:limit], encode_cursor([last[at].isoformat(), last[id_]])
+    return rows[:limit], encode_cursor([last[at], last[id_]])
 
 
 def _position(cursor: str) -> tuple[datetime, str]:
-    at, id_ = decode_cursor(cursor, (str, str))
-    try:
-        moment = datetime.fromisoformat(str(at)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None or not _ID.fullmatch(str(id_)):
+    at, id_ = decode_cursor(cursor, (datetime, str))
+    if not _ID.fullmatch(id_):
         raise InvalidInput("not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor")
-    return moment, str(id_)
+    return at, id_
 
 
 def changes(kind: str, current: Versioned, args: Input) -> dict[str, Any]:
