@@ -1,5 +1,6 @@
 """Lists of Request Tracker's: how one is read whole, and how tickets are read a page at a time."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -8,7 +9,6 @@ from typing import Any, Final
 from connectors.contract import CallContext
 from connectors.embedded.pages import decode_cursor, encode_cursor
 from connectors.errors import Unavailable
-from connectors.ticketing.request_tracker.query import matching
 from connectors.ticketing.request_tracker.records import Items, M, Place
 from connectors.vendor.api import Api
 
@@ -19,6 +19,12 @@ _LARGEST: Final = 2**31
 _START: Final = datetime.max.replace(tzinfo=UTC), 0, 0
 _PEOPLE: Final = {f"fields[{role}]": "EmailAddress,RealName" for role in ("Requestor", "Owner", "Creator")}
 _LATEST_FIRST: Final = {"orderby": ["LastUpdated", "id"], "order": ["DESC", "DESC"]}
+
+
+def matching(**wanted: str | Sequence[int]) -> str:
+    """A search for anything but tickets: each field has a value, or one of some numbers."""
+    conditions = [(name, "=" if isinstance(value, str) else "IN", value) for name, value in wanted.items()]
+    return json.dumps([dict(zip(("field", "operator", "value"), each, strict=True)) for each in conditions])
 
 
 async def every(api: Api, call: CallContext, path: str, query: str, model: type[M]) -> list[M]:

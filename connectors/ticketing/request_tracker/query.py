@@ -4,9 +4,8 @@ It has no placeholders, so values are quoted here; and it takes some quoted valu
 avoided.
 """
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 from connectors.errors import InvalidInput
@@ -70,9 +69,3 @@ def _mentioning(query: str) -> list[str]:
     """Conditions that each word is in the subject or in a message; what is left of a word may find more than it."""
     words = dict.fromkeys(_LIKE_A_FIELD.sub("", word) for word in _BETWEEN_WORDS.split(query))
     return [f"(Subject LIKE {_quoted(word)} OR Content LIKE {_quoted(word)})" for word in words if word]
-
-
-def matching(**wanted: str | Sequence[int]) -> str:
-    """A search for anything but tickets: each field has a value, or one of some numbers."""
-    conditions = [(name, "=" if isinstance(value, str) else "IN", value) for name, value in wanted.items()]
-    return json.dumps([dict(zip(("field", "operator", "value"), each, strict=True)) for each in conditions])

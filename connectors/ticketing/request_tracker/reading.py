@@ -11,8 +11,8 @@ from connectors.contract import CallContext
 from connectors.email.html import html_to_text
 from connectors.errors import Conflict, InDoubt, InvalidInput, NotFound
 from connectors.ticketing.request_tracker.declared import DeclaredRequestTracker
-from connectors.ticketing.request_tracker.lists import every, every_of, places
-from connectors.ticketing.request_tracker.query import any_of, here, matching, wanted
+from connectors.ticketing.request_tracker.lists import every, every_of, matching, places
+from connectors.ticketing.request_tracker.query import any_of, here, wanted
 from connectors.ticketing.request_tracker.records import Content, M, Member, Part, Person, Queue, Row, Transaction, User
 from connectors.ticketing.told import missing
 from connectors.ticketing.tools import Comment, SearchTickets, Ticket, TicketSummary
@@ -161,8 +161,7 @@ class Desk:
         )
 
     async def _comments(self, call: CallContext, messages: Sequence[Transaction]) -> list[Comment]:
-        numbers = [each.id for each in messages]
-        parts = await every_of(self.api, call, "/attachments", "TransactionId", numbers, Part)
+        parts = await every_of(self.api, call, "/attachments", "TransactionId", [each.id for each in messages], Part)
         texts = [part for part in parts if part.is_text]
         shown_here = [part.id for part in texts if part.length <= _LONGEST_TEXT]
         read = await every_of(self.api, call, "/attachments", "id", shown_here, Content)
