@@ -10,9 +10,9 @@ from connectors.embedded.database import Database, stable_id
 from connectors.embedded.loading import LoadReport
 from connectors.embedded.queries import changes, folded, get_row, holding, newest_first, within
 from connectors.embedded.sources import Parts, Row, Target, load_records
-from connectors.errors import Conflict
 from connectors.records import TicketRecord
 from connectors.ticketing.tables import comments, tickets
+from connectors.ticketing.told import refuse_closed
 from connectors.ticketing.tools import (
     AddNote,
     AddReply,
@@ -104,7 +104,7 @@ class EmbeddedTicketing:
     async def ticket_update_ticket(self, call: CallContext, args: UpdateTicket) -> Ticket:
         def work(connection: Connection) -> Ticket:
             current = _ticket(connection, call, args.ticket_id, lock=True)
-            _refuse_closed(current)
+            refuse_closed(current.id, current.status)
             changed = changes("ticket", current, args)
             if "tags" in changed:
                 changed["tags"] = _joined(changed["tags"])
@@ -125,7 +125,7 @@ class EmbeddedTicketing:
     async def ticket_add_reply(self, call: CallContext, args: AddReply) -> Ticket:
         def work(connection: Connection) -> Ticket:
             current = _ticket(connection, call, args.ticket_id, lock=True)
-            _refuse_closed(current)
+            refuse_closed(current.id, current.status)
             _add_comment(connection, call, current.id, "public", args.body, place=current.comment_count)
             return _change(connection, call, current, {"status": "pending"})
 
@@ -172,13 +172,6 @@ def _change(connection: Connection, call: CallContext, current: Ticket, changed:
     row = {**changed, "version": tickets.c.version + 1, "updated_at": call.now}
     connection.execute(tickets.update().where(*within(tickets, call.tenant, id=current.id)).values(row))
     return _ticket(connection, call, current.id)
-
-
-def _refuse_closed(ticket: Ticket) -> None:
-    if ticket.status == "closed":
-        raise Conflict(
-            f"ticket `{ticket.id}` is closed and takes notes only; create a new ticket instead", field="ticket_id"
-        )
 
 
 def _ticket_row(record: TicketRecord) -> Row:

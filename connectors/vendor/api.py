@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from connectors.contract import CallContext
 from connectors.credentials import Access, Credentials
@@ -21,7 +21,7 @@ from connectors.vendor.network import VendorTransport, trust_of
 from connectors.vendor.pace import WAITED_FOR_SECONDS, Pace, retry_after
 from connectors.vendor.site import Site
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 _TIMES = httpx.Timeout(15.0, connect=5.0)
 _LARGEST = 16 * 2**20
@@ -55,14 +55,17 @@ class Reply:
     body: Any
     doubt: ConnectorError
 
-    def as_(self, model: type[M]) -> M:
+    def as_(self, kind: type[T]) -> T:
         """The body as what it ought to be.
+
+        Args:
+            kind: A model, or a list of one.
 
         Raises:
             Unavailable, InDoubt: If it is not; the one after a read, the other after an effect.
         """
         try:
-            return model.model_validate(self.body)
+            return TypeAdapter(kind).validate_python(self.body)
         except ValidationError:
             raise self.doubt from None
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from connectors.contract import CallContext
 from connectors.credentials import Credentials
 from connectors.embedded.database import Database
+from connectors.vendor.site import Site
 
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 
@@ -24,6 +25,12 @@ Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterV
 """Where a system is: `https`, or a loopback address."""
 
 CredentialName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
+class Table(BaseModel):
+    """A table within what an operator says, taken strictly."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Declared(BaseModel):
@@ -49,6 +56,22 @@ class Declared(BaseModel):
     def all_shown(self) -> tuple[str, ...]:
         """The names of all credentials that it shows, where parts of it have their own."""
         return (self.shown,)
+
+
+class DeclaredSite(Declared):
+    """What an operator says of a system that is at one address."""
+
+    url: Url
+
+    def site(self, name: str, path: str, **more: Any) -> Site:  # noqa: ANN401 - as `Site` takes them
+        """Where its API is.
+
+        Args:
+            name: How messages call it.
+            path: What every path of it is below.
+            more: How it wants to be spoken to.
+        """
+        return Site(name, f"{self.url}{path}", self.shown, inside=self.inside, **more)
 
 
 @dataclass(frozen=True)

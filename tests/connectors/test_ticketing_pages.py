@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from connectors.contract import CallContext
 from connectors.errors import InvalidInput, Unavailable
 from connectors.ticketing.request_tracker import lists
-from connectors.ticketing.request_tracker.records import Numbered
 from connectors.ticketing.zendesk import searching
 from connectors.vendor.api import Reply
+from connectors.vendor.sent import Numbered
 from connectors.vendor.site import Site
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -12,8 +12,9 @@ from connectors.contract import CallContext, Output, Tool
 from connectors.embedded.queries import changes
 from connectors.errors import Conflict, ConnectorError, InDoubt, InvalidInput, NotFound
 from connectors.ticketing.jira.declared import DeclaredJira
-from connectors.ticketing.jira.reading import Desk, missing_ticket
-from connectors.ticketing.jira.records import INTERNAL, MARK, Numbered, Project, ServerInfo, Transitions, User, marked
+from connectors.ticketing.jira.reading import Desk
+from connectors.ticketing.jira.records import INTERNAL, MARK, Project, ServerInfo, Transitions, User, marked
+from connectors.ticketing.told import done, missing, refuse_closed
 from connectors.ticketing.tools import (
     AddNote,
     AddReply,
@@ -28,7 +29,7 @@ from connectors.ticketing.tools import (
 from connectors.vendor.api import Api
 from connectors.vendor.ids import number_of
 from connectors.vendor.kinds import Kind, Surroundings
-from connectors.vendor.site import Site
+from connectors.vendor.sent import Numbered
 
 _NAME: Final = "Jira"
 _MENTION: Final = "[~"
@@ -47,14 +48,7 @@ class Jira:
     """
 
     def __init__(self, declared: DeclaredJira, surroundings: Surroundings) -> None:
-        site = Site(
-            name=_NAME,
-            url=f"{declared.url}/rest",
-            credential=declared.shown,
-            inside=declared.inside,
-            request_ids=("atl-traceid", "x-arequestid"),
-            explain=_words,
-        )
+        site = declared.site(_NAME, "/rest", request_ids=("atl-traceid", "x-arequestid"), explain=_words)
         self._api = Api(site, surroundings.credentials)
         self._declared = declared
         self._desk = Desk(self._api, declared)
@@ -66,8 +60,8 @@ class Jira:
         server = (await self._api.read(call, "GET", "/api/2/serverInfo")).as_(ServerInfo)
         me = (await self._api.read(call, "GET", "/api/2/myself")).as_(User)
         key = self._declared.project
-        missing = NotFound(f"{_NAME} has no project `{key}`, or does not show it to `{me.called}`")
-        project = (await self._api.read(call, "GET", f"/api/2/project/{key}", missing=missing)).as_(Project)
+        gone = NotFound(f"{_NAME} has no project `{key}`, or does not show it to `{me.called}`")
+        project = (await self._api.read(call, "GET", f"/api/2/project/{key}", missing=gone)).as_(Project)
         return f"{_NAME} ({server.title}), as `{me.called}`; the project `{project.key}` is there"
 
     async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
@@ -100,37 +94,37 @@ class Jira:
         }
         asked = {"fields": fields, "properties": [marked(call.key)]}
         reply = await self._api.act(call, "POST", "/api/2/issue", json=asked)
-        return await self._done(call, reply.as_(Numbered).id)
+        return await done(_NAME, self._desk.whole(call, reply.as_(Numbered).id))
 
     async def ticket_update_ticket(self, call: CallContext, args: UpdateTicket) -> Ticket:
         issue = await self._desk.issue(call, args.ticket_id)
         current = self._desk.summary(issue)
-        _refuse_closed(current.id, current.status)
+        refuse_closed(current.id, current.status)
         changed = changes("ticket", current, args)
         fields, status = await self._fields(call, changed), changed.get("status")
         transition = await self._way(call, issue.id, status) if status else None
         if status and transition is None:
             raise Conflict(f"{_NAME} lets nobody take ticket `{current.id}` to `{status}` from here", field="status")
         path, mark = f"/api/2/issue/{issue.id}", {"properties": [marked(call.key)]}
-        gone = missing_ticket(current.id)
+        gone = missing(current.id)
         if fields:
             asked = {"fields": fields, **({} if transition else mark)}
             await self._api.act(call, "PUT", path, json=asked, missing=gone)
         if transition:
             await self._take(call, path, {"transition": {"id": transition}, **mark}, alone=not fields)
-        return await self._done(call, issue.id)
+        return await done(_NAME, self._desk.whole(call, issue.id))
 
     async def ticket_add_note(self, call: CallContext, args: AddNote) -> Ticket:
         issue = await self._desk.issue(call, args.ticket_id)
         await self._say(call, issue.id, args.body, public=False)
-        return await self._done(call, issue.id)
+        return await done(_NAME, self._desk.whole(call, issue.id))
 
     async def ticket_add_reply(self, call: CallContext, args: AddReply) -> Ticket:
         issue = await self._desk.issue(call, args.ticket_id)
-        _refuse_closed(args.ticket_id, self._desk.summary(issue).status)
+        refuse_closed(args.ticket_id, self._desk.summary(issue).status)
         await self._say(call, issue.id, args.body, public=True)
         await self._wait(call, issue.id)
-        return await self._done(call, issue.id)
+        return await done(_NAME, self._desk.whole(call, issue.id))
 
     async def _say(self, call: CallContext, number: int, body: str, *, public: bool) -> None:
         _refuse_mention(body)
@@ -188,22 +182,10 @@ class Jira:
         asked = {"email": address, "displayName": name}
         return (await self._api.read(call, "POST", "/servicedeskapi/customer", json=asked)).as_(User).id
 
-    async def _done(self, call: CallContext, number: int) -> Ticket:
-        """The ticket after a write, which was done even if the ticket cannot be read."""
-        try:
-            return await self._desk.whole(call, number)
-        except ConnectorError as error:
-            raise InDoubt(f"{_NAME} has done it, and does not show it: {error.message}") from error
-
 
 def _refuse_mention(body: str) -> None:
     if _MENTION in body:
         raise InvalidInput("jira would tell somebody who is named after `[~`; leave that out", field="body")
-
-
-def _refuse_closed(id_: str, status: Status) -> None:
-    if status == "closed":
-        raise Conflict(f"ticket `{id_}` is closed and takes notes only; create a new ticket instead", field="ticket_id")
 
 
 def _words(body: Any) -> str:  # noqa: ANN401 - JSON data

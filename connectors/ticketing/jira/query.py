@@ -4,6 +4,7 @@ import re
 
 from connectors.ticketing.jira.declared import DeclaredJira
 from connectors.ticketing.tools import SearchTickets
+from connectors.vendor.quoting import in_quotes
 
 # Every other character means something to a search for text, in or out of quotes.
 _WORD = re.compile(r"[^\W_]+")
@@ -11,7 +12,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 def within(declared: DeclaredJira) -> str:
     """The condition that an issue is in the project."""
-    return f"project = {_quoted(declared.project)}"
+    return f"project = {in_quotes(declared.project)}"
 
 
 def wanted(declared: DeclaredJira, args: SearchTickets, reporter: str, assignee: str) -> str:
@@ -26,18 +27,13 @@ def wanted(declared: DeclaredJira, args: SearchTickets, reporter: str, assignee:
     words = dict.fromkeys(_WORD.findall(args.query))
     conditions = [within(declared), *(f'text ~ "\\"{word}\\""' for word in words)]
     if args.status:
-        conditions.append(f"status IN ({', '.join(map(_quoted, declared.statuses.of(args.status)))})")
+        conditions.append(f"status IN ({', '.join(map(in_quotes, declared.statuses.of(args.status)))})")
     if args.priority:
-        conditions.append(f"priority IN ({', '.join(map(_quoted, declared.priorities.of(args.priority)))})")
+        conditions.append(f"priority IN ({', '.join(map(in_quotes, declared.priorities.of(args.priority)))})")
     if reporter:
-        conditions.append(f"reporter = {_quoted(reporter)}")
+        conditions.append(f"reporter = {in_quotes(reporter)}")
     if assignee:
-        conditions.append(f"assignee = {_quoted(assignee)}")
+        conditions.append(f"assignee = {in_quotes(assignee)}")
     if args.tag:
-        conditions.append(f"labels = {_quoted(args.tag)}")
+        conditions.append(f"labels = {in_quotes(args.tag)}")
     return f"{' AND '.join(conditions)} ORDER BY updated DESC"
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

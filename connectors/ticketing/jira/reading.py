@@ -3,21 +3,19 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from connectors.contract import CallContext
 from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.errors import NotFound, Unavailable
+from connectors.errors import Unavailable
 from connectors.ticketing.jira.declared import DeclaredJira
 from connectors.ticketing.jira.query import wanted, within
 from connectors.ticketing.jira.records import FIELDS, MARK, Comments, CommentSent, Issue, Issues, MarkedIssues, User
+from connectors.ticketing.told import missing
 from connectors.ticketing.tools import Comment, SearchTickets, Ticket, TicketSummary
-from connectors.vendor.api import Api, Reply
+from connectors.vendor.api import Api
 from connectors.vendor.ids import number_of, shown
 
 _PAGE: Final = 100
 _MOST_PAGES: Final = 50
-_USERS: Final = TypeAdapter(list[User])
 _LATEST: Final = 100
 """Among how many of the latest changed issues a mark is looked for."""
 
@@ -81,8 +79,8 @@ class Desk:
         found: list[CommentSent] = []
         for _ in range(_MOST_PAGES):
             asked = {"startAt": len(found), "maxResults": _PAGE, "orderBy": "created", "expand": "properties"}
-            missing = missing_ticket(shown("tic", number))
-            reply = await self.api.read(call, "GET", f"/api/2/issue/{number}/comment", params=asked, missing=missing)
+            gone = missing(shown("tic", number))
+            reply = await self.api.read(call, "GET", f"/api/2/issue/{number}/comment", params=asked, missing=gone)
             page = reply.as_(Comments)
             found += page.comments
             if not page.comments or len(found) >= page.total:
@@ -91,7 +89,8 @@ class Desk:
 
     async def account(self, call: CallContext, address: str) -> str | None:
         """The account of the person who has an address."""
-        found = _people(await self.api.read(call, "GET", "/api/2/user/search", params={"query": address}))
+        reply = await self.api.read(call, "GET", "/api/2/user/search", params={"query": address})
+        found = reply.as_(list[User])
         return next((each.id for each in found if each.address.casefold() == address.casefold()), None)
 
     def summary(self, issue: Issue) -> TicketSummary:
@@ -113,31 +112,19 @@ class Desk:
         )
 
     async def _issue(self, call: CallContext, number: int) -> Issue:
-        missing = missing_ticket(shown("tic", number))
+        gone = missing(shown("tic", number))
         asked = {"fields": ",".join(FIELDS)}
-        reply = await self.api.read(call, "GET", f"/api/2/issue/{number}", params=asked, missing=missing)
+        reply = await self.api.read(call, "GET", f"/api/2/issue/{number}", params=asked, missing=gone)
         issue = reply.as_(Issue)
         if issue.fields.project.key != self.declared.project:
-            raise missing
+            raise gone
         return issue
 
     async def _is_staff(self, call: CallContext, account: str) -> bool:
         """Whether tickets of the project can be assigned to somebody: customers cannot be assigned any."""
         asked = {"project": self.declared.project, "accountId": account}
-        found = _people(await self.api.read(call, "GET", "/api/2/user/assignable/search", params=asked))
-        return any(each.id == account for each in found)
-
-
-def missing_ticket(id_: str) -> NotFound:
-    """What to raise where a ticket is not there."""
-    return NotFound(f"there is no ticket `{id_}`; find the right id first", field="ticket_id")
-
-
-def _people(reply: Reply) -> list[User]:
-    try:
-        return _USERS.validate_python(reply.body)
-    except ValidationError:
-        raise reply.doubt from None
+        reply = await self.api.read(call, "GET", "/api/2/user/assignable/search", params=asked)
+        return any(each.id == account for each in reply.as_(list[User]))
 
 
 def _described(issue: Issue, staff: set[str]) -> Comment:
@@ -149,7 +136,7 @@ def _described(issue: Issue, staff: set[str]) -> Comment:
         kind="public",
         author=author.called if author else "",
         by_staff=by_staff,
-        body=_text(issue.fields.description or ""),
+        body=_text(issue.fields.description),
         at=issue.fields.created,
     )
 

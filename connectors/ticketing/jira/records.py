@@ -2,7 +2,9 @@
 
 from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
+
+from connectors.vendor.sent import Sent, Text
 
 MARK: Final = "remit"
 """The property of an issue or a comment that keeps the key of the write that made it so."""
@@ -14,11 +16,7 @@ FIELDS: Final = [
 ]
 
 
-class _Sent(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class User(_Sent):
+class User(Sent):
     id: str = Field(alias="accountId")
     address: str = Field(default="", alias="emailAddress")
     name: str = Field(default="", alias="displayName")
@@ -28,95 +26,91 @@ class User(_Sent):
         return self.address or self.name
 
 
-class Named(_Sent):
+class Named(Sent):
     name: str
 
 
-class Project(_Sent):
+class Project(Sent):
     key: str
 
 
-class Counted(_Sent):
+class Counted(Sent):
     total: int
 
 
-class IssueFields(_Sent):
+class IssueFields(Sent):
     project: Project
     summary: str
-    description: str | None = None
+    description: Text = ""
     status: Named
     priority: Named | None = None
     reporter: User | None = None
     creator: User | None = None
     assignee: User | None = None
-    labels: list[str] = []
+    labels: list[str] = Field(default=[])
     comment: Counted
     created: AwareDatetime
     updated: AwareDatetime
 
 
-class Issue(_Sent):
+class Issue(Sent):
     id: int
     fields: IssueFields
 
 
-class Issues(_Sent):
+class Issues(Sent):
     issues: list[Issue]
     next: str | None = Field(default=None, alias="nextPageToken")
 
 
-class Property(_Sent):
+class Property(Sent):
     key: str
     value: Any = None
 
 
-class Marked(_Sent):
+class Marked(Sent):
     """An issue of which only the mark is wanted."""
 
     id: int
-    properties: dict[str, Any] = {}
+    properties: dict[str, Any] = Field(default={})
 
     @property
     def key(self) -> object:
         return _key_in(self.properties.get(MARK))
 
 
-class MarkedIssues(_Sent):
+class MarkedIssues(Sent):
     issues: list[Marked]
 
 
-class CommentSent(_Sent):
+class CommentSent(Sent):
     id: int
     author: User | None = None
     body: str = ""
     created: AwareDatetime
     public: bool = Field(alias="jsdPublic")
-    properties: list[Property] = []
+    properties: list[Property] = Field(default=[])
 
     @property
     def key(self) -> object:
         return next((_key_in(each.value) for each in self.properties if each.key == MARK), None)
 
 
-class Comments(_Sent):
+class Comments(Sent):
     comments: list[CommentSent]
     total: int
 
 
-class To(_Sent):
+class To(Sent):
     id: str
     to: Named
 
 
-class Transitions(_Sent):
+class Transitions(Sent):
     transitions: list[To]
 
 
-class Numbered(_Sent):
-    id: int
-
-
-class ServerInfo(_Sent):
+class ServerInfo(Sent):
     title: str = Field(alias="serverTitle")
 
 

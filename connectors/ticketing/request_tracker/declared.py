@@ -1,24 +1,20 @@
 """What an operator says of a queue: where it is, and what it calls our statuses, priorities and tags."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from connectors.ticketing.names import Names
 from connectors.ticketing.tools import Priority, Status
-from connectors.vendor.kinds import Declared, Url
+from connectors.vendor.kinds import DeclaredSite, Table
 
-STATUSES: tuple[Status, ...] = get_args(Status)
 RISING: tuple[Priority, ...] = get_args(Priority)
 
 Name = Annotated[str, Field(pattern=r"^[^'\"\\{}\x00-\x1f]{1,200}$")]
-Names = Annotated[list[Name], Field(min_length=1)]
+SomeNames = Annotated[list[Name], Field(min_length=1)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Fields(_Table):
+class Fields(Table):
     """The names of custom fields of the queue's tickets, both for several values.
 
     `key` keeps what writes are found again by, `tags` a ticket's tags; without it there are none.
@@ -28,26 +24,19 @@ class Fields(_Table):
     tags: Name | Literal[""] = ""
 
 
-class Statuses(_Table):
+class Statuses(Names[Status]):
     """The queue's statuses for each of ours; the first one is what is written. Others are told as `open`."""
 
-    new: Names = ["new"]
-    open: Names = ["open"]
-    pending: Names = ["stalled"]
-    solved: Names = ["resolved"]
-    closed: Names = ["rejected"]
+    otherwise: ClassVar[Status] = "open"
 
-    def of(self, status: Status) -> list[str]:
-        """Theirs for one of ours."""
-        found: list[str] = getattr(self, status)
-        return found
-
-    def ours(self, theirs: str) -> Status:
-        """Ours for one of theirs."""
-        return next((status for status in STATUSES if theirs in self.of(status)), "open")
+    new: SomeNames = Field(default=["new"])
+    open: SomeNames = Field(default=["open"])
+    pending: SomeNames = Field(default=["stalled"])
+    solved: SomeNames = Field(default=["resolved"])
+    closed: SomeNames = Field(default=["rejected"])
 
 
-class Priorities(_Table):
+class Priorities(Table):
     """The number from which on a ticket has each of our priorities; it is also what is written."""
 
     low: int = 0
@@ -63,8 +52,7 @@ class Priorities(_Table):
 
     def of(self, priority: Priority) -> int:
         """The number to write for one of ours."""
-        found: int = getattr(self, priority)
-        return found
+        return int(getattr(self, priority))
 
     def ours(self, number: int) -> Priority:
         """Ours for a ticket's number."""
@@ -77,11 +65,10 @@ class Priorities(_Table):
         return (self.of(priority) if place else None), (self.of(above[0]) if above else None)
 
 
-class DeclaredRequestTracker(Declared):
+class DeclaredRequestTracker(DeclaredSite):
     """One queue. The credential is a token of one of its users, or that user's name and password."""
 
     kind: Literal["request_tracker"]
-    url: Url
     queue: Name
     fields: Fields = Fields()
     statuses: Statuses = Statuses()

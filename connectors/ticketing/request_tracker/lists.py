@@ -1,28 +1,34 @@
 """Lists of Request Tracker's: how one is read whole, and how tickets are read a page at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final, TypeVar
-
-from pydantic import BaseModel, TypeAdapter
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
 
 from connectors.contract import CallContext
 from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.errors import InvalidInput, Unavailable
-from connectors.ticketing.request_tracker.records import Place, Places
-from connectors.vendor.api import Api, Reply
+from connectors.errors import Unavailable
+from connectors.ticketing.request_tracker.records import Items, M, Place
+from connectors.vendor.api import Api
 
-M = TypeVar("M", bound=BaseModel)
-
-PAGE: Final = 100
+_PAGE: Final = 100
 """How many items one request gives at most."""
 _MOST_PAGES: Final = 100
+_LARGEST: Final = 2**31
+_START: Final = datetime.max.replace(tzinfo=UTC), 0, 0
+_PEOPLE: Final = {f"fields[{role}]": "EmailAddress,RealName" for role in ("Requestor", "Owner", "Creator")}
+_LATEST_FIRST: Final = {"orderby": ["LastUpdated", "id"], "order": ["DESC", "DESC"]}
 
 
-async def every(
-    api: Api, call: CallContext, path: str, query: Mapping[str, Any], model: type[M], at_most: int | None = None
-) -> list[M]:
-    """Every item of a list. A page may lack what its reader may not see, so that only an empty one is surely the last.
+def matching(**wanted: str | Sequence[int]) -> str:
+    """A search for anything but tickets: each field has a value, or one of some numbers."""
+    conditions = [(name, "=" if isinstance(value, str) else "IN", value) for name, value in wanted.items()]
+    return json.dumps([dict(zip(("field", "operator", "value"), each, strict=True)) for each in conditions])
+
+
+async def every(api: Api, call: CallContext, path: str, query: str, model: type[M]) -> list[M]:
+    """Every item of a list.
 
     Args:
         api: The way to Request Tracker.
@@ -30,33 +36,28 @@ async def every(
         path: The list's.
         query: What of it is wanted.
         model: What an item is.
-        at_most: How many there can be, if that is known.
 
     Raises:
         Unavailable: If there are too many; also whatever asking raises.
     """
     found: list[M] = []
     for number in range(1, _MOST_PAGES + 1):
-        reply = await api.read(call, "GET", path, params={**query, "per_page": PAGE, "page": number})
-        items = items_of(reply, model)
-        found += items
-        # How many pages there are is told of some lists.
-        if not items or len(found) == at_most or (reply.body.get("pages") and number >= reply.body["pages"]):
+        page = await _page(api, call, path, {"query": query}, model, number)
+        found += page.items
+        if page.is_last(number):
             return found
     raise Unavailable(f"{api.site.name} has more of it than can be read at once; ask for fewer tickets")
 
 
-def items_of(reply: Reply, model: type[M]) -> list[M]:
-    """The items of one page."""
-    try:
-        return TypeAdapter(list[model]).validate_python(reply.body["items"])  # type: ignore[valid-type]
-    except (ValueError, LookupError, TypeError):
-        raise reply.doubt from None
-
-
-def chunks(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Numbers, as many at a time as one request can name."""
-    return (numbers[start : start + PAGE] for start in range(0, len(numbers), PAGE))
+async def every_of(
+    api: Api, call: CallContext, path: str, field: str, numbers: Sequence[int], model: type[M], **also: str
+) -> list[M]:
+    """Every item of a list that has one of some numbers in a field, of which one request can name so many."""
+    found: list[M] = []
+    for start in range(0, len(numbers), _PAGE):
+        query = matching(**{field: numbers[start : start + _PAGE]}, **also)
+        found += await every(api, call, path, query, model)
+    return found
 
 
 async def places(
@@ -70,43 +71,26 @@ async def places(
     Raises:
         InvalidInput: If the cursor was not made here; also whatever asking raises.
     """
-    last, offset = _position(cursor)
-    number = offset // PAGE + 1
-    page = await _page(api, call, conditions, number)
-    while number > 1 and last and (not page.items or page.items[0].rank < last):
-        number -= 1
-        page = await _page(api, call, conditions, number)
-    found: list[tuple[int, Place]] = []
-    while True:
-        start = (number - 1) * PAGE
-        found += [(start + n, each) for n, each in enumerate(page.items) if last is None or each.rank < last]
-        if len(found) > limit or number >= page.pages:
-            break
+    asked = {"query": " AND ".join(conditions), **_LATEST_FIRST}
+    page_of = partial(_page, api, call, "/tickets", asked, Place)
+    at, id_, offset = decode_cursor(cursor, (datetime, int, int)) if cursor else _START
+    last = at, id_
+    number = min(max(offset, 0), _LARGEST) // _PAGE + 1
+    page = await page_of(number)
+    while number > 1 and (not page.items or page.items[0].rank < last):
+        number = number - 1 if page.items else 1
+        page = await page_of(number)
+    found = [each for each in page.items if each.rank < last]
+    while len(found) <= limit and not page.is_last(number):
         number += 1
-        page = await _page(api, call, conditions, number)
-    taken = [place for _, place in found[:limit]]
-    return taken, (_cursor(*found[limit - 1]) if len(found) > limit else "")
+        page = await page_of(number)
+        found += [each for each in page.items if each.rank < last]
+    taken, more = found[:limit], len(found) - limit
+    ended = (number - 1) * _PAGE + len(page.items) - more - 1
+    return taken, (encode_cursor([*taken[-1].rank, ended]) if more > 0 else "")
 
 
-async def _page(api: Api, call: CallContext, conditions: Sequence[str], number: int) -> Places:
-    order = {"orderby": ["LastUpdated", "id"], "order": ["DESC", "DESC"]}
-    asked = {"query": " AND ".join(conditions), **Place.FIELDS, **order, "per_page": PAGE, "page": number}
-    return (await api.read(call, "GET", "/tickets", params=asked)).as_(Places)
-
-
-def _cursor(at: int, place: Place) -> str:
-    return encode_cursor([place.updated.isoformat(), place.id, at])
-
-
-def _position(cursor: str) -> tuple[tuple[datetime, int] | None, int]:
-    """The last ticket of the page before, and how many were before it then."""
-    if not cursor:
-        return None, 0
-    at, id_, offset = decode_cursor(cursor, (str, int, int))
-    try:
-        moment = datetime.fromisoformat(str(at))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or not 0 <= int(offset) < 2**31:
-        raise InvalidInput("not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor")
-    return (moment, int(id_)), int(offset)
+async def _page(api: Api, call: CallContext, path: str, asked: dict[str, Any], model: type[M], number: int) -> Items[M]:
+    fields = ",".join(field.alias for field in model.model_fields.values() if field.alias)
+    params = {**asked, "fields": fields, **_PEOPLE, "per_page": _PAGE, "page": number}
+    return (await api.read(call, "GET", path, params=params)).as_(Items[model])  # type: ignore[valid-type]

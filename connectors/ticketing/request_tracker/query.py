@@ -4,18 +4,20 @@ It has no placeholders, so values are quoted here; and it takes some quoted valu
 avoided.
 """
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial
 
 from connectors.errors import InvalidInput
 from connectors.ticketing.request_tracker.declared import DeclaredRequestTracker
 from connectors.ticketing.tools import SearchTickets
+from connectors.vendor.quoting import in_quotes
 
 # LIKE takes `%` and `_` for wildcards, and nothing escapes them on every database.
 _BETWEEN_WORDS = re.compile(r"[\s%_]+")
 # A quoted value that begins so is taken for the name of a field all the same.
 _LIKE_A_FIELD = re.compile(r"^(?:CF\.)+", re.IGNORECASE)
+_quoted = partial(in_quotes, mark="'")
 
 
 def here(declared: DeclaredRequestTracker) -> list[str]:
@@ -55,30 +57,15 @@ def equal(what: str, value: str, field: str) -> str:
     """
     if _LIKE_A_FIELD.match(value):
         raise InvalidInput("request tracker cannot look for what begins with `cf.`; leave that out", field=field)
-    return f"{what} = {_in_quotes(value)}"
+    return f"{what} = {_quoted(value)}"
 
 
 def any_of(what: str, values: Iterable[str | int]) -> str:
     """The condition that something has one of some values, which are no outsider's."""
-    return "(" + " OR ".join(f"{what} = {_in_quotes(str(value))}" for value in values) + ")"
+    return "(" + " OR ".join(f"{what} = {_quoted(str(value))}" for value in values) + ")"
 
 
 def _mentioning(query: str) -> list[str]:
     """Conditions that each word is in the subject or in a message; what is left of a word may find more than it."""
     words = dict.fromkeys(_LIKE_A_FIELD.sub("", word) for word in _BETWEEN_WORDS.split(query))
-    return [f"(Subject LIKE {_in_quotes(word)} OR Content LIKE {_in_quotes(word)})" for word in words if word]
-
-
-def _in_quotes(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def where(field: str, operator: str, value: str | Sequence[int]) -> dict[str, object]:
-    """A condition of a search for anything but tickets."""
-    return {"field": field, "operator": operator, "value": value}
-
-
-def all_of(*conditions: dict[str, object]) -> dict[str, str]:
-    """The parameter that has all conditions of a search for anything but tickets."""
-    return {"query": json.dumps(conditions)}
+    return [f"(Subject LIKE {_quoted(word)} OR Content LIKE {_quoted(word)})" for word in words if word]

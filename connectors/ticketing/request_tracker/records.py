@@ -1,52 +1,67 @@
-"""What Request Tracker's REST 2.0 sends, and which fields to ask it for. What is not there comes as an empty text."""
+"""What Request Tracker's REST 2.0 sends: of lists, the fields that have an alias here, which it must be asked for.
+
+What is not there comes as an empty text.
+"""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
+
+from connectors.vendor.sent import Numbered, Sent, Text
+
+M = TypeVar("M", bound=Sent)
 
 _BY_MAIL = re.compile(r"^X-RT-Interface: *Email *$", re.IGNORECASE | re.MULTILINE)
 _MESSAGES = frozenset({"Create", "Correspond", "Comment"})
+_NOBODY = "Nobody"
 
 _NothingIsEmpty = BeforeValidator(lambda value: value or [])
-_Text = Annotated[str, BeforeValidator(lambda value: value or "")]
 _Number = Annotated[int, BeforeValidator(lambda value: value or 0)]
 
 
-class _Sent(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class Items(Sent, Generic[M]):
+    """A page of a list. How many pages there are is told of some lists."""
+
+    items: list[M]
+    pages: float | None = None
+
+    def is_last(self, number: int) -> bool:
+        """Whether it is surely the last: a page may lack what its reader may not see, but for an empty one."""
+        return not self.items or bool(self.pages and number >= self.pages)
 
 
-class User(_Sent):
+class User(Sent):
     id: str
-    address: _Text = Field(default="", alias="EmailAddress")
-    real_name: _Text = Field(default="", alias="RealName")
+    address: Text = Field(default="", alias="EmailAddress")
+    real_name: Text = Field(default="", alias="RealName")
+
+    @property
+    def called(self) -> str:
+        return "" if self.id == _NOBODY else self.address or self.id
 
 
-class FieldValues(_Sent):
-    name: str
-    values: list[Any]
+class CustomField(Sent):
+    name: str = ""
+    values: list[Any] = Field(default=[])
 
 
-class Row(_Sent):
+class Member(Numbered):
+    """A ticket, and the one that it was merged into; itself if it was not."""
+
+    survivor: int = Field(alias="EffectiveId")
+
+
+class Row(Member):
     """A ticket as a list of tickets has it."""
 
-    FIELDS: ClassVar[Mapping[str, str]] = {
-        "fields": "EffectiveId,Subject,Status,Priority,Requestor,Owner,CustomFields,Created,LastUpdated",
-        "fields[Requestor]": "EmailAddress,RealName",
-        "fields[Owner]": "EmailAddress",
-    }
-
-    id: int
-    survivor: int = Field(alias="EffectiveId")
-    subject: _Text = Field(alias="Subject")
+    subject: Text = Field(alias="Subject")
     status: str = Field(alias="Status")
     priority: _Number = Field(alias="Priority")
     requestors: Annotated[list[User], _NothingIsEmpty] = Field(alias="Requestor")
     owner: User = Field(alias="Owner")
-    fields: Annotated[list[FieldValues], _NothingIsEmpty] = Field(alias="CustomFields")
+    fields: Annotated[list[CustomField], _NothingIsEmpty] = Field(alias="CustomFields")
     created: AwareDatetime = Field(alias="Created")
     updated: AwareDatetime = Field(alias="LastUpdated")
 
@@ -55,21 +70,9 @@ class Row(_Sent):
         return [str(value) for each in self.fields if each.name == field for value in each.values]
 
 
-class Member(_Sent):
-    """A ticket, and the one that it was merged into; itself if it was not."""
-
-    FIELDS: ClassVar[Mapping[str, str]] = {"fields": "EffectiveId"}
-
-    id: int
-    survivor: int = Field(alias="EffectiveId")
-
-
-class Place(_Sent):
+class Place(Numbered):
     """Where a ticket stands among those that changed last."""
 
-    FIELDS: ClassVar[Mapping[str, str]] = {"fields": "LastUpdated"}
-
-    id: int
     updated: AwareDatetime = Field(alias="LastUpdated")
 
     @property
@@ -77,17 +80,9 @@ class Place(_Sent):
         return self.updated, self.id
 
 
-class Places(_Sent):
-    items: list[Place]
-    pages: float
-
-
-class Transaction(_Sent):
+class Transaction(Numbered):
     """One thing that happened to a ticket."""
 
-    FIELDS: ClassVar[Mapping[str, str]] = {"fields": "Type,ObjectId,Creator,Created", "fields[Creator]": "EmailAddress"}
-
-    id: int
     type: str = Field(alias="Type")
     ticket: int = Field(alias="ObjectId")
     creator: User = Field(alias="Creator")
@@ -98,21 +93,18 @@ class Transaction(_Sent):
         return self.type in _MESSAGES
 
 
-class Part(_Sent):
+class Part(Numbered):
     """One part of a message, without its content."""
 
-    FIELDS: ClassVar[Mapping[str, str]] = {"fields": "TransactionId,ContentType,ContentLength,Filename,Headers"}
-
-    id: int
     transaction: int = Field(alias="TransactionId")
-    type: _Text = Field(alias="ContentType")
+    type: Text = Field(alias="ContentType")
     length: _Number = Field(alias="ContentLength")
-    filename: _Text = Field(alias="Filename")
-    headers: _Text = Field(alias="Headers")
+    filename: Text = Field(alias="Filename")
+    headers: Text = Field(alias="Headers")
 
     @property
     def is_text(self) -> bool:
-        return self.type in {"text/plain", "text/html"} and not self.filename
+        return self.type in {"text/plain", "text/html"} and not self.filename and self.length > 0
 
     @property
     def came_by_mail(self) -> bool:
@@ -120,30 +112,17 @@ class Part(_Sent):
         return bool(_BY_MAIL.search(self.headers))
 
 
-class Content(_Sent):
-    FIELDS: ClassVar[Mapping[str, str]] = {"fields": "Content"}
-
-    id: int
-    content: _Text = Field(alias="Content")
+class Content(Numbered):
+    content: Text = Field(alias="Content")
 
 
-class Person(_Sent):
+class Person(Sent):
     privileged: int = Field(alias="Privileged")
 
 
-class FieldName(_Sent):
-    name: str = ""
+class Queue(Sent):
+    fields: Annotated[list[CustomField], _NothingIsEmpty] = Field(alias="TicketCustomFields")
 
 
-class Queue(_Sent):
-    fields: Annotated[list[FieldName], _NothingIsEmpty] = Field(alias="TicketCustomFields")
-
-
-class System(_Sent):
+class System(Sent):
     version: str = Field(alias="Version")
-
-
-class Numbered(_Sent):
-    """Anything of which the number alone is wanted."""
-
-    id: int

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from connectors.contract import CallContext, Output, Tool
 from connectors.embedded.queries import changes
-from connectors.errors import Conflict, ConnectorError, InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.errors import InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.ticketing.told import done, missing, refuse_closed
 from connectors.ticketing.tools import (
     AddNote,
     AddReply,
@@ -40,8 +41,7 @@ from connectors.ticketing.zendesk.records import (
 from connectors.ticketing.zendesk.searching import places, search, wanted
 from connectors.vendor.api import Api
 from connectors.vendor.ids import number_of, shown
-from connectors.vendor.kinds import Declared, Kind, Surroundings, Url
-from connectors.vendor.site import Site
+from connectors.vendor.kinds import DeclaredSite, Kind, Surroundings, Table
 
 _NAME: Final = "Zendesk"
 _MOST_PAGES: Final = 50
@@ -51,19 +51,16 @@ _FILLED_IN: Final = ("{{", "{%")
 FieldId = Annotated[int, Field(gt=0)]
 
 
-class Fields(BaseModel):
+class Fields(Table):
     """The ids of custom fields of tickets: `key`, of type text, keeps what the latest write is found again by."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     key: FieldId
 
 
-class DeclaredZendesk(Declared):
+class DeclaredZendesk(DeclaredSite):
     """One account. The credential is an OAuth token, or `ADDRESS/token` with an API token as its password."""
 
     kind: Literal["zendesk"]
-    url: Url
     fields: Fields
 
 
@@ -78,14 +75,8 @@ class Zendesk:
     """
 
     def __init__(self, declared: DeclaredZendesk, surroundings: Surroundings) -> None:
-        site = Site(
-            name=_NAME,
-            url=f"{declared.url}/api/v2",
-            credential=declared.shown,
-            inside=declared.inside,
-            request_ids=("x-zendesk-request-id", "x-request-id"),
-            explain=_words,
-        )
+        names = ("x-zendesk-request-id", "x-request-id")
+        site = declared.site(_NAME, "/api/v2", request_ids=names, explain=_words)
         self._api = Api(site, surroundings.credentials)
         self._key_field = declared.fields.key
 
@@ -96,8 +87,8 @@ class Zendesk:
         me = await self._me(call)
         if me.role not in {"agent", "admin"}:
             raise Unavailable(f"{_NAME} knows the credential as `{me.email or me.name}`, who is no agent")
-        missing = NotFound(f"{_NAME} has no ticket field {self._key_field}; make one of type `text`, and name its id")
-        reply = await self._api.read(call, "GET", f"/ticket_fields/{self._key_field}", missing=missing)
+        gone = NotFound(f"{_NAME} has no ticket field {self._key_field}; make one of type `text`, and name its id")
+        reply = await self._api.read(call, "GET", f"/ticket_fields/{self._key_field}", missing=gone)
         field = reply.as_(FieldShown).ticket_field
         if field.type != "text" or not field.active:
             raise Unavailable(
@@ -134,7 +125,7 @@ class Zendesk:
         }
         headers = {"Idempotency-Key": call.key}
         reply = await self._api.act(call, "POST", "/tickets", json={"ticket": asked}, headers=headers)
-        return await self._done(call, reply.as_(Created).ticket.id)
+        return await done(_NAME, self._whole(call, reply.as_(Created).ticket.id))
 
     async def ticket_update_ticket(self, call: CallContext, args: UpdateTicket) -> Ticket:
         current = await self._open(call, args.ticket_id)
@@ -156,15 +147,8 @@ class Zendesk:
     async def _change(self, call: CallContext, current: TicketSummary, change: dict[str, Any]) -> Ticket:
         number = number_of(current.id, "ticket", "ticket_id")
         asked = {"ticket": {**change, **self._key(call)}}
-        await self._api.act(call, "PUT", f"/tickets/{number}", json=asked, missing=_missing(current.id))
-        return await self._done(call, number)
-
-    async def _done(self, call: CallContext, number: int) -> Ticket:
-        """The ticket after a write, which was done even if the ticket cannot be read."""
-        try:
-            return await self._whole(call, number)
-        except ConnectorError as error:
-            raise InDoubt(f"{_NAME} has done it, and does not show it: {error.message}") from error
+        await self._api.act(call, "PUT", f"/tickets/{number}", json=asked, missing=missing(current.id))
+        return await done(_NAME, self._whole(call, number))
 
     def _key(self, call: CallContext) -> dict[str, Any]:
         return {"custom_fields": [{"id": self._key_field, "value": call.key}]}
@@ -173,19 +157,16 @@ class Zendesk:
         return (await self._api.read(call, "GET", "/users/me")).as_(Me).user
 
     async def _sent(self, call: CallContext, number: int) -> OneTicket:
-        missing = _missing(shown("tic", number))
-        return (await self._api.read(call, "GET", f"/tickets/{number}", params=_INCLUDED, missing=missing)).as_(
-            OneTicket
-        )
+        gone = missing(shown("tic", number))
+        reply = await self._api.read(call, "GET", f"/tickets/{number}", params=_INCLUDED, missing=gone)
+        return reply.as_(OneTicket)
 
     async def _open(self, call: CallContext, id_: str) -> TicketSummary:
         """A ticket that can still be written to."""
         sent = await self._sent(call, number_of(id_, "ticket", "ticket_id"))
-        if sent.ticket.status == "closed":
-            raise Conflict(
-                f"ticket `{id_}` is closed and takes nothing more; create a new ticket instead", field="ticket_id"
-            )
-        return sent.ticket.told(by_id(sent.users))
+        ticket = sent.ticket.told(by_id(sent.users))
+        refuse_closed(id_, ticket.status, takes="nothing more")
+        return ticket
 
     async def _summaries(self, call: CallContext, numbers: Sequence[int]) -> dict[int, TicketSummary]:
         if not numbers:
@@ -208,8 +189,8 @@ class Zendesk:
         users: list[User] = []
         asked: dict[str, Any] = {"include": "users", "page[size]": 100}
         for _ in range(_MOST_PAGES):
-            missing = _missing(shown("tic", number))
-            reply = await self._api.read(call, "GET", f"/tickets/{number}/comments", params=asked, missing=missing)
+            gone = missing(shown("tic", number))
+            reply = await self._api.read(call, "GET", f"/tickets/{number}/comments", params=asked, missing=gone)
             page = reply.as_(Comments)
             comments, users = [*comments, *page.comments], [*users, *page.users]
             if not page.meta.has_more or not page.meta.after_cursor:
@@ -235,10 +216,6 @@ def _stamp(version: int) -> str:
     return f"{datetime.fromtimestamp(version, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _missing(id_: str) -> NotFound:
-    return NotFound(f"there is no ticket `{id_}`; find the right id first", field="ticket_id")
-
-
 def _words(body: Any) -> str:  # noqa: ANN401 - JSON data
     """What an error says: of each field that is wrong, or in general."""
     if details := body.get("details"):
@@ -248,10 +225,10 @@ def _words(body: Any) -> str:  # noqa: ANN401 - JSON data
 
 
 KIND = Kind(
-    name="zendesk",
-    area="ticket",
-    declared=DeclaredZendesk,
-    make=Zendesk,
+    "zendesk",
+    "ticket",
+    DeclaredZendesk,
+    Zendesk,
     shows=("token", "password"),
     scopes=("tickets:read", "tickets:write", "users:read", "read"),
 )

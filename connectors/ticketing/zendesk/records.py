@@ -4,42 +4,39 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, Field
 
 from connectors.ticketing.tools import Comment, CommentKind, Priority, Status, TicketSummary
 from connectors.vendor.ids import shown
+from connectors.vendor.sent import Numbered, Sent, Text
 
 _STATUSES: Mapping[str, Status] = {"hold": "pending"}
 
 
-class _Sent(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class User(_Sent):
+class User(Sent):
     id: int
     name: str = ""
-    email: str | None = None
+    email: Text = ""
     role: str = ""
 
 
 NOBODY = User(id=0)
 
 
-class FieldValue(_Sent):
+class FieldValue(Sent):
     id: int
     value: Any = None
 
 
-class TicketSent(_Sent):
+class TicketSent(Sent):
     id: int
-    subject: str | None = None
+    subject: Text = ""
     status: Literal["new", "open", "pending", "hold", "solved", "closed"]
     priority: Priority | None = None
     requester_id: int
     assignee_id: int | None = None
-    tags: list[str] = []
-    custom_fields: list[FieldValue] = []
+    tags: list[str] = Field(default=[])
+    custom_fields: list[FieldValue] = Field(default=[])
     comment_count: int
     created_at: AwareDatetime
     updated_at: AwareDatetime
@@ -53,11 +50,11 @@ class TicketSent(_Sent):
         requester = users.get(self.requester_id, NOBODY)
         return TicketSummary(
             id=shown("tic", self.id),
-            subject=self.subject or "",
+            subject=self.subject,
             status=_STATUSES.get(self.status, self.status),
             priority=self.priority or "normal",
             requester_name=requester.name,
-            requester_email=requester.email or "",
+            requester_email=requester.email,
             assignee=_called(users.get(self.assignee_id or 0, NOBODY)),
             tags=self.tags,
             comment_count=self.comment_count,
@@ -67,30 +64,27 @@ class TicketSent(_Sent):
         )
 
 
-class OneTicket(_Sent):
+class OneTicket(Sent):
     ticket: TicketSent
-    users: list[User] = []
+    users: list[User] = Field(default=[])
 
 
-class Tickets(_Sent):
+class Tickets(Sent):
     tickets: list[TicketSent]
-    users: list[User] = []
+    users: list[User] = Field(default=[])
 
 
-class Created(_Sent):
+class Created(Sent):
     """What a write answers, of which the number alone is wanted."""
-
-    class Numbered(_Sent):
-        id: int
 
     ticket: Numbered
 
 
-class Via(_Sent):
+class Via(Sent):
     channel: str | int = ""
 
 
-class CommentSent(_Sent):
+class CommentSent(Sent):
     id: int
     author_id: int
     body: str = ""
@@ -113,19 +107,18 @@ class CommentSent(_Sent):
         )
 
 
-class Meta(_Sent):
+class Meta(Sent):
     has_more: bool
     after_cursor: str | None = None
 
 
-class Comments(_Sent):
+class Comments(Sent):
     comments: list[CommentSent]
-    users: list[User] = []
+    users: list[User] = Field(default=[])
     meta: Meta
 
 
-class Found(_Sent):
-    id: int
+class Found(Numbered):
     updated_at: AwareDatetime
 
     @property
@@ -133,17 +126,17 @@ class Found(_Sent):
         return self.updated_at, self.id
 
 
-class Results(_Sent):
+class Results(Sent):
     results: list[Found]
     next_page: str | None = None
 
 
-class Me(_Sent):
+class Me(Sent):
     user: User
 
 
-class FieldShown(_Sent):
-    class Described(_Sent):
+class FieldShown(Sent):
+    class Described(Sent):
         title: str
         type: str
         active: bool

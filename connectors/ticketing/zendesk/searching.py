@@ -5,12 +5,12 @@ A search gives at most 1,000 results, so that a page starts with a condition on 
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from connectors.contract import CallContext
 from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.errors import InvalidInput, Unavailable
+from connectors.errors import Unavailable
 from connectors.ticketing.tools import SearchTickets
 from connectors.ticketing.zendesk.records import Found, Results
 from connectors.vendor.api import Api
@@ -46,8 +46,8 @@ async def places(
     Raises:
         InvalidInput: If the cursor was not made here; also whatever asking raises.
     """
-    last = _position(cursor)
-    until = [f"updated<={last[0].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"] if last else []
+    last: Rank | None = tuple(decode_cursor(cursor, (datetime, int))) if cursor else None
+    until = [f"updated<={last[0]:%Y-%m-%dT%H:%M:%SZ}"] if last else []
     found: list[Found] = []
     for number in range(1, _PAGES + 1):
         results = await search(api, call, [*conditions, *until], number)
@@ -57,7 +57,7 @@ async def places(
         passed = len(found) > limit and found[-1].updated_at < found[limit - 1].updated_at
         if passed or results.next_page is None:
             taken = found[:limit]
-            return taken, (encode_cursor([taken[-1].updated_at.isoformat(), taken[-1].id]) if found[limit:] else "")
+            return taken, (encode_cursor([*taken[-1].rank]) if found[limit:] else "")
     raise Unavailable(f"{api.site.name} has too many tickets that changed at once; search for fewer")
 
 
@@ -71,16 +71,3 @@ async def search(api: Api, call: CallContext, conditions: Sequence[str], number:
 
 def _quoted(value: str) -> str:
     return '"' + _BETWEEN_WORDS.sub(" ", value).strip() + '"'
-
-
-def _position(cursor: str) -> Rank | None:
-    if not cursor:
-        return None
-    at, id_ = decode_cursor(cursor, (str, int))
-    try:
-        moment = datetime.fromisoformat(str(at))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidInput("not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor")
-    return moment, int(id_)
