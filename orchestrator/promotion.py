@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import Store
 from orchestrator.durable.tables import now_ms, ratings, stages
-from orchestrator.invalid import first_wrong
+from orchestrator.invalid import in_words
 from orchestrator.workflow import Workflows
 
 ITSELF = "remit"
@@ -308,8 +308,7 @@ async def set_stage(
         try:
             wanted = Thresholds.model_validate(now.thresholds.model_dump() | changed)
         except ValidationError as error:
-            where, what = first_wrong(error)
-            raise BadThreshold(f"threshold `{where}`: {what.lower()}") from None
+            raise BadThreshold(f"threshold {in_words(error)}") from None
         return _change(connection, act, now, stage, wanted, by, reason)
 
     return await database.run(write)

@@ -29,8 +29,8 @@ from orchestrator.durable.store import Store
 from orchestrator.durable.tables import now_ms, remembered
 from orchestrator.gateway_client import Declared, GatewayClient, GatewayError, Ok
 from orchestrator.grants import Issuer, Task
-from orchestrator.invalid import first_wrong
-from orchestrator.workflow import BadInput, UnknownWorkflow, Workflows
+from orchestrator.invalid import in_words
+from orchestrator.workflow import BadInput, Workflows
 
 log = get_logger("remit.triggers")
 
@@ -44,7 +44,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class BadTriggers(Exception):
+class BadTriggers(ValueError):
     """The file of triggers is not as it must be."""
 
 
@@ -119,9 +119,8 @@ def load_triggers(
         for trigger in found.values():
             workflows.find(trigger.workflow)
     except ValidationError as error:
-        where, what = first_wrong(error)
-        raise BadTriggers(f"triggers `{path}`: `{where}`: {what}") from None
-    except (OSError, ValueError, UnknownWorkflow) as error:
+        raise BadTriggers(f"triggers `{path}`: {in_words(error)}") from None
+    except (OSError, ValueError) as error:
         raise BadTriggers(f"triggers `{path}`: {error}") from None
     return found
 

@@ -60,7 +60,7 @@ class Fenced(BaseException):
     """The run is no longer this worker's: it was cancelled, or another one took it over. No workflow catches it."""
 
 
-class UnknownRun(Exception):
+class UnknownRun(ValueError):
     """There is no such run."""
 
 

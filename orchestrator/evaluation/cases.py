@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.invalid import first_wrong
+from orchestrator.invalid import in_words
 
 M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
@@ -133,8 +133,7 @@ def read_as(path: Path, form: type[M]) -> M:
     try:
         return form.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:
-        where, what = first_wrong(error)
-        raise BadSet(f"`{path}`: `{where}`: {what.lower()}") from None
+        raise BadSet(f"`{path}`: {in_words(error)}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadSet(f"`{path}` cannot be read: {' '.join(str(error).split())}") from None
 

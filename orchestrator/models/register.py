@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
-from orchestrator.invalid import first_wrong
+from orchestrator.invalid import in_words
 from orchestrator.models.asking import Payer
 
 NANO = 1_000_000_000
@@ -205,5 +205,4 @@ def read_register(path: Path) -> Register:
     except tomllib.TOMLDecodeError as error:
         raise BadRegister(f"`{path}` is no TOML: {error}: correct it there") from None
     except ValidationError as error:
-        where, what = first_wrong(error)
-        raise BadRegister(f"`{path}`: `{where}`: {what[0].lower()}{what[1:]}: correct it there") from None
+        raise BadRegister(f"`{path}`: {in_words(error)}: correct it there") from None
