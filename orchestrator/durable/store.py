@@ -7,7 +7,7 @@ for it says the fence under which it was begun: a worker that was thought dead a
 import json
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -91,19 +91,10 @@ class Begin:
     parent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Begin):
     """A run as it is kept. Times are milliseconds since 1970, `due` is None if nothing but an event takes it up."""
 
-    id: str
-    parent: str
-    workflow: str
-    version: int
-    given: str
-    about: str
-    team: str
-    customer: str
-    person: str
     state: State
     due: int | None
     fence: int
@@ -152,8 +143,7 @@ class Store:
             Fenced: If the run that begins it was cancelled.
         """
         run_id = wanted.id or f"{wanted.workflow}-{secrets.token_hex(6)}"
-        parts = ("workflow", "version", "given", "team", "customer", "person", "parent")
-        values = {name: getattr(wanted, name) for name in parts} | {"id": run_id, "about": _line(wanted.about, 200)}
+        values = asdict(wanted) | {"id": run_id, "about": _line(wanted.about, 200)}
         for column in runs.c:
             most = column.type.length if isinstance(column.type, String) else None
             if most and (len(part := values.get(column.name, "")) > most or "\0" in part):
@@ -163,16 +153,8 @@ class Store:
             parent = select(runs.c.state).where(runs.c.id == wanted.parent).with_for_update(read=True)
             if wanted.parent and connection.scalar(parent) == State.CANCELLED:
                 raise Fenced(_LOST.format(wanted.parent))
-            moment = connection.scalar(select(now_ms()))
-            fresh = {
-                "due": moment,
-                "begun": moment,
-                "changed": moment,
-                "state": State.READY,
-                "seed": secrets.token_hex(16),
-            }
-            nothing = {"fence": 0, "tries": 0, "losses": 0, "worker": "", "why": "", "result": ""}
-            connection.execute(insert_new(runs).values(**values, **fresh, **nothing).on_conflict_do_nothing())
+            fresh = insert_new(runs).values(**values, state=State.READY, due=now_ms(), seed=secrets.token_hex(16))
+            connection.execute(fresh.on_conflict_do_nothing())
 
         await self.database.run(write)
         return run_id
@@ -433,8 +415,8 @@ class Store:
 
 
 def _change(connection: Connection, run: str, fence: int, **values: Any) -> None:  # noqa: ANN401 - columns
-    held = (runs.c.id == run, runs.c.fence == fence, runs.c.state == State.RUNNING)
-    if not connection.execute(update(runs).where(*held).values(**values, changed=now_ms())).rowcount:
+    change = update(runs).where(*_HELD).values(**values, changed=now_ms())
+    if not connection.execute(change, {"run": run, "held": fence}).rowcount:
         raise Fenced(_LOST.format(run))
 
 
@@ -459,12 +441,9 @@ def _line(text: str, most: int = 400) -> str:
 
 
 def _steps_of(connection: Connection, run: str) -> dict[str, Done]:
-    rows = connection.execute(select(steps).where(steps.c.run == run).order_by(steps.c.place, steps.c.at))
-    names = [part.name for part in fields(Done)]
-    return {
-        row.name: Done(**{name: getattr(row, name) for name in names} | {"facts": json.loads(row.facts)})
-        for row in rows
-    }
+    wanted = select(*(steps.c[each.name] for each in fields(Done))).where(steps.c.run == run)
+    rows = connection.execute(wanted.order_by(steps.c.place, steps.c.at)).mappings()
+    return {row["name"]: Done(**{**row, "facts": json.loads(row["facts"])}) for row in rows}
 
 
 def _kept(row: Row[Any]) -> Kept:
