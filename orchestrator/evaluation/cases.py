@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.invalid import in_words
+from orchestrator.walk import changed
 
 M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
@@ -140,8 +141,4 @@ def read_as(path: Path, form: type[M]) -> M:
 
 def filled(value: Any, ids: dict[str, str]) -> Any:  # noqa: ANN401 - JSON in, JSON out
     """Copy JSON with each `$id` replaced by the record's id in the gateway."""
-    if isinstance(value, dict):
-        return {key: filled(each, ids) for key, each in value.items()}
-    if isinstance(value, list):
-        return [filled(each, ids) for each in value]
-    return Template(value).safe_substitute(ids) if isinstance(value, str) else value
+    return changed(value, lambda text, _: Template(text).safe_substitute(ids))

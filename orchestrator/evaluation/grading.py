@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.evaluation.cases import Bound, Shared
 from orchestrator.evaluation.running import Seen
 from orchestrator.evidence import held_in, plain, stands_in
-from orchestrator.fence import texts
+from orchestrator.walk import texts
 
 Check = tuple[bool, str]
 """Whether something is right, and what is wrong if it is not."""
