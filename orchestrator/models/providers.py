@@ -14,11 +14,10 @@ from pydantic_ai.exceptions import (
     ModelQuotaExceededError,
     ModelTimeoutError,
 )
-from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import Model as Speaker
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
-from pydantic_core import from_json
 
 from orchestrator.models.asking import Ask
 from orchestrator.models.register import Model
@@ -104,8 +103,11 @@ async def answer(by: Speaker[Any], model: Model, ask: Ask, settings: dict[str, A
         ModelMessagesTypeAdapter.dump_json([response])
     except ValueError:  # half a letter: it could not be kept
         raise Failed("malformed answer", answered=True, usage=response.usage) from None
-    if not all(_is_object(part.args) for part in response.parts if isinstance(part, ToolCallPart)):
-        raise Failed("malformed tool arguments", answered=True, usage=response.usage)
+    try:
+        for call in response.tool_calls:
+            call.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        raise Failed("malformed tool arguments", answered=True, usage=response.usage) from None
     return response
 
 
@@ -139,10 +141,3 @@ async def _within(seconds: float, request: Callable[[], Awaitable[T]]) -> T:
         raise Failed("an error of the provider") from None
     except (AgentRunError, ValueError):
         raise Failed("malformed answer", answered=True) from None
-
-
-def _is_object(arguments: object) -> bool:
-    try:
-        return not arguments or isinstance(from_json(arguments) if isinstance(arguments, str) else arguments, dict)
-    except ValueError:
-        return False
