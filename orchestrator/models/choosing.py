@@ -45,11 +45,9 @@ def choose_model(name: str, environment: Mapping[str, str]) -> ChosenModel:
         return ChosenModel(STAND_IN)
     provider = provider or ("openai" if openai_key or base_url else "anthropic")
     if provider == "openai" and (openai_key or base_url):
-        model = model or DEFAULT_OPENAI
-        return ChosenModel(f"openai:{model}")
+        return ChosenModel(f"openai:{model or DEFAULT_OPENAI}")
     if provider == "anthropic" and anthropic_key:
-        model = model or DEFAULT_ANTHROPIC
-        return ChosenModel(f"anthropic:{model}")
+        return ChosenModel(f"anthropic:{model or DEFAULT_ANTHROPIC}")
     wanted = "OPENAI_API_KEY or OPENAI_BASE_URL" if provider == "openai" else "ANTHROPIC_API_KEY"
     raise ValueError(f"model `{name}` needs {wanted} in the environment")
 
@@ -60,7 +58,8 @@ def register_of(name: str, environment: Mapping[str, str]) -> Register:
     Raises:
         ValueError: If the named model's key is missing or its provider is unknown.
     """
-    provider, _, model = choose_model(name, environment).label.partition(":")
+    label = choose_model(name, environment).label
+    provider, _, model = label.partition(":")
     key = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}.get(provider, "")
     endpoints = {"openai": environment.get("OPENAI_BASE_URL") or OPENAI, "anthropic": ANTHROPIC}
     chosen = Registered(
@@ -77,5 +76,4 @@ def register_of(name: str, environment: Mapping[str, str]) -> Register:
         quality="capable" if key else "small",
         vision=True,
     )
-    label = f"{provider}:{model}" if model else provider
     return Register(models={label: chosen}, routes={"default": Route(models=[label])})

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from os import environ
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,6 @@ from orchestrator.models.asking import (
     OverBudget,
     Payer,
 )
-from orchestrator.models.choosing import register_of
 from orchestrator.models.ledger import BudgetHeld, Keep, Ledger
 from orchestrator.models.providers import Failed, answer, speaker, vectors
 from orchestrator.models.register import Model, Register, Route, read_register
@@ -227,8 +226,7 @@ class Registry:
 
 
 def _line(route: str, key: str, payer: Payer, prompt: str = "") -> dict[str, str]:
-    whose = {"run": payer.run, "workflow": payer.workflow, "team": payer.team, "customer": payer.customer}
-    return {**whose, "route": route, "key": key, "prompt": prompt}
+    return {**asdict(payer), "route": route, "key": key, "prompt": prompt}
 
 
 def _hinders(model: Model, weighed: Weighed, output: int) -> str:
@@ -252,15 +250,14 @@ def _counts(model: Model, usage: RequestUsage, unknown: int, began: float) -> di
 
 
 def open_registry(
-    path: Path | None,
+    path: Path,
     database: Database,
     stand_in: Callable[[Ask], ModelResponse],
     environment: Mapping[str, str] = environ,
 ) -> Registry:
-    """Read the register and be ready to ask; without a path, the register follows from the keys in the environment.
+    """Read the register and be ready to ask.
 
     Raises:
         BadRegister: If the register is not as it must be, or a key is missing.
     """
-    register = read_register(path) if path else register_of("", environment)
-    return Registry(register, database, stand_in, environment)
+    return Registry(read_register(path), database, stand_in, environment)
