@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.durable.database import Database
 from orchestrator.durable.store import Store
 from orchestrator.durable.worker import Worker
-from orchestrator.gateway_client import GatewayClient, connect
+from orchestrator.gateway_client import connect
 from orchestrator.grants import Issuer
 from orchestrator.settings import Settings, load_settings, taken_apart
+from orchestrator.shared_connection import Connect
 from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflows, shipped_and_own
 from orchestrator.working import Working, hear_answers
@@ -54,16 +55,16 @@ class Orchestrator:
         return Issuer(self.settings.url, token) if token else None
 
     @property
-    def connect(self) -> Callable[[], AbstractAsyncContextManager[GatewayClient]]:
+    def connect(self) -> Connect:
         """Makes connections to the gateway."""
         kept = self.settings
         command = taken_apart(kept.command) or None
         return partial(connect, url=kept.url, token=kept.token.get_secret_value(), command=command)
 
-    def worker(self, only: str = "") -> Worker:
-        """A worker for whatever is due, or `only` for one run and its children."""
+    def worker(self, connect: Connect, only: str = "") -> Worker:
+        """A worker for whatever is due, or `only` for one run and its children; `connect` connects its runs."""
         around = Surroundings(self.models, self.issuer, hears=not self.settings.command)
-        work = Working(self.workflows, around, self.connect)
+        work = Working(self.workflows, around, connect)
         return Worker(self.store, work, self.settings.at_once, self.settings.lease, only=only)
 
     async def hear_answers(self) -> None:

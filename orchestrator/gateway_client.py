@@ -147,10 +147,14 @@ def parse_outcome(structured: object) -> Ok | Denied | Pending | Failed:
 
 
 class GatewayClient:
-    """A connection to one gateway; made by `connect`."""
+    """A connection to one gateway; made by `connect`.
+
+    `is_sound` turns false with the first request that it could not get an answer of Remit's to.
+    """
 
     def __init__(self, client: "Client") -> None:
         self._client = client
+        self.is_sound = True
 
     async def list_tools(self, grant: str = "") -> dict[str, Tool]:
         """Get the tools that this caller may use, by name, as far as a grant leaves them.
@@ -165,6 +169,7 @@ class GatewayClient:
         try:
             listed = (await self._client.list_tools(meta=meta)).tools  # Remit's whole list is one page
         except MCPError as error:
+            self.is_sound = False
             raise GatewayError(f"the gateway does not list its tools: {error.message}") from None
         return {
             tool.name: Tool(
@@ -192,14 +197,16 @@ class GatewayClient:
         try:
             answer = await self._client.call_tool(tool, arguments, read_timeout_seconds=CALL_TIMEOUT, meta=meta)
         except MCPError as error:
-            if error.code == CONNECTION_CLOSED:
-                raise GatewayError(f"the gateway closed the connection during `{tool}`") from None
             if error.code == INVALID_PARAMS:
                 return Failed(error=Problem(kind="refused", message=f"`{tool}`: {error.message}"))
+            self.is_sound = False
+            if error.code == CONNECTION_CLOSED:
+                raise GatewayError(f"the gateway closed the connection during `{tool}`") from None
             # What else stands there may quote what some server in between wrote.
             kind = "timeout" if error.code == REQUEST_TIMEOUT else "unavailable"
             return Failed(error=Problem(kind=kind, message="the gateway does not answer"))
         except RuntimeError:  # the SDK's word for an answer that breaks the tool's own output schema
+            self.is_sound = False
             raise GatewayError(f"the answer to `{tool}` breaks its schema") from None
         return parse_outcome(answer.structured_content)
 

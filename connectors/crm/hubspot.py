@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from connectors.contract import CallContext, Output, Tool
-from connectors.crm.changing import OneAtATime, done, found, mark_of
+from connectors.crm.changing import mark_of
 from connectors.crm.hubspot_declared import DeclaredHubSpot
 from connectors.crm.hubspot_rows import (
     COMPANY,
@@ -26,7 +26,8 @@ from connectors.crm.hubspot_rows import (
     name_parts,
     text_of_html,
 )
-from connectors.crm.notes import activity_of, text_of
+from connectors.crm.notes import activity_of
+from connectors.crm.remote import RemoteCrm
 from connectors.crm.tools import (
     Account,
     AccountPage,
@@ -36,7 +37,6 @@ from connectors.crm.tools import (
     CreateContact,
     Deal,
     DealPage,
-    DealStage,
     GetAccount,
     GetContact,
     GetDeal,
@@ -44,18 +44,16 @@ from connectors.crm.tools import (
     LogActivity,
     SearchAccounts,
     SearchContacts,
-    UpdateContact,
-    UpdateDeal,
 )
-from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.embedded.queries import changes, folded
-from connectors.errors import Conflict, InvalidInput, NotFound, Unavailable
+from connectors.embedded.pages import decode_cursor, page_of
+from connectors.embedded.queries import folded, holds
+from connectors.errors import NotFound, Unavailable
 from connectors.vendor.api import Api, segment
 from connectors.vendor.ids import number_of, shown
 from connectors.vendor.kinds import Kind, Surroundings
 from connectors.vendor.site import Site
 
-Kinds = Literal["contacts", "companies", "deals"]
+Kinds = Literal["contacts", "companies", "deals", "notes"]
 
 _LINK = {"con": 202, "acc": 190}
 """HubSpot's numbers of the links from a note to a contact and to a company."""
@@ -63,7 +61,7 @@ _CONTACT_TO_COMPANY = 279
 _AT_ONCE, _OWNERS_AT_ONCE = 100, 500
 
 
-class HubSpotCrm:
+class HubSpotCrm(RemoteCrm):
     """Implements `connectors.crm.tools.Crm` on HubSpot, but for orders and refunds.
 
     Args:
@@ -72,6 +70,7 @@ class HubSpotCrm:
     """
 
     def __init__(self, declared: DeclaredHubSpot, surroundings: Surroundings) -> None:
+        super().__init__("HubSpot")
         self._declared = declared
         site = Site(
             "HubSpot",
@@ -82,7 +81,6 @@ class HubSpotCrm:
             explain=lambda body: str(body["message"]),
         )
         self._api = Api(site, surroundings.credentials)
-        self._changing = OneAtATime()
 
     async def look(self, call: CallContext) -> str:
         """See `Declarable`."""
@@ -99,16 +97,12 @@ class HubSpotCrm:
         """See `Declarable`."""
         await self._api.close()
 
-    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
-        """See `RemembersEffects`."""
-        return await found("HubSpot", self._under_key(call, tool))
-
-    async def _under_key(self, call: CallContext, tool: Tool) -> Output | None:
+    async def _under_key(self, call: CallContext, tool: Tool, mark: str) -> Output | None:
         if tool.output is Contact:
-            return await self._contact(call, mark_of(call), self._declared.key)
+            return await self._contact(call, mark, self._declared.key)
         if tool.output is Deal:
-            return await self._deal(call, mark_of(call), self._declared.key)
-        return await self._activity(call, mark_of(call)) if tool.output is Activity else None
+            return await self._deal(call, mark, self._declared.key)
+        return await self._activity(call, mark) if tool.output is Activity else None
 
     # Contacts and accounts
 
@@ -121,31 +115,12 @@ class HubSpotCrm:
         names = await self._company_names(call, at.values())
         fields = self._declared.contact_fields
         there = [contact_of(row, at.get(row.id), names.get(at.get(row.id, ""), ""), fields) for row in rows]
-        held = [each for each in there if _holds(args.query, each.name, each.email, each.title, each.account_name)]
+        # HubSpot's own search takes words apart and leaves signs out.
+        held = [each for each in there if holds(args.query, each.name, each.email, each.title, each.account_name)]
         return ContactPage(contacts=held, next_cursor=cursor)
 
     async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
         return await self._contact(call, str(number_of(args.contact_id, "contact", "contact_id")))
-
-    async def crm_create_contact(self, call: CallContext, args: CreateContact) -> Contact:
-        await self._refuse_known(call, args.email)
-        links = []
-        if args.account_id:
-            company = await self._company(call, args.account_id)
-            links.append(_link(company.id, _CONTACT_TO_COMPANY))
-        properties = self._contact_properties(args.model_dump(exclude={"account_id"}, exclude_defaults=True))
-        new = {"properties": {**properties, self._declared.key: mark_of(call)}, "associations": links}
-        reply = await self._api.act(call, "POST", "/crm/v3/objects/contacts", json=new)
-        return await done(self._contact(call, reply.as_(HubSpotRecord).id))
-
-    async def crm_update_contact(self, call: CallContext, args: UpdateContact) -> Contact:
-        async with self._changing.of(args.contact_id):
-            current = await self.crm_get_contact(call, GetContact(contact_id=args.contact_id))
-            changed = changes("contact", current, args)
-            if "email" in changed:
-                await self._refuse_known(call, changed["email"])
-            await self._change(call, "contacts", current.id, self._contact_properties(changed))
-            return await done(self._contact(call, current.id.partition("_")[2].lstrip("0")))
 
     async def crm_search_accounts(self, call: CallContext, args: SearchAccounts) -> AccountPage:
         own, owners = self._declared.account_fields, await self._owners(call)
@@ -158,7 +133,7 @@ class HubSpotCrm:
             each
             for each in there
             if args.tier in (None, each.tier) and args.status in (None, each.status)
-            if _holds(args.query, each.name, each.domain, each.industry, each.country)
+            if holds(args.query, each.name, each.domain, each.industry, each.country)
         ]
         return AccountPage(accounts=held, next_cursor=cursor)
 
@@ -188,20 +163,30 @@ class HubSpotCrm:
     async def crm_get_deal(self, call: CallContext, args: GetDeal) -> Deal:
         return await self._deal(call, str(number_of(args.deal_id, "deal", "deal_id")))
 
-    async def crm_update_deal(self, call: CallContext, args: UpdateDeal) -> Deal:
-        async with self._changing.of(args.deal_id):
-            current = await self.crm_get_deal(call, GetDeal(deal_id=args.deal_id))
-            if current.stage in ("won", "lost"):
-                raise Conflict(f"deal `{current.id}` is already {current.stage} and cannot be changed", field="deal_id")
-            changed = changes("deal", current, args)
-            await self._change(call, "deals", current.id, self._deal_properties(changed))
-            return await done(self._deal(call, str(number_of(current.id, "deal", "deal_id"))))
+    # What the tools that change something are made of
 
-    # Activities
+    async def _known_at(self, call: CallContext, email: str) -> str | None:
+        try:
+            return (await self._contact(call, email, "email")).id
+        except NotFound:
+            return None
 
-    async def crm_log_activity(self, call: CallContext, args: LogActivity) -> Activity:
-        if not (args.contact_id or args.account_id):
-            raise InvalidInput("give the `contact_id` or the `account_id` that it concerns", field="contact_id")
+    async def _make_contact(self, call: CallContext, args: CreateContact) -> str:
+        properties = self._contact_properties(args.model_dump(exclude={"account_id"}, exclude_defaults=True))
+        links = []
+        if args.account_id:
+            company = await self._company(call, args.account_id)
+            links.append(_link(company.id, _CONTACT_TO_COMPANY))
+        made = await self._make(call, "contacts", {**properties, self._declared.key: mark_of(call)}, links)
+        return shown("con", made.id)
+
+    async def _change_contact(self, call: CallContext, current: Contact, changed: Mapping[str, Any]) -> None:
+        await self._change(call, "contacts", current.id, self._contact_properties(changed))
+
+    async def _change_deal(self, call: CallContext, current: Deal, changed: Mapping[str, Any]) -> None:
+        await self._change(call, "deals", current.id, self._deal_properties(changed))
+
+    async def _log(self, call: CallContext, args: LogActivity, text: str) -> Activity | None:
         links = []
         if args.contact_id:
             await self.crm_get_contact(call, GetContact(contact_id=args.contact_id))
@@ -209,15 +194,17 @@ class HubSpotCrm:
         if args.account_id:
             company = await self._company(call, args.account_id)
             links.append(_link(company.id, _LINK["acc"]))
-        text, mark = text_of(args, call.actor, mark_of(call)), mark_of(call)
         properties = {"hs_timestamp": moment_of(call.now), "hs_note_body": html_of(text)}
-        new = {"properties": properties, "associations": links}
-        made = (await self._api.act(call, "POST", "/crm/v3/objects/notes", json=new)).as_(HubSpotRecord)
-        activity = activity_of(shown("act", made.id), text, made.created, mark)
-        assert activity  # noqa: S101 - it is spelled here
-        return activity
+        made = await self._make(call, "notes", properties, links)
+        return activity_of(shown("act", made.id), text, made.created, mark_of(call))
 
-    # What the tools are made of
+    async def _make(
+        self, call: CallContext, kind: Kinds, properties: Mapping[str, str], links: Sequence[Mapping[str, Any]]
+    ) -> HubSpotRecord:
+        new = {"properties": properties, "associations": links}
+        return (await self._api.act(call, "POST", f"/crm/v3/objects/{kind}", json=new)).as_(HubSpotRecord)
+
+    # Asking and changing
 
     async def _record(
         self, call: CallContext, kind: Kinds, id_: str, by: str, properties: Iterable[str], what: str
@@ -290,9 +277,7 @@ class HubSpotCrm:
             asked["query"] = max(words, key=len)
         reply = await self._api.read(call, "POST", f"/crm/v3/objects/{kind}/search", json=asked)
         rows = reply.as_(HubSpotPage).results
-        if len(rows) <= args.limit:
-            return rows, ""
-        return rows[: args.limit], encode_cursor([int(rows[args.limit - 1].id)])
+        return page_of(rows, args.limit, lambda last: [int(last.id)])
 
     async def _companies_of(self, call: CallContext, kind: Kinds, rows: Sequence[HubSpotRecord]) -> dict[str, str]:
         """The company of each record."""
@@ -321,14 +306,6 @@ class HubSpotCrm:
             asked = {**asked, "after": page.after} if page.after and page.results else None
         return there
 
-    async def _refuse_known(self, call: CallContext, email: str) -> None:
-        try:
-            known = await self._contact(call, email, "email")
-        except NotFound:
-            return
-        message = f"`{email}` already belongs to contact `{known.id}`; update that contact instead"
-        raise Conflict(message, field="email")
-
     async def _change(self, call: CallContext, kind: Kinds, id_: str, properties: Mapping[str, str]) -> None:
         changed = {"properties": {**properties, self._declared.key: mark_of(call)}}
         path = f"/crm/v3/objects/{kind}/{segment(int(id_.partition('_')[2]))}"
@@ -336,16 +313,13 @@ class HubSpotCrm:
 
     def _contact_properties(self, changed: Mapping[str, Any]) -> dict[str, str]:
         names = {"email": "email", "phone": "phone", "title": "jobtitle", "language": "hs_language"}
-        names |= self._declared.contact_fields
-        if changed.get("notes") and "notes" not in names:
-            raise InvalidInput("HubSpot keeps no notes in a contact; leave them out", field="notes")
-        properties = {theirs: changed[ours] for ours, theirs in names.items() if ours in changed}
-        return properties | (name_parts(changed["name"]) if "name" in changed else {})
+        parts = name_parts(changed["name"]) if "name" in changed else {}
+        return parts | self._renamed("contact", changed, names | self._declared.contact_fields, besides=["name"])
 
     def _deal_properties(self, changed: Mapping[str, Any]) -> dict[str, str]:
         properties = {}
         if "stage" in changed:
-            properties["dealstage"] = self._stage(changed["stage"])
+            properties["dealstage"] = self._stage_of(self._declared.stages, changed["stage"])
         if "amount" in changed:
             properties["amount"] = str(changed["amount"])
         if "close_date" in changed:
@@ -353,12 +327,6 @@ class HubSpotCrm:
         if "next_step" in changed:
             properties["hs_next_step"] = changed["next_step"]
         return properties
-
-    def _stage(self, stage: DealStage) -> str:
-        for theirs, ours in self._declared.stages.items():
-            if ours == stage:
-                return theirs
-        raise InvalidInput(f"the pipeline has no stage for `{stage}`", field="stage")
 
 
 def _is(name: str, value: object) -> dict[str, Any]:
@@ -372,12 +340,6 @@ def _below(cursor: str) -> dict[str, Any]:
 
 def _link(to: str, type_: int) -> dict[str, Any]:
     return {"to": {"id": to}, "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": type_}]}
-
-
-def _holds(query: str, *texts: str) -> bool:
-    """Whether every word is in one of the texts: HubSpot's own search takes words apart and leaves signs out."""
-    text = folded(*texts)
-    return all(word in text for word in folded(query).split())
 
 
 KIND = Kind("hubspot", "crm", DeclaredHubSpot, HubSpotCrm)

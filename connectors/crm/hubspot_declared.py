@@ -1,6 +1,6 @@
 """What an operator says of a company's HubSpot."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,9 +11,8 @@ from connectors.vendor.kinds import Declared, Url
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 ContactField = Annotated[str, Field(pattern="^notes$")]
 AccountField = Annotated[str, Field(pattern="^(tier|status|notes)$")]
-OurStage = Annotated[str, Field(pattern=f"^({'|'.join(get_args(DealStage))})$")]
 
-_STAGES: dict[str, str] = {
+_STAGES: dict[str, DealStage] = {
     "appointmentscheduled": "lead",
     "qualifiedtobuy": "qualified",
     "presentationscheduled": "proposal",
@@ -36,7 +35,7 @@ class DeclaredHubSpot(Declared):
     url: Url = "https://api.hubapi.com"
     key: Name = "remit_key"
     pipeline: str = "default"
-    stages: dict[str, OurStage] = Field(default_factory=_STAGES.copy)
+    stages: dict[str, DealStage] = Field(default_factory=_STAGES.copy)
     currency: Currency = "EUR"
     contact_fields: dict[ContactField, Name] = Field(default_factory=dict)
     account_fields: dict[AccountField, Name] = Field(default_factory=dict)

@@ -9,7 +9,8 @@ from typing import Annotated, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from connectors.crm.tools import Account, AccountStatus, Contact, Deal, Tier
+from connectors.crm.tools import Account, AccountStatus, Contact, Deal, DealStage, Tier
+from connectors.crm.values import cents, known
 from connectors.errors import Unavailable
 from connectors.fields import Currency, Language
 from connectors.vendor.ids import shown
@@ -142,7 +143,7 @@ def contact_of(row: HubSpotRecord, account: str | None, account_name: str, field
         email=row.text("email").lower(),
         phone=row.text("phone"),
         title=row.text("jobtitle"),
-        language=language if language in get_args(Language) else "en",
+        language=known(language, Language, "en"),
         account_id=shown("acc", account) if account else None,
         account_name=account_name,
         notes=row.text(fields.get("notes")),
@@ -167,8 +168,8 @@ def account_of(row: HubSpotRecord, owner: str, fields: Mapping[str, str]) -> Acc
         domain=row.text("domain"),
         industry=row.text("industry"),
         country=row.text("country"),
-        tier=tier if tier in get_args(Tier) else "standard",
-        status=status if status in get_args(AccountStatus) else "active",
+        tier=known(tier, Tier, "standard"),
+        status=known(status, AccountStatus, "active"),
         owner=owner,
         notes=row.text(fields.get("notes")),
         created_at=row.created,
@@ -176,7 +177,9 @@ def account_of(row: HubSpotRecord, owner: str, fields: Mapping[str, str]) -> Acc
     )
 
 
-def deal_of(row: HubSpotRecord, account: str, owner: str, stages: Mapping[str, str], currency: str) -> Deal | None:
+def deal_of(
+    row: HubSpotRecord, account: str, owner: str, stages: Mapping[str, DealStage], currency: str
+) -> Deal | None:
     """A deal; None if its stage or its currency is none of ours.
 
     Args:
@@ -199,7 +202,7 @@ def deal_of(row: HubSpotRecord, account: str, owner: str, stages: Mapping[str, s
         account_id=shown("acc", account),
         title=row.text("dealname"),
         stage=stage,
-        amount=amount if -int(amount.as_tuple().exponent) > 1 else amount.quantize(Decimal("0.01")),
+        amount=cents(amount),
         currency=money,
         owner=owner,
         close_date=closes,

@@ -9,8 +9,9 @@ from email.utils import format_datetime
 from typing import Any, Literal
 
 from connectors.contract import CallContext, Output, Tool
-from connectors.crm.changing import OneAtATime, done, found, mark_of
-from connectors.crm.notes import activity_of, text_of
+from connectors.crm.changing import done, mark_of
+from connectors.crm.notes import activity_of
+from connectors.crm.remote import RemoteCrm
 from connectors.crm.salesforce_declared import DeclaredSalesforce
 from connectors.crm.salesforce_rows import (
     ACCOUNT,
@@ -45,21 +46,18 @@ from connectors.crm.tools import (
     LogActivity,
     SearchAccounts,
     SearchContacts,
-    UpdateContact,
-    UpdateDeal,
 )
-from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.embedded.queries import changes, folded
-from connectors.errors import Conflict, InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.embedded.pages import decode_cursor, not_a_cursor, page_of
+from connectors.embedded.queries import holds
+from connectors.errors import NotFound, Unavailable
 from connectors.vendor.api import Api, segment
 from connectors.vendor.kinds import Kind, Surroundings
 from connectors.vendor.site import Site
 
 Kinds = Literal["Contact", "Account", "Opportunity", "Task"]
-_NOT_A_CURSOR = "not a cursor of this tool; leave `cursor` out to start from the first page"
 
 
-class SalesforceCrm:
+class SalesforceCrm(RemoteCrm):
     """Implements `connectors.crm.tools.Crm` on Salesforce, but for orders and refunds.
 
     Args:
@@ -68,6 +66,7 @@ class SalesforceCrm:
     """
 
     def __init__(self, declared: DeclaredSalesforce, surroundings: Surroundings) -> None:
+        super().__init__("Salesforce")
         self._declared = declared
         site = Site(
             "Salesforce",
@@ -78,7 +77,6 @@ class SalesforceCrm:
         )
         self._api = Api(site, surroundings.credentials)
         self._path = f"/services/data/v{declared.version}"
-        self._changing = OneAtATime()
 
     async def look(self, call: CallContext) -> str:
         """See `Declarable`."""
@@ -94,12 +92,8 @@ class SalesforceCrm:
         """See `Declarable`."""
         await self._api.close()
 
-    async def find_effect(self, call: CallContext, tool: Tool) -> Output | None:
-        """See `RemembersEffects`."""
-        return await found("Salesforce", self._under_key(call, tool))
-
-    async def _under_key(self, call: CallContext, tool: Tool) -> Output | None:
-        where = f"{self._declared.key} = {quoted(mark_of(call))}"
+    async def _under_key(self, call: CallContext, tool: Tool, mark: str) -> Output | None:
+        where = f"{self._declared.key} = {quoted(mark)}"
         if tool.output is Contact:
             return next(iter(await self._contacts(call, [where])), None)
         if tool.output is Deal:
@@ -116,7 +110,7 @@ class SalesforceCrm:
             where.append(f"AccountId = {quoted(id_of(args.account_id, 'account', 'account_id'))}")
         rows, cursor = await self._page(call, "Contact", self._contact_fields, where, args.cursor, args.limit)
         there = [contact_of(row, self._declared.contact_fields) for row in rows]
-        held = [each for each in there if _holds(args.query, each.name, each.email, each.title, each.account_name)]
+        held = [each for each in there if holds(args.query, each.name, each.email, each.title, each.account_name)]
         return ContactPage(contacts=held, next_cursor=cursor)
 
     async def crm_get_contact(self, call: CallContext, args: GetContact) -> Contact:
@@ -124,25 +118,6 @@ class SalesforceCrm:
         for contact in await self._contacts(call, [f"Id = {quoted(id_)}"]):
             return contact
         raise await self._gone(call, "Contact", "contact", args.contact_id, id_)
-
-    async def crm_create_contact(self, call: CallContext, args: CreateContact) -> Contact:
-        values = self._contact_values(args.model_dump(exclude={"account_id"}, exclude_defaults=True))
-        if args.account_id:
-            await self.crm_get_account(call, GetAccount(account_id=args.account_id))
-            values["AccountId"] = id_of(args.account_id, "account", "account_id")
-        await self._refuse_known(call, args.email)
-        made = await self._make(call, "Contact", values)
-        return await done(self.crm_get_contact(call, GetContact(contact_id=shown("con", made))))
-
-    async def crm_update_contact(self, call: CallContext, args: UpdateContact) -> Contact:
-        async with self._changing.of(args.contact_id):
-            current = await self.crm_get_contact(call, GetContact(contact_id=args.contact_id))
-            changed = changes("contact", current, args)
-            if "email" in changed:
-                await self._refuse_known(call, changed["email"])
-            id_ = id_of(current.id, "contact", "contact_id")
-            await self._change(call, "Contact", id_, current.updated_at, self._contact_values(changed))
-            return await done(self.crm_get_contact(call, GetContact(contact_id=current.id)))
 
     async def crm_search_accounts(self, call: CallContext, args: SearchAccounts) -> AccountPage:
         own = self._declared.account_fields
@@ -155,7 +130,7 @@ class SalesforceCrm:
             each
             for each in (account_of(row, own) for row in rows)
             if args.tier in (None, each.tier) and args.status in (None, each.status)
-            if _holds(args.query, each.name, each.domain, each.industry, each.country)
+            if holds(args.query, each.name, each.domain, each.industry, each.country)
         ]
         return AccountPage(accounts=held, next_cursor=cursor)
 
@@ -185,36 +160,42 @@ class SalesforceCrm:
             return deal
         raise NotFound(f"there is no deal `{args.deal_id}` of an account in a known stage", field="deal_id")
 
-    async def crm_update_deal(self, call: CallContext, args: UpdateDeal) -> Deal:
-        async with self._changing.of(args.deal_id):
-            current = await self.crm_get_deal(call, GetDeal(deal_id=args.deal_id))
-            if current.stage in ("won", "lost"):
-                raise Conflict(f"deal `{current.id}` is already {current.stage} and cannot be changed", field="deal_id")
-            values = self._deal_values(changes("deal", current, args))
-            await self._change(call, "Opportunity", id_of(current.id, "deal", "deal_id"), current.updated_at, values)
-            return await done(self.crm_get_deal(call, GetDeal(deal_id=current.id)))
+    # What the tools that change something are made of
 
-    # Activities
+    async def _known_at(self, call: CallContext, email: str) -> str | None:
+        return next((each.id for each in await self._contacts(call, [f"Email = {quoted(email)}"])), None)
 
-    async def crm_log_activity(self, call: CallContext, args: LogActivity) -> Activity:
-        if not (args.contact_id or args.account_id):
-            raise InvalidInput("give the `contact_id` or the `account_id` that it concerns", field="contact_id")
-        text = text_of(args, call.actor, mark_of(call))
+    async def _make_contact(self, call: CallContext, args: CreateContact) -> str:
+        values = self._contact_values(args.model_dump(exclude={"account_id"}, exclude_defaults=True))
+        if args.account_id:
+            values["AccountId"] = await self._account_id(call, args.account_id)
+        return shown("con", await self._make(call, "Contact", values))
+
+    async def _change_contact(self, call: CallContext, current: Contact, changed: Mapping[str, Any]) -> None:
+        id_ = id_of(current.id, "contact", "contact_id")
+        await self._change(call, "Contact", id_, current.updated_at, self._contact_values(changed))
+
+    async def _change_deal(self, call: CallContext, current: Deal, changed: Mapping[str, Any]) -> None:
+        id_ = id_of(current.id, "deal", "deal_id")
+        await self._change(call, "Opportunity", id_, current.updated_at, self._deal_values(changed))
+
+    async def _log(self, call: CallContext, args: LogActivity, text: str) -> Activity | None:
         day = call.now.astimezone(UTC).date().isoformat()
         values = {"Subject": args.subject, "Description": text, "Status": "Completed", "ActivityDate": day}
         if args.contact_id:
             await self.crm_get_contact(call, GetContact(contact_id=args.contact_id))
             values["WhoId"] = id_of(args.contact_id, "contact", "contact_id")
         if args.account_id:
-            await self.crm_get_account(call, GetAccount(account_id=args.account_id))
-            values["WhatId"] = id_of(args.account_id, "account", "account_id")
+            values["WhatId"] = await self._account_id(call, args.account_id)
         made = await self._make(call, "Task", values)
-        activity = await done(self._activity(call, f"Id = {quoted(made)}"))
-        if activity is None:
-            raise InDoubt("it was logged, and then could not be read")
-        return activity
+        return await done(self._activity(call, f"Id = {quoted(made)}"))
 
-    # What the tools are made of
+    async def _account_id(self, call: CallContext, spelled: str) -> str:
+        """Salesforce's id of an account that is there."""
+        await self.crm_get_account(call, GetAccount(account_id=spelled))
+        return id_of(spelled, "account", "account_id")
+
+    # Asking and changing
 
     @property
     def _contact_fields(self) -> tuple[str, ...]:
@@ -239,10 +220,7 @@ class SalesforceCrm:
         """A page of rows, the last changed first, and the cursor of the next page."""
         more = f" ORDER BY LastModifiedDate DESC, Id DESC LIMIT {limit + 1}"
         rows = await self._rows(call, kind, fields, [*where, *_after(cursor)], more)
-        if len(rows) <= limit:
-            return rows, ""
-        last = rows[limit - 1]
-        return rows[:limit], encode_cursor([last.modified.isoformat(), last.id])
+        return page_of(rows, limit, lambda last: [last.modified, last.id])
 
     async def _contacts(self, call: CallContext, where: Sequence[str]) -> list[Contact]:
         rows = await self._rows(call, "Contact", self._contact_fields, where)
@@ -268,11 +246,6 @@ class SalesforceCrm:
                 return NotFound(f"{what} `{spelled}` was merged into `{survivor}`; use that one", field=f"{what}_id")
         return NotFound(f"there is no {what} `{spelled}`; find the right id first", field=f"{what}_id")
 
-    async def _refuse_known(self, call: CallContext, email: str) -> None:
-        for known in await self._contacts(call, [f"Email = {quoted(email)}"]):
-            message = f"`{email}` already belongs to contact `{known.id}`; update that contact instead"
-            raise Conflict(message, field="email")
-
     async def _make(self, call: CallContext, kind: Kinds, values: Mapping[str, Any]) -> str:
         """Make a record under the call's key: were it asked for twice, Salesforce would make one."""
         path = f"{self._path}/sobjects/{kind}/{self._declared.key}/{segment(mark_of(call))}"
@@ -288,16 +261,13 @@ class SalesforceCrm:
 
     def _contact_values(self, changed: Mapping[str, Any]) -> dict[str, Any]:
         names = {"email": "Email", "phone": "Phone", "title": "Title", "notes": "Description"}
-        names |= self._declared.contact_fields
-        if "language" in changed and "language" not in names:
-            raise InvalidInput("Salesforce keeps no language of a contact; leave it out", field="language")
-        values = {theirs: changed[ours] for ours, theirs in names.items() if ours in changed}
-        return values | (name_parts(changed["name"]) if "name" in changed else {})
+        parts = name_parts(changed["name"]) if "name" in changed else {}
+        return parts | self._renamed("contact", changed, names | self._declared.contact_fields, besides=["name"])
 
     def _deal_values(self, changed: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if "stage" in changed:
-            values["StageName"] = self._stage(changed["stage"])
+            values["StageName"] = self._stage_of(self._declared.stages, changed["stage"])
         if "amount" in changed:
             values["Amount"] = float(changed["amount"])
         if "close_date" in changed:
@@ -306,22 +276,16 @@ class SalesforceCrm:
             values["NextStep"] = changed["next_step"]
         return values
 
-    def _stage(self, stage: str) -> str:
-        for theirs, ours in self._declared.stages.items():
-            if ours == stage:
-                return theirs
-        raise InvalidInput(f"Salesforce has no stage for `{stage}`", field="stage")
-
 
 def _after(cursor: str) -> list[str]:
     """The condition for what comes after a page."""
     if not cursor:
         return []
-    at, last = decode_cursor(cursor, (str, str))
+    at, last = decode_cursor(cursor, (datetime, str))
     try:
-        time, id_ = moment(datetime.fromisoformat(str(at))), quoted(id_of(shown("xxx", str(last)), "record", "cursor"))
-    except (ValueError, OverflowError, NotFound):
-        raise InvalidInput(_NOT_A_CURSOR, field="cursor") from None
+        time, id_ = moment(at), quoted(id_of(shown("xxx", last), "record", "cursor"))
+    except NotFound:
+        raise not_a_cursor() from None
     return [f"(LastModifiedDate < {time} OR (LastModifiedDate = {time} AND Id < {id_}))"]
 
 
@@ -329,12 +293,6 @@ def _words(query: str, *fields: str) -> list[str]:
     """Every word of a query is in one of the fields."""
     words = map(containing, dict.fromkeys(query.split()))
     return ["(" + " OR ".join(f"{field} LIKE {word}" for field in fields) + ")" for word in words]
-
-
-def _holds(query: str, *texts: str) -> bool:
-    """Whether every word is in one of the texts."""
-    text = folded(*texts)
-    return all(word in text for word in folded(query).split())
 
 
 KIND = Kind("salesforce", "crm", DeclaredSalesforce, SalesforceCrm, shows=("client", "assertion", "token"))

@@ -1,6 +1,6 @@
 """What an operator says of a company's Salesforce."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,9 +11,8 @@ from connectors.vendor.kinds import Declared, Url
 Name = Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,79}$")]
 ContactField = Annotated[str, Field(pattern="^language$")]
 AccountField = Annotated[str, Field(pattern="^(tier|status)$")]
-OurStage = Annotated[str, Field(pattern=f"^({'|'.join(get_args(DealStage))})$")]
 
-_STAGES: dict[str, str] = {
+_STAGES: dict[str, DealStage] = {
     "Prospecting": "lead",
     "Qualification": "qualified",
     "Needs Analysis": "qualified",
@@ -39,7 +38,7 @@ class DeclaredSalesforce(Declared):
     url: Url
     version: Annotated[str, Field(pattern=r"^\d{2,3}\.0$")] = "62.0"
     key: Name = "Remit_Key__c"
-    stages: dict[Annotated[str, Field(max_length=255)], OurStage] = Field(default_factory=_STAGES.copy)
+    stages: dict[Annotated[str, Field(max_length=255)], DealStage] = Field(default_factory=_STAGES.copy)
     currency: Currency = "EUR"
     many_currencies: bool = False
     contact_fields: dict[ContactField, Name] = Field(default_factory=dict)

@@ -1,17 +1,15 @@
 """What the CRM tools read of Salesforce's records, and how these look as contacts, accounts and deals."""
 
-import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from hashlib import sha256
 from typing import Annotated, Any, get_args
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from connectors.crm.salesforce_soql import shown
-from connectors.crm.tools import Account, AccountStatus, Contact, Deal, Tier
+from connectors.crm.tools import Account, AccountStatus, Contact, Deal, DealStage, Tier
+from connectors.crm.values import domain_of, known, version_of
 from connectors.fields import Currency, Language
 
 CONTACT = ("Id", "Name", "Email", "Phone", "Title", "Description", "AccountId", "Account.Name")
@@ -41,8 +39,7 @@ class SalesforceRow(BaseModel):
     @property
     def version(self) -> int:
         """A number that changes when the record does: of all that was read, since its times are whole seconds."""
-        told = json.dumps(self.model_dump(mode="json", exclude={"attributes"}), sort_keys=True)
-        return max(1, int.from_bytes(sha256(told.encode()).digest()[:4]) >> 1)
+        return version_of(self.model_dump(mode="json", exclude={"attributes"}))
 
 
 class SalesforceRows(BaseModel):
@@ -103,7 +100,7 @@ def contact_of(row: SalesforceRow, fields: Mapping[str, str]) -> Contact:
         email=row.text("Email").lower(),
         phone=row.text("Phone"),
         title=row.text("Title"),
-        language=language if language in get_args(Language) else "en",
+        language=known(language, Language, "en"),
         account_id=shown("acc", account) if account else None,
         account_name=row.text("Name", "Account"),
         notes=row.text("Description"),
@@ -120,16 +117,15 @@ def account_of(row: SalesforceRow, fields: Mapping[str, str]) -> Account:
         row: The record.
         fields: The company's own fields, by ours.
     """
-    tier, status, site = row.text(fields.get("tier")), row.text(fields.get("status")), row.text("Website")
-    host = urlsplit(site if "//" in site else f"//{site}").hostname or ""
+    tier, status = row.text(fields.get("tier")), row.text(fields.get("status"))
     return Account(
         id=shown("acc", row.id),
         name=row.text("Name"),
-        domain=host.removeprefix("www."),
+        domain=domain_of(row.text("Website")),
         industry=row.text("Industry"),
         country=row.text("BillingCountry"),
-        tier=tier if tier in get_args(Tier) else "standard",
-        status=status if status in get_args(AccountStatus) else "active",
+        tier=known(tier, Tier, "standard"),
+        status=known(status, AccountStatus, "active"),
         owner=row.text("Email", "Owner"),
         notes=row.text("Description"),
         created_at=row.created,
@@ -137,7 +133,7 @@ def account_of(row: SalesforceRow, fields: Mapping[str, str]) -> Account:
     )
 
 
-def deal_of(row: SalesforceRow, stages: Mapping[str, str], currency: str) -> Deal | None:
+def deal_of(row: SalesforceRow, stages: Mapping[str, DealStage], currency: str) -> Deal | None:
     """An opportunity as a deal; None if its stage, its account or its currency is none of ours.
 
     Args:

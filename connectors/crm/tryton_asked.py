@@ -1,74 +1,60 @@
 """What the CRM tools ask for, as conditions in Tryton's form."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TypeVar, get_args
+from datetime import datetime
+from typing import get_args
 
 from connectors.crm.tools import GetOrders, ListDeals, SearchAccounts, SearchContacts
-from connectors.crm.tryton_rows import ORDERED, STAGES, Changing
+from connectors.crm.tryton_declared import DeclaredTryton
+from connectors.crm.tryton_rows import ORDERED, STAGES
 from connectors.crm.tryton_rpc import Domain, containing, exactly
-from connectors.embedded.pages import decode_cursor, encode_cursor
-from connectors.errors import InvalidInput
+from connectors.embedded.pages import decode_cursor
 from connectors.fields import Currency
 from connectors.vendor.ids import number_of
 
-R = TypeVar("R", bound=Changing)
 _OURS: Domain = ["currency.code", "in", list(get_args(Currency))]
-_NOTHING: Domain = ["id", "<", 0]
 
 
-def contacts_asked(args: SearchContacts, relation: int, title: str | None) -> Domain:
-    """Which contacts are asked for.
+def contacts_asked(args: SearchContacts, declared: DeclaredTryton) -> Domain:
+    """Which parties are asked for as contacts."""
+    works_for = ["type.name", "=", declared.relation]
 
-    Args:
-        args: What is asked.
-        relation: The type of relation by which they belong to accounts.
-        title: The company's own field for the title.
-    """
+    def places(word: str) -> Domain:
+        account = ["relations", "where", [works_for, ["to.name", "ilike", word]]]
+        return [
+            ["name", "ilike", word],
+            _reached("email", word),
+            account,
+            *_own(declared.contact_fields, "title", word),
+        ]
 
-    def clauses(word: str) -> Domain:
-        at = ["relations", "where", [["type", "=", relation], ["to.name", "ilike", word]]]
-        return [["name", "ilike", word], _reached("email", word), at, *([[title, "ilike", word]] if title else [])]
-
-    asked: Domain = _words(args.query, clauses)
+    asked = [["categories.name", "=", declared.contacts], *_words(args.query, places)]
     if args.email:
         asked.append(_reached("email", exactly(args.email)))
     if args.account_id:
-        account = number_of(args.account_id, "account", "account_id")
-        asked.append(["relations", "where", [["type", "=", relation], ["to", "=", account]]])
+        asked.append(["relations", "where", [works_for, *_is("to", "account", args.account_id)]])
     return asked
 
 
-def accounts_asked(
-    args: SearchAccounts, tiers: Mapping[str, str], statuses: Mapping[str, str], industry: str | None
-) -> Domain:
-    """Which accounts are asked for.
+def accounts_asked(args: SearchAccounts, declared: DeclaredTryton) -> Domain:
+    """Which parties are asked for as accounts."""
 
-    Args:
-        args: What is asked.
-        tiers: The category that says each tier.
-        statuses: The category that says each status.
-        industry: The company's own field for the industry.
-    """
+    def places(word: str) -> Domain:
+        country = [["addresses.country.code", "ilike", word], ["addresses.country.name", "ilike", word]]
+        own = _own(declared.account_fields, "industry", word)
+        return [["name", "ilike", word], _reached("website", word), *country, *own]
 
-    def clauses(word: str) -> Domain:
-        places = [["addresses.country.code", "ilike", word], ["addresses.country.name", "ilike", word]]
-        own = [[industry, "ilike", word]] if industry else []
-        return [["name", "ilike", word], _reached("website", word), *places, *own]
-
-    asked = _words(args.query, clauses)
+    asked = [["categories.name", "=", declared.accounts], *_words(args.query, places)]
     if args.tier:
-        asked.append(_in_category(args.tier, tiers, "standard"))
+        asked.append(_in_category(args.tier, declared.tiers, "standard"))
     if args.status:
-        asked.append(_in_category(args.status, statuses, "active"))
+        asked.append(_in_category(args.status, declared.statuses, "active"))
     return asked
 
 
-def deals_asked(args: ListDeals, accounts: str) -> Domain:
-    """Which opportunities are asked for: of parties of this category alone, and in money that we know."""
-    asked: Domain = [_OURS, ["party.categories.name", "=", accounts]]
-    if args.account_id:
-        asked.append(["party", "=", number_of(args.account_id, "account", "account_id")])
+def deals_asked(args: ListDeals, declared: DeclaredTryton) -> Domain:
+    """Which opportunities are asked for: of accounts alone, and in money that we know."""
+    asked = [_OURS, ["party.categories.name", "=", declared.accounts], *_is("party", "account", args.account_id)]
     if args.stage:
         asked.append(["state", "in", [state for state, stage in STAGES.items() if stage == args.stage]])
     if args.owner:
@@ -78,24 +64,17 @@ def deals_asked(args: ListDeals, accounts: str) -> Domain:
     return asked
 
 
-def orders_asked(args: GetOrders, accounts: str) -> Domain:
-    """Which sales are asked for: orders, of parties of this category alone, and in money that we know."""
+def orders_asked(args: GetOrders, declared: DeclaredTryton) -> Domain:
+    """Which sales are asked for: orders, of accounts alone, and in money that we know."""
     not_returns = ["OR", ["origin", "=", None], ["origin", "not like", "sale.sale,%"]]
-    asked: Domain = [_OURS, ["party.categories.name", "=", accounts], ["state", "in", list(ORDERED)], not_returns]
-    if args.order_id:
-        asked.append(["id", "=", number_of(args.order_id, "order", "order_id")])
-    if args.number:
-        asked.append(["number", "ilike", exactly(args.number)])
-    if args.account_id:
-        asked.append(["party", "=", number_of(args.account_id, "account", "account_id")])
-    if args.contact_id:
-        asked.append(["contact.party", "=", number_of(args.contact_id, "contact", "contact_id")])
-    return asked
-
-
-def reached_at(email: str) -> Domain:
-    """The condition for whoever has this email address."""
-    return _reached("email", exactly(email))
+    ours = [_OURS, ["party.categories.name", "=", declared.accounts], ["state", "in", list(ORDERED)], not_returns]
+    return [
+        *ours,
+        *_is("id", "order", args.order_id),
+        *_is("party", "account", args.account_id),
+        *_is("contact.party", "contact", args.contact_id),
+        *([["number", "ilike", exactly(args.number)]] if args.number else []),
+    ]
 
 
 def after(cursor: str, by: str) -> Domain:
@@ -110,27 +89,21 @@ def after(cursor: str, by: str) -> Domain:
     """
     if not cursor:
         return []
-    at, last = decode_cursor(cursor, (str, int))
-    try:
-        moment = datetime.fromisoformat(str(at)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(
-            "not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor"
-        ) from None
-    return [["OR", [[by, "<", moment]], [[by, "=", moment], ["id", "<", last]]]]
+    at, last = decode_cursor(cursor, (datetime, int))
+    return [["OR", [[by, "<", at]], [[by, "=", at], ["id", "<", last]]]]
 
 
-def page_of(rows: list[R], limit: int, at: Callable[[R], datetime]) -> tuple[list[R], str]:
-    """One page of rows of which one too many was asked for, and the cursor of the next page."""
-    if len(rows) <= limit:
-        return rows, ""
-    last = rows[limit - 1]
-    return rows[:limit], encode_cursor([at(last).isoformat(), last.id])
+def _is(field: str, what: str, id_: str | None) -> Domain:
+    return [[field, "=", number_of(id_, what, f"{what}_id")]] if id_ else []
 
 
-def _words(query: str, clauses: Callable[[str], Domain]) -> Domain:
+def _words(query: str, places: Callable[[str], Domain]) -> Domain:
     """Every word of a query is in one of the places."""
-    return [["OR", *clauses(containing(word))] for word in dict.fromkeys(query.split())]
+    return [["OR", *places(containing(word))] for word in dict.fromkeys(query.split())]
+
+
+def _own(fields: Mapping[str, str], name: str, pattern: str) -> Domain:
+    return [[fields[name], "ilike", pattern]] if name in fields else []
 
 
 def _reached(type_: str, pattern: str) -> Domain:
@@ -138,8 +111,7 @@ def _reached(type_: str, pattern: str) -> Domain:
 
 
 def _in_category(wanted: str, categories: Mapping[str, str], otherwise: str) -> Domain:
-    if wanted in categories:
-        return ["categories.name", "=", categories[wanted]]
-    if wanted != otherwise:
-        return _NOTHING
-    return ["categories", "not where", [["name", "in", list(categories.values())]]]
+    if wanted == otherwise and wanted not in categories:
+        return ["categories", "not where", [["name", "in", list(categories.values())]]]
+    # No category is without a name.
+    return ["categories.name", "=", categories.get(wanted, "")]

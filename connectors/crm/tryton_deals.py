@@ -10,19 +10,16 @@ from connectors.crm.tryton_rpc import Rpc
 from connectors.errors import Conflict, InDoubt, InvalidInput
 
 MODEL = "sale.opportunity"
-_BUTTONS: Mapping[tuple[str, DealStage], str] = {
-    ("lead", "qualified"): "opportunity",
-    ("opportunity", "lead"): "lead",
-    ("lead", "lost"): "lost",
-    ("opportunity", "lost"): "lost",
-}
+_STEPS = {"lead": ("opportunity", "lost"), "opportunity": ("lead", "lost")}
+"""To which states Tryton's own steps lead by hand, which have their names."""
 _MARK = re.compile(r"\n?\[changed via Remit, (?P<mark>[0-9a-f]+)(?:, to be (?P<state>[a-z]+))?\]\Z")
 
 
-async def write(rpc: Rpc, call: CallContext, row: Opportunity, values: Mapping[str, object], mark: str) -> None:
-    """Change fields of an opportunity, if it is still as it was read."""
-    comment = _commented(row.comment, f"[changed via Remit, {mark}]")
+async def write(rpc: Rpc, call: CallContext, row: Opportunity, values: Mapping[str, object], mark: str) -> str:
+    """Change fields of an opportunity, if it is still as it was read; give its comment, which ends with the mark."""
+    comment = "\n".join(filter(None, (_MARK.sub("", row.comment), f"[changed via Remit, {mark}]")))
     await rpc.act(call, f"{MODEL}.write", [row.id], {**values, "comment": comment}, unchanged=row.stamps)
+    return comment
 
 
 async def move(rpc: Rpc, call: CallContext, row: Opportunity, stage: DealStage, mark: str) -> None:
@@ -34,24 +31,24 @@ async def move(rpc: Rpc, call: CallContext, row: Opportunity, stage: DealStage, 
         InvalidInput: If there is no such step.
         Conflict: If it was changed meanwhile; then it is not moved.
     """
-    button = _BUTTONS.get((row.state, stage))
-    if not button:
+    step = next((step for step in _STEPS.get(row.state, ()) if STAGES[step] == stage), None)
+    if step is None:
         raise InvalidInput(f"Tryton does not move a deal from {STAGES[row.state]} to {stage} by hand", field="stage")
-    state = next(state for state, shown in STAGES.items() if shown == stage)
-    comment = _commented(row.comment, f"[changed via Remit, {mark}, to be {state}]")
-    await rpc.act(call, f"{MODEL}.write", [row.id], {"comment": comment}, unchanged=row.stamps)
-    now = next(iter(await rpc.search(call, MODEL, Opportunity, [["id", "=", row.id]])), None)
-    if now is None or now.comment != comment or _facts(now) != _facts(row):
-        raise Conflict("it was changed by somebody else; read it again, then decide", field="version")
-    await rpc.act(call, f"{MODEL}.{button}", [row.id], unchanged=now.stamps)
+    comment = await write(rpc, call, row, {}, f"{mark}, to be {step}")
+    for now in await rpc.search(call, MODEL, Opportunity, [["id", "=", row.id]]):
+        written = {"comment": comment, "stamp": now.stamp, "last_modified_at": now.last_modified_at}
+        if now == row.model_copy(update=written):
+            await rpc.act(call, f"{MODEL}.{step}", [row.id], unchanged=now.stamps)
+            return
+    raise Conflict("it was changed by somebody else; read it again, then decide", field="version")
 
 
-async def changed_under(rpc: Rpc, call: CallContext, mark: str) -> Opportunity | None:
-    """The opportunity that was changed under this mark, as it is now; None if there is none."""
+async def changed_under(rpc: Rpc, call: CallContext, mark: str) -> tuple[Opportunity, str | None] | None:
+    """The opportunity that was changed under this mark, as it is now, and the state that was meant, if one was."""
     for row in await rpc.search(call, MODEL, Opportunity, [["comment", "like", f"%[changed via Remit, {mark}%"]]):
         found = _MARK.search(row.comment)
         if found and found["mark"] == mark:
-            return row
+            return row, found["state"]
     return None
 
 
@@ -61,9 +58,8 @@ async def was_fenced(rpc: Rpc, call: CallContext, mark: str) -> bool:
     Raises:
         InDoubt: If nobody can say.
     """
-    row = await changed_under(rpc, call, mark)
-    found = _MARK.search(row.comment) if row else None
-    if row is None or found is None or found["state"] in (None, row.state):
+    row, meant = await changed_under(rpc, call, mark) or (None, None)
+    if row is None or meant in (None, row.state):
         return False
     try:
         # The step shows the time stamp that this takes away.
@@ -72,13 +68,3 @@ async def was_fenced(rpc: Rpc, call: CallContext, mark: str) -> bool:
     except (Conflict, InvalidInput):
         raise InDoubt("Tryton changes the deal at this moment") from None
     return True
-
-
-def _commented(comment: str, mark: str) -> str:
-    rest = _MARK.sub("", comment)
-    return f"{rest}\n{mark}" if rest else mark
-
-
-def _facts(row: Opportunity) -> tuple[object, ...]:
-    """What a colleague may have changed."""
-    return row.party, row.description, row.state, row.amount, row.currency, row.end_date, row.employee

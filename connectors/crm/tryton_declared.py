@@ -32,8 +32,6 @@ class DeclaredTryton(Declared):
     relation: Name = "Works for"
     tiers: dict[TierName, Name] = Field(default_factory=dict)
     statuses: dict[StatusName, Name] = Field(default_factory=dict)
-    contact_fields: dict[Annotated[str, Field(pattern="^(title|notes)$")], FieldName] = Field(default_factory=dict)
-    account_fields: dict[Annotated[str, Field(pattern="^(industry|owner|notes)$")], FieldName] = Field(
-        default_factory=dict
-    )
-    deal_fields: dict[Annotated[str, Field(pattern="^next_step$")], FieldName] = Field(default_factory=dict)
+    contact_fields: dict[ContactField, FieldName] = Field(default_factory=dict)
+    account_fields: dict[AccountField, FieldName] = Field(default_factory=dict)
+    deal_fields: dict[DealField, FieldName] = Field(default_factory=dict)

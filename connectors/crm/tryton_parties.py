@@ -3,79 +3,66 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, ClassVar
-
-from pydantic import Field
+from typing import Any
 
 from connectors.contract import CallContext
+from connectors.crm.changing import done
 from connectors.crm.notes import activity_of, marked
 from connectors.crm.tools import Activity
-from connectors.crm.tryton_rows import Party
-from connectors.crm.tryton_rpc import Domain, Readable, Rpc
+from connectors.crm.tryton_rows import Identifier, Party
+from connectors.crm.tryton_rpc import Readable, Rpc
 from connectors.errors import ConnectorError, InDoubt, Unavailable
 from connectors.vendor.ids import shown
 
 _CHANGED, _LOGGED = "remit:", "remit-log:"
 _LOGS = 20
 """How many of a party's latest activities can be found again by their keys."""
+_WAYS = {"email": ("email",), "phone": ("phone", "mobile")}
 
 
 class Note(Readable):
     """A note about a record."""
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("message", "create_date")
-
     message: str
-    created: datetime = Field(alias="create_date")
+    create_date: datetime
 
 
-class Identifier(Readable):
-    """By which other systems know a party."""
+def written(row: Party | None, changed: Mapping[str, Any], mark: str) -> dict[str, Any]:
+    """What to write of the ways to reach a party, and its mark.
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("party",)
-
-    party: int
-
-
-def mechanisms(email: str, phone: str) -> list[dict[str, str]]:
-    """The ways to reach a new party."""
-    return [{"type": kind, "value": value} for kind, value in (("email", email), ("phone", phone)) if value]
-
-
-def reached_otherwise(row: Party, changed: Mapping[str, str]) -> Domain:
-    """What to do with the ways to reach a party."""
-    steps: Domain = []
-    for name, kinds in (("email", ("email",)), ("phone", ("phone", "mobile"))):
-        value, now = changed.get(name), row.mechanism(*kinds)
-        if value is None:
-            continue
-        if now and value:
-            steps.append(["write", [now.id], {"value": value}])
-        elif now:
-            steps.append(["delete", [now.id]])
+    Args:
+        row: The party; None for a new one.
+        changed: The `email` and `phone`, as far as they change.
+        mark: What the key leaves: of several changes, the last one's.
+    """
+    values: dict[str, Any] = {}
+    steps: list[Any] = []
+    for name in _WAYS.keys() & changed.keys():
+        ways = row.contact_mechanisms if row else []
+        now = next((each.id for type_ in _WAYS[name] for each in ways if each.type == type_), None)
+        if now is None:
+            values[name] = changed[name]
         else:
-            steps.append(["create", [{"type": name, "value": value}]])
-    return steps
+            steps.append(["write", [now], {"value": changed[name]}] if changed[name] else ["delete", [now]])
+    marks = [each.id for each in row.identifiers if each.code.startswith(_CHANGED)] if row else []
+    code = {"type": None, "code": _CHANGED + mark}
+    marking = ["write", marks[:1], code] if marks else ["create", [code]]
+    return {**values, "contact_mechanisms": steps, "identifiers": [marking]}
 
 
-def code_of(mark: str) -> str:
-    """The identifier of a party that a change leaves there."""
-    return _CHANGED + mark
+async def changed_under(rpc: Rpc, call: CallContext, mark: str) -> int | None:
+    """The party that was made or changed under a mark."""
+    left = await rpc.search(call, "party.identifier", Identifier, [["code", "=", _CHANGED + mark]])
+    return left[0].party if left else None
 
 
-def marked_anew(row: Party, mark: str) -> list[Any]:
-    """What to do with a party's identifiers: one of them is the mark of the last change."""
-    for each in row.identifiers:
-        if each.code.startswith(_CHANGED):
-            return ["write", [each.id], {"code": code_of(mark)}]
-    return ["create", [{"type": None, "code": code_of(mark)}]]
+async def log(rpc: Rpc, call: CallContext, row: Party, text: str, mark: str) -> Activity | None:
+    """Keep a note at a party.
 
-
-async def announce(rpc: Rpc, call: CallContext, row: Party, mark: str) -> None:
-    """Leave word at a party that a note with this mark follows: notes can be searched for at their party alone.
+    Word of its mark is left there before: notes can be searched for at their party alone.
 
     Raises:
-        Unavailable: If nobody knows whether it is there: then no note follows.
+        Unavailable: If nobody knows whether that is there: then no note follows.
     """
     known = sorted(each.id for each in row.identifiers if each.code.startswith(_LOGGED))
     try:
@@ -86,24 +73,21 @@ async def announce(rpc: Rpc, call: CallContext, row: Party, mark: str) -> None:
         # Another call may have taken them away already.
         with suppress(ConnectorError):
             await rpc.act(call, "party.identifier.delete", known[: 1 - _LOGS])
+    await rpc.act(call, "ir.note.create", [{"resource": f"party.party,{row.id}", "message": text}])
+    return await done(_logged_at(rpc, call, row.id, mark))
 
 
 async def logged_under(rpc: Rpc, call: CallContext, mark: str) -> Activity | None:
     """The activity that was logged under a mark; None if there is none."""
-    for found in await rpc.search(call, "party.identifier", Identifier, [["code", "=", _LOGGED + mark]]):
-        if activity := await logged_at(rpc, call, found.party, mark):
+    for left in await rpc.search(call, "party.identifier", Identifier, [["code", "=", _LOGGED + mark]]):
+        if activity := await _logged_at(rpc, call, left.party, mark):
             return activity
     return None
 
 
-async def logged_at(rpc: Rpc, call: CallContext, party: int, mark: str) -> Activity | None:
-    """The activity that was logged at a party under a mark; None if there is none."""
-    for note in await notes_of(rpc, call, party, ["message", "like", marked(mark)]):
-        if activity := activity_of(shown("act", note.id), note.message, note.created, mark):
+async def _logged_at(rpc: Rpc, call: CallContext, party: int, mark: str) -> Activity | None:
+    wanted = [["resource", "=", f"party.party,{party}"], ["message", "like", marked(mark)]]
+    for note in await rpc.search(call, "ir.note", Note, wanted):
+        if activity := activity_of(shown("act", note.id), note.message, note.create_date, mark):
             return activity
     return None
-
-
-async def notes_of(rpc: Rpc, call: CallContext, party: int, *which: Domain) -> list[Note]:
-    """Notes at a party."""
-    return await rpc.search(call, "ir.note", Note, [["resource", "=", f"party.party,{party}"], *which])

@@ -1,14 +1,15 @@
 """How Tryton is spoken to: JSON-RPC under a session, values spelled its way, and its refusals in our words."""
 
+import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import anyio
-from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from connectors.contract import CallContext
 from connectors.credentials import Access, Credentials
@@ -17,13 +18,35 @@ from connectors.vendor.api import Api, Reply, segment
 from connectors.vendor.site import Site
 
 
+def at(path: str, default: Any = ...) -> Any:  # noqa: ANN401 - a field of any type
+    """A field of a `Readable` that is not read under its own name.
+
+    Args:
+        path: Where it is read, such as `party.name`.
+        default: What it is where there is nothing; without one, there has to be something.
+    """
+    return Field(default, validation_alias=AliasPath(*path.split(".")))
+
+
 class Readable(BaseModel):
-    """What is read of a record."""
+    """What is read of a record, by the names of Tryton's fields; lists are of records within."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    FIELDS: ClassVar[tuple[str, ...]] = ()
 
     id: int
+
+    @classmethod
+    def fields(cls) -> list[str]:
+        """What to ask for: its fields, and those of the records within."""
+        names: list[str] = []
+        for name, field in cls.model_fields.items():
+            alias = field.validation_alias
+            if get_origin(field.annotation) is list:
+                [within] = get_args(field.annotation)
+                names += [f"{name}.{part}" for part in within.fields()]
+            else:
+                names.append(".".join(map(str, alias.path)) if isinstance(alias, AliasPath) else name)
+        return names
 
 
 R = TypeVar("R", bound=Readable)
@@ -31,7 +54,8 @@ Domain = list[Any]
 """A condition in Tryton's form: clauses of which all hold, or, with `OR` in front, one."""
 
 _LONGEST_WORDS = 300
-_MOMENT = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+_DAY = ("year", "month", "day")
+_MOMENT = (*_DAY, "hour", "minute", "second", "microsecond")
 
 
 class _Answer(BaseModel):
@@ -52,41 +76,34 @@ class Sessions:
 
     def __init__(self, door: Api, database: str, credentials: Credentials) -> None:
         self._door = door
-        self._path = f"/{segment(database)}/rpc/?common.db.login"
+        self._path = f"/{segment(database)}/rpc/"
         self._credentials = credentials
-        self._begun: dict[tuple[str, str | None], tuple[int, Access]] = {}
+        self._begun: dict[tuple[str, str | None], Access] = {}
         self._one = anyio.Lock()
 
     async def of(self, back_end: str, tenant: str, person: str | None = None) -> Access:
         """See `Credentials`."""
         own = await self._credentials.of(back_end, tenant, person)
         async with self._one:
-            version, session = self._begun.get((tenant, own.person), (None, None))
-            if session is None or version != own.version:
-                session = await self._begin(own)
-                self._begun[tenant, own.person] = own.version, session
+            session = self._begun.get((tenant, own.person))
+            if session is None or session.version != own.version:
+                session = self._begun[tenant, own.person] = await self._begin(own)
         return session
 
     async def refused(self, access: Access) -> Access | None:
         """See `Credentials`. A session ends when it was not used for some minutes: begin another."""
-        async with self._one:
-            _, session = self._begun.get((access.tenant, access.person), (None, None))
-            if session is not None and session.secret == access.secret:
-                del self._begun[access.tenant, access.person]
+        if self._begun.get((access.tenant, access.person)) == access:
+            del self._begun[access.tenant, access.person]
         return await self.of(access.back_end, access.tenant, access.person)
 
     async def _begin(self, own: Access) -> Access:
         call = CallContext(own.tenant, "", "login", datetime.now(UTC), person=own.person)
-        login = {
-            "id": 1,
-            "method": "common.db.login",
-            "params": [own.user, {"password": own.secret.get_secret_value()}],
-        }
-        answer = (await self._door.read(call, "POST", self._path, json=login)).as_(_Answer)
+        shown = own.user, {"password": own.secret.get_secret_value()}
+        answer = (await self._door.read(call, **_request(self._path, "common.db.login", *shown))).as_(_Answer)
         match answer.result:
             case [int(user), str(session), *_]:
-                shown = b64encode(f"{own.user}:{user}:{session}".encode()).decode()
-                return Access(own.back_end, own.tenant, own.person, own.version, SecretStr(shown))
+                token = b64encode(f"{own.user}:{user}:{session}".encode()).decode()
+                return replace(own, secret=SecretStr(token), user="")
         raise Unavailable(f"Tryton begins no session for `{own.user}`; nothing was done")
 
 
@@ -97,48 +114,39 @@ class Rpc:
         site: Where Tryton is.
         database: Tryton's name of it.
         credentials: Whose users and passwords.
+        own: Fields that the company has added, by the model; they are read with the others.
     """
 
-    def __init__(self, site: Site, database: str, credentials: Credentials) -> None:
+    def __init__(
+        self, site: Site, database: str, credentials: Credentials, own: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._door = Api(site, credentials)
         self._sessions = Sessions(self._door, database, credentials)
         self._api = Api(replace(site, before="Session "), self._sessions)
         self._path = f"/{segment(database)}/rpc/"
+        self._own = own or {}
 
     async def search(
-        self,
-        call: CallContext,
-        model: str,
-        row: type[R],
-        domain: Domain,
-        *,
-        limit: int | None = None,
-        order: Sequence[tuple[str, str]] = (),
-        more: Sequence[str] = (),
+        self, call: CallContext, model: str, row: type[R], domain: Domain, limit: int | None = None, by: str = ""
     ) -> list[R]:
         """The rows that a condition holds for.
 
         Args:
             call: In whose name.
             model: Such as `party.party`.
-            row: What to read: its `FIELDS`.
+            row: What to read.
             domain: The condition.
             limit: How many at most.
-            order: Names and `ASC` or `DESC`; none for Tryton's own.
-            more: Further fields.
+            by: A field of which the greatest come first; empty for Tryton's own order.
         """
-        fields = [*row.FIELDS, *more]
-        params = [domain, 0, limit, [list(part) for part in order] or None, fields]
-        found = await self.read(call, f"{model}.search_read", *params)
+        order = [[by, "DESC"], ["id", "DESC"]] if by else None
+        fields = [*row.fields(), *self._own.get(model, ())]
+        request = _request(self._path, f"model.{model}.search_read", domain, 0, limit, order, fields, {})
+        reply = await self._api.read(call, **request)
         try:
-            return TypeAdapter(list[row]).validate_python(found)  # type: ignore[valid-type]
-        except ValidationError:
+            return [row.model_validate(plain(each)) for each in _result(reply, Unavailable)]
+        except (ValidationError, TypeError, LookupError, ArithmeticError):
             raise Unavailable(f"Tryton answers what makes no sense as `{model}`") from None
-
-    async def read(self, call: CallContext, method: str, *params: object) -> Any:  # noqa: ANN401 - JSON data
-        """What a method gives that changes nothing."""
-        reply = await self._api.read(call, "POST", *self._request(method), json=_call(method, params, {}))
-        return _result(reply, Unavailable)
 
     async def act(
         self, call: CallContext, method: str, *params: object, unchanged: Mapping[str, str] | None = None
@@ -156,23 +164,18 @@ class Rpc:
             InvalidInput: If Tryton says no.
             InDoubt: If nobody knows whether it was done.
         """
-        context = {"_timestamp": dict(unchanged)} if unchanged else {}
-        reply = await self._api.act(call, "POST", *self._request(method), json=_call(method, params, context))
-        return _result(reply, InDoubt)
+        context = {"_timestamp": unchanged} if unchanged else {}
+        request = _request(self._path, f"model.{method}", *params, context)
+        return _result(await self._api.act(call, **request), InDoubt)
 
     async def version(self, call: CallContext) -> str:
         """Which Tryton it is."""
-        asked = {"id": 1, "method": "common.server.version", "params": []}
-        return str((await self._door.read(call, "POST", "/rpc/", json=asked)).as_(_Answer).result)
+        return str(_result(await self._door.read(call, **_request("/rpc/", "common.server.version")), Unavailable))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._door.close()
         await self._api.close()
-
-    def _request(self, method: str) -> tuple[str]:
-        # The method is repeated in the query, where Tryton does not look: so the logs on the way say what was asked.
-        return (f"{self._path}?{method}",)
 
 
 def containing(text: str) -> str:
@@ -185,55 +188,52 @@ def exactly(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def spelled(value: Any) -> Any:  # noqa: ANN401 - JSON data
-    """A value as Tryton's JSON has it."""
+def spelled(value: object) -> Any:  # noqa: ANN401 - JSON data
+    """As Tryton's JSON has what JSON itself has not.
+
+    Raises:
+        TypeError: If it has neither.
+    """
     match value:
         case datetime():
             at = value.astimezone(UTC)
             return {"__class__": "datetime", **{name: getattr(at, name) for name in _MOMENT}}
         case date():
-            return {"__class__": "date", **{name: getattr(value, name) for name in _MOMENT[:3]}}
+            return {"__class__": "date", **{name: getattr(value, name) for name in _DAY}}
         case Decimal():
             return {"__class__": "Decimal", "decimal": str(value)}
-        case dict():
-            return {name: spelled(part) for name, part in value.items()}
-        case list() | tuple():
-            return [spelled(part) for part in value]
-    return value
+    raise TypeError(type(value).__name__)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - JSON data
-    """A value out of Tryton's JSON; its times are UTC.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """A value out of Tryton's JSON: its times are UTC, and what is empty is left out."""
     match value:
         case {"__class__": "datetime"}:
             return datetime(*(value[name] for name in _MOMENT)).replace(tzinfo=UTC)  # noqa: DTZ001 - its times are UTC
         case {"__class__": "date"}:
-            return date(*(value[name] for name in _MOMENT[:3]))
-        case {"__class__": "Decimal", "decimal": str(digits)}:
-            return Decimal(digits)
+            return date(*(value[name] for name in _DAY))
+        case {"__class__": "Decimal"}:
+            return Decimal(value["decimal"])
         case dict():
-            return {name: plain(part) for name, part in value.items()}
+            # A record within is under its field's name and a dot.
+            return {name.removesuffix("."): plain(part) for name, part in value.items() if part is not None}
         case list():
             return [plain(part) for part in value]
     return value
 
 
-def _call(method: str, params: Sequence[object], context: Mapping[str, object]) -> dict[str, Any]:
-    return {"id": 1, "method": f"model.{method}", "params": [*spelled(list(params)), context]}
+def _request(path: str, method: str, *params: object) -> dict[str, Any]:
+    asked = json.dumps({"id": 1, "method": method, "params": params}, default=spelled)
+    # The method is repeated in the query, where Tryton does not look: so the logs on the way say what was asked.
+    given = {"content": asked, "headers": {"Content-Type": "application/json"}}
+    return {"method": "POST", "path": f"{path}?{method}", **given}
 
 
 def _result(reply: Reply, failed: type[ConnectorError]) -> Any:  # noqa: ANN401 - JSON data
     answer = reply.as_(_Answer)
     match answer.error:
         case None:
-            try:
-                return plain(answer.result)
-            except (ValueError, TypeError, ArithmeticError):
-                raise reply.doubt from None
+            return answer.result
         case ["ConcurrencyException", *_]:
             raise Conflict("it was changed by somebody else; read it again, then decide", field="version")
         case ["UserError" | "UserWarning", [*words]]:

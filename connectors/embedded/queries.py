@@ -3,13 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, Table, and_, or_
 
 from connectors.contract import Input
-from connectors.embedded.pages import decode_cursor, encode_cursor
+from connectors.embedded.pages import decode_cursor, not_a_cursor, page_of
 from connectors.errors import Conflict, InvalidInput, NotFound
 
 _ID = re.compile(r"[a-z]{3}_[a-z0-9]{4,40}")
@@ -28,6 +28,12 @@ class Versioned(Protocol):
 def folded(*texts: str) -> str:
     """Texts as they are searched: without case, in Unicode's composed compatibility form, one a line."""
     return unicodedata.normalize("NFKC", "\n".join(texts)).casefold().strip()
+
+
+def holds(query: str, *texts: str) -> bool:
+    """Whether every word of the query is somewhere in the texts."""
+    text = folded(*texts)
+    return all(word in text for word in folded(query).split())
 
 
 def holding(query: str, *columns: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -77,24 +83,12 @@ def newest_first(
         InvalidInput: If the cursor was not made here.
     """
     if cursor:
-        last_at, last_id = _position(cursor)
+        last_at, last_id = decode_cursor(cursor, (datetime, str))
+        if not _ID.fullmatch(last_id):
+            raise not_a_cursor()
         query = query.where(or_(at < last_at, and_(at == last_at, id_ < last_id)))
     rows = connection.execute(query.order_by(at.desc(), id_.desc()).limit(limit + 1)).mappings().all()
-    if len(rows) <= limit:
-        return rows, ""
-    last = rows[limit - 1]
-    return rows[:limit], encode_cursor([last[at].isoformat(), last[id_]])
-
-
-def _position(cursor: str) -> tuple[datetime, str]:
-    at, id_ = decode_cursor(cursor, (str, str))
-    try:
-        moment = datetime.fromisoformat(str(at)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None or not _ID.fullmatch(str(id_)):
-        raise InvalidInput("not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor")
-    return moment, str(id_)
+    return page_of(rows, limit, lambda last: [last[at], last[id_]])
 
 
 def changes(kind: str, current: Versioned, args: Input) -> dict[str, Any]:

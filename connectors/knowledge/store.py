@@ -52,7 +52,7 @@ def search(connection: Connection, call: CallContext, args: SearchKnowledge) -> 
     """One page of the passages that answer a question best."""
     after: _Order | None = None
     if args.cursor:
-        after = tuple(decode_cursor(args.cursor, (float, float, str, int)))  # type: ignore[assignment]
+        after = tuple(decode_cursor(args.cursor, (float, float, str, int)))
     readable = _readable(call)
     if args.origin:
         readable.append(documents.c.origin == args.origin)

@@ -13,6 +13,7 @@ from orchestrator.commands.opening import opened, unless_named
 from orchestrator.commands.runs import ended, result_of
 from orchestrator.commands.triage import run_triage
 from orchestrator.durable.store import Kept
+from orchestrator.shared_connection import SharedConnection
 
 ANY = "WORKFLOW"
 
@@ -46,8 +47,10 @@ def _read(given: str) -> Any:  # noqa: ANN401 - any JSON
 
 async def worked_on(orchestrator: Orchestrator, run: str, seconds: float = math.inf, tries: float = math.inf) -> Kept:
     """A run once it has ended, see `ended`: worked on here unless a worker is faster."""
-    worker = orchestrator.worker(only=run)
+    connect = SharedConnection(orchestrator.connect)
+    worker = orchestrator.worker(connect, only=run)
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(connect.hold)
         tasks.start_soon(worker.run)
         tasks.start_soon(orchestrator.hear_answers)
         kept = await ended(orchestrator.store, run, seconds, tries)

@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -20,7 +20,8 @@ from orchestrator.durable.store import Store
 from orchestrator.durable.worker import Worker
 from orchestrator.hooks import hooks_app
 from orchestrator.page.routes import page_routes
-from orchestrator.triggers import Hook, Triggers, load_triggers
+from orchestrator.shared_connection import SharedConnection
+from orchestrator.triggers import Hook, Trigger, Triggers, load_triggers
 
 _LAST_PORT = 65_535
 log = structlog.get_logger("remit.worker")
@@ -37,18 +38,20 @@ def work(
     """
     with opened() as orchestrator:
         known = load_triggers(orchestrator.settings.triggers_file, orchestrator.workflows, os.environ)
-        parts = (orchestrator.store, orchestrator.workflows, orchestrator.connect, orchestrator.issuer)
         with _listening(http) as listener:
-            anyio.run(_work, orchestrator, Triggers(known, *parts), listener)
+            anyio.run(_work, orchestrator, known, listener)
 
 
-async def _work(orchestrator: Orchestrator, triggers: Triggers, listener: socket.socket | None) -> None:
-    worker, kept = orchestrator.worker(), orchestrator.settings
+async def _work(orchestrator: Orchestrator, known: Mapping[str, Trigger], listener: socket.socket | None) -> None:
+    kept, connect = orchestrator.settings, SharedConnection(orchestrator.connect)
+    worker = orchestrator.worker(connect)
+    triggers = Triggers(known, orchestrator.store, orchestrator.workflows, connect, orchestrator.issuer)
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(connect.hold)
         tasks.start_soon(_stop_when_told, worker, kept.patience, tasks)
         tasks.start_soon(forget, orchestrator.store, kept.keep_days)
         tasks.start_soon(orchestrator.hear_answers)
-        for name, trigger in triggers.known.items():
+        for name, trigger in known.items():
             if not isinstance(trigger, Hook):
                 tasks.start_soon(triggers.watch, name, trigger)
         if listener:
@@ -57,7 +60,7 @@ async def _work(orchestrator: Orchestrator, triggers: Triggers, listener: socket
                 hooks_app(triggers, page), log_config=None, server_header=False, ws="none", lifespan="off"
             )
             tasks.start_soon(_Server(config).serve, [listener])
-        log.info("worker_begins", worker=worker.name, at_once=worker.at_once, triggers=len(triggers.known))
+        log.info("worker_begins", worker=worker.name, at_once=worker.at_once, triggers=len(known))
         await worker.run()
         tasks.cancel_scope.cancel()
     await orchestrator.models.aclose()

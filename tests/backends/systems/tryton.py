@@ -3,6 +3,7 @@
 Run as a program it prepares the database.
 """
 
+import json
 import os
 import subprocess
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from connectors.crm.tryton_rpc import plain, spelled
+from connectors.crm.tryton_rpc import spelled
 from tests.backends.required import required
 from tests.postgres import PostgresServer, postgres_server
 from tests.processes import free_port
@@ -51,7 +52,7 @@ class Tryton:
 
     def call(self, method: str, *params: object) -> Any:
         """What a method of a model gives."""
-        asked = {"id": 1, "method": f"model.{method}", "params": [*spelled(list(params)), {}]}
+        asked = {"id": 1, "method": f"model.{method}", "params": [*params, {}]}
         return self._answer(asked, {"Authorization": f"Session {self._session or self._begin()}"})
 
     def ids(self, model: str, **wanted: object) -> list[int]:
@@ -78,9 +79,10 @@ class Tryton:
         return self._session
 
     def _answer(self, asked: dict[str, Any], headers: dict[str, str]) -> Any:
-        answer = self._http.post(f"{self.url}/{DATABASE}/rpc/", json=asked, headers=headers).json()
+        content, as_json = json.dumps(asked, default=spelled), {"Content-Type": "application/json"}
+        answer = self._http.post(f"{self.url}/{DATABASE}/rpc/", content=content, headers=headers | as_json).json()
         assert "error" not in answer, answer["error"]
-        return plain(answer["result"])
+        return answer["result"]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from orchestrator.durable.worker import Worker
 from orchestrator.gateway_client import connect
 from orchestrator.models.asking import Account, Answered, Ask, Models, ModelsUnavailable
 from orchestrator.patterns import parallel
+from orchestrator.shared_connection import SharedConnection
 from orchestrator.work import Surroundings, Work
 from orchestrator.workflow import Workflows, workflow
 from orchestrator.working import Working
@@ -89,7 +90,9 @@ def work(database_url: str, gateway_url: str, token: str, model_url: str) -> Non
 async def _work(database_url: str, gateway_url: str, token: str, model_url: str) -> None:
     database = Database(database_url)
     around = Surroundings(cast("Models", LocalModel(model_url)), hears=True)
-    working = Working(Workflows([everything]), around, lambda: connect(url=gateway_url, token=token))
+    shared = SharedConnection(partial(connect, url=gateway_url, token=token))
+    working = Working(Workflows([everything]), around, shared)
     worker = Worker(Store(database), working, lease=LEASE, idle=0.05)
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(shared.hold)
         tasks.start_soon(worker.run)
