@@ -20,8 +20,7 @@ import anyio
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.dialects.postgresql import insert as insert_new
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
@@ -229,7 +228,7 @@ class Triggers:
     async def _is_turn(self, name: str, seconds: float) -> bool:
         """Whether this worker is the one to look, of all that would: by the database's clock, which is one."""
         is_due = remembered.c.at <= now_ms() - int(seconds * 900)
-        row = insert_new(remembered).values(id=f"look:{name}", at=now_ms())
+        row = insert(remembered).values(id=f"look:{name}", at=now_ms())
         taken = row.on_conflict_do_update(index_elements=["id"], set_={"at": now_ms()}, where=is_due)
         return await self._changes(taken)
 
@@ -238,7 +237,7 @@ class Triggers:
         return await self.store.database.run(lambda connection: connection.scalar(query))
 
     async def _remember(self, name: str) -> None:
-        row = insert_new(remembered).values(id=name, at=int(self.now().timestamp() * 1_000))
+        row = insert(remembered).values(id=name, at=int(self.now().timestamp() * 1_000))
         await self._changes(row.on_conflict_do_nothing())
 
     async def _changes(self, write: Insert) -> bool:

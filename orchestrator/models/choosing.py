@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.models.register import Model as Registered
-from orchestrator.models.register import Register, Route
+from orchestrator.models.register import Model, Register, Route
 
 STAND_IN = "stand-in"
 DEFAULT_OPENAI = "gpt-5.6-luna"
@@ -62,7 +61,7 @@ def register_of(name: str, environment: Mapping[str, str]) -> Register:
     provider, _, model = label.partition(":")
     key = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}.get(provider, "")
     endpoints = {"openai": environment.get("OPENAI_BASE_URL") or OPENAI, "anthropic": ANTHROPIC}
-    chosen = Registered(
+    chosen = Model(
         provider=provider,
         model=model,
         endpoint=endpoints.get(provider, ""),

@@ -5,15 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import anyio
+from pydantic_ai import exceptions
 from pydantic_ai.embeddings import EmbeddingModel
-from pydantic_ai.exceptions import (
-    AgentRunError,
-    ModelAPIError,
-    ModelConnectionError,
-    ModelHTTPError,
-    ModelQuotaExceededError,
-    ModelTimeoutError,
-)
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import Model as Speaker
 from pydantic_ai.settings import ModelSettings
@@ -129,15 +122,15 @@ async def _within(seconds: float, request: Callable[[], Awaitable[T]]) -> T:
     try:
         with anyio.fail_after(seconds):
             return await request()
-    except ModelHTTPError as error:
+    except exceptions.ModelHTTPError as error:
         again = error.status_code in _PASSING or error.status_code >= 500
-        spent = isinstance(error, ModelQuotaExceededError)
+        spent = isinstance(error, exceptions.ModelQuotaExceededError)
         raise Failed(f"status {error.status_code}", again and not spent, error.retry_after) from None
-    except (TimeoutError, ModelTimeoutError):
+    except (TimeoutError, exceptions.ModelTimeoutError):
         raise Failed(f"no answer within {seconds:g} s") from None
-    except ModelConnectionError:
+    except exceptions.ModelConnectionError:
         raise Failed("the connection broke") from None
-    except ModelAPIError:
+    except exceptions.ModelAPIError:
         raise Failed("an error of the provider") from None
-    except (AgentRunError, ValueError):
+    except (exceptions.AgentRunError, ValueError):
         raise Failed("malformed answer", answered=True) from None

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
 from orchestrator.invalid import in_words
-from orchestrator.models.asking import Payer
+from orchestrator.models.asking import LEVELS, Payer
 
 NANO = 1_000_000_000
 """Billionths of a dollar in a dollar."""
@@ -82,6 +82,10 @@ class Model(_Part):
         if self.embedding and self.provider != "openai":
             raise ValueError('`embedding` needs `provider = "openai"`')
         return self
+
+    def is_cleared_for(self, sees: str) -> bool:
+        """Whether it may be shown something so confidential."""
+        return sees in LEVELS[: LEVELS.index(self.may_see) + 1]
 
     def cost(self, tokens: int, cached: int, output: int) -> int:
         """What tokens cost, in billionths of a dollar, rounded up once.
