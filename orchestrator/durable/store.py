@@ -6,28 +6,12 @@ for it says the fence under which it was begun: a worker that was thought dead a
 
 import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    String,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    literal,
-    not_,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, String, bindparam, case, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_new
 
 from orchestrator.durable.database import Database
@@ -178,7 +162,7 @@ class Store:
         )
 
         def write(connection: Connection) -> list[Kept]:
-            claimed = [_kept(row) for row in connection.execute(take)]
+            claimed = [_kept(row) for row in connection.execute(take).mappings()]
             if claimed:
                 connection.execute(delete(waits).where(waits.c.run.in_([kept.id for kept in claimed])))
             return claimed
@@ -230,7 +214,7 @@ class Store:
             self._one_at_a_time(connection, awaits, together=ANYTHING)
             _change(connection, run, fence, **parked)
             if awaits:
-                connection.execute(insert(waits), [{"run": run, "event": event} for event in awaits])
+                connection.execute(insert_new(waits), [{"run": run, "event": event} for event in awaits])
                 if connection.scalar(told):
                     connection.execute(update(runs).where(runs.c.id == run).values(due=now_ms()))
 
@@ -373,7 +357,7 @@ class Store:
         """
 
         def read(connection: Connection) -> tuple[Kept, dict[str, Done]]:
-            row = connection.execute(select(runs).where(runs.c.id == run)).first()
+            row = connection.execute(select(runs).where(runs.c.id == run)).mappings().first()
             if row is None:
                 raise UnknownRun(f"there is no run `{run}`")
             return _kept(row), _steps_of(connection, run)
@@ -387,7 +371,7 @@ class Store:
             query = query.where(runs.c.state.in_(states))
         if workflow:
             query = query.where(runs.c.workflow == workflow)
-        return await self.database.read(lambda connection: [_kept(row) for row in connection.execute(query)])
+        return await self.database.read(lambda connection: [_kept(row) for row in connection.execute(query).mappings()])
 
     async def count(self, workflow: str = "") -> dict[State, int]:
         """How many runs stand where, of one workflow or all."""
@@ -402,8 +386,8 @@ class Store:
         What a run began stays as long as it does, and an event as long as a run that could still ask for it.
         """
         before = _in(-days * 86_400)
-        stays = or_(runs.c.state.not_in(ENDS), runs.c.changed >= before)
-        over = (not_(stays), runs.c.parent.not_in(select(runs.c.id).where(stays)))
+        stays = runs.c.state.not_in(ENDS) | (runs.c.changed >= before)
+        over = (~stays, runs.c.parent.not_in(select(runs.c.id).where(stays)))
         oldest = select(func.coalesce(func.min(runs.c.begun), before)).scalar_subquery()
 
         def write(connection: Connection) -> int:
@@ -427,7 +411,8 @@ def _must_be_there(connection: Connection, run: str) -> None:
 
 def _wake(connection: Connection, names: Collection[str], seconds: float = 0) -> None:
     waiting = select(waits.c.run).where(waits.c.event.in_(names))
-    fits = (runs.c.state == State.WAITING, runs.c.id.in_(waiting), or_(runs.c.due.is_(None), runs.c.due > _in(seconds)))
+    would_be_later = runs.c.due.is_(None) | (runs.c.due > _in(seconds))
+    fits = (runs.c.state == State.WAITING, runs.c.id.in_(waiting), would_be_later)
     connection.execute(update(runs).where(*fits).values(due=_in(seconds)))
 
 
@@ -446,5 +431,5 @@ def _steps_of(connection: Connection, run: str) -> dict[str, Done]:
     return {row["name"]: Done(**{**row, "facts": json.loads(row["facts"])}) for row in rows}
 
 
-def _kept(row: Row[Any]) -> Kept:
-    return Kept(**{**row._mapping, "state": State(row.state)})  # noqa: SLF001 - SQLAlchemy's public name for it
+def _kept(row: Mapping[Any, Any]) -> Kept:
+    return Kept(**{**row, "state": State(row["state"])})
