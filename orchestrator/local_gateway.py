@@ -81,11 +81,12 @@ def serving(home: Path, policies: Path) -> Iterator[str]:
 
 def _ready(process: "subprocess.Popen[bytes]", url: str) -> bool:
     deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=1, trust_env=False).is_success:  # whatever proxies there are
-                return True
-        time.sleep(0.1)
+    with httpx.Client(timeout=1, trust_env=False) as http:  # through none of the proxies that may be set
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(httpx.HTTPError):
+                if http.get(url).is_success:
+                    return True
+            time.sleep(0.1)
     return False
 
 

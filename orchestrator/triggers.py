@@ -89,14 +89,11 @@ class Hook(_Begins):
 
 
 Trigger = Annotated[Search | Schedule | Hook, Field(discriminator="kind")]
-_FILE: TypeAdapter[dict[str, Search | Schedule | Hook]] = TypeAdapter(
-    dict[Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,23}$")], Trigger]
-)
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,23}$")]
+_FILE: TypeAdapter[dict[str, Trigger]] = TypeAdapter(dict[Name, Trigger])
 
 
-def load_triggers(
-    path: Path | None, workflows: Workflows, environment: Mapping[str, str]
-) -> dict[str, Search | Schedule | Hook]:
+def load_triggers(path: Path | None, workflows: Workflows, environment: Mapping[str, str]) -> dict[str, Trigger]:
     """Read `triggers.toml`: a table per trigger, by its name.
 
     Args:
@@ -137,7 +134,7 @@ class Triggers:
         now: The clock.
     """
 
-    known: Mapping[str, Search | Schedule | Hook]
+    known: Mapping[str, Trigger]
     store: Store
     workflows: Workflows
     connect: Callable[[], AbstractAsyncContextManager[GatewayClient]]
