@@ -16,10 +16,10 @@ from pydantic_ai.exceptions import AgentRunError, CallDeferred
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition
-from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
+from pydantic_ai.tools import Tool as ModelTool
+from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import RunUsage, UsageLimits
-from pydantic_core import SchemaValidator, core_schema
 
 from orchestrator.durable.run import Parked, any_of
 from orchestrator.fence import fence, unfence
@@ -29,7 +29,6 @@ from orchestrator.prompt import Prompt
 from orchestrator.work import Said, Settled, Work, facts_of
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741 - the output
-_ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
 
 
 class Exhausted(Exception):
@@ -153,41 +152,22 @@ class Session:
         return {"status": "ok", "result": result}
 
 
-class _Tools(AbstractToolset[Session]):
-    """Hands a session's tools to the model and its calls to the gateway, which judges the arguments.
+def _tool(offered: Tool) -> ModelTool[Session]:
+    """Hands a tool to the model and its calls to the gateway, which judges the arguments.
 
     A refusal or a failure is an ordinary result: raised as an error, it would make the model try again.
     """
 
-    @property
-    def id(self) -> str:
-        return "remit"
-
-    async def get_tools(self, ctx: RunContext[Session]) -> dict[str, ToolsetTool[Session]]:
-        return {
-            name: ToolsetTool(
-                toolset=self,
-                # One at a time: an update needs the version that it read, and steps stay in order.
-                tool_def=ToolDefinition(
-                    name=name, description=tool.description, parameters_json_schema=tool.schema, sequential=True
-                ),
-                max_retries=2,
-                args_validator=_ANY_OBJECT,
-            )
-            for name, tool in ctx.deps.tools.items()
-        }
-
-    async def call_tool(
-        self,
-        name: str,
-        tool_args: dict[str, Any],
-        ctx: RunContext[Session],
-        tool: ToolsetTool[Session],  # noqa: ARG002 - the name says it all
-    ) -> dict[str, Any]:
-        outcome = await ctx.deps.attempt(name, tool_args, str(ctx.tool_call_id))
+    async def call(context: RunContext[Session], /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+        outcome = await context.deps.attempt(offered.name, arguments, str(context.tool_call_id))
         if isinstance(outcome, Pending):
             raise CallDeferred
-        return ctx.deps.shown(name, tool_args, outcome)
+        return context.deps.shown(offered.name, arguments, outcome)
+
+    # One at a time: an update needs the version that it read, and steps stay in order.
+    return ModelTool[Session].from_schema(
+        call, offered.name, offered.description, offered.schema, takes_ctx=True, sequential=True
+    )
 
 
 async def run_agent(
@@ -232,7 +212,7 @@ async def run_agent(
         name=step,
         deps_type=Session,
         output_type=[output, DeferredToolRequests] if tools else output,
-        toolsets=[_Tools()] if tools else [],
+        toolsets=[FunctionToolset(list(map(_tool, session.tools.values())), id="remit")] if tools else [],
         instructions=prompt.render(work.mark, **(values or {})),
         retries=2,
         model_settings=ModelSettings(max_tokens=bounds.answer_tokens),

@@ -66,12 +66,10 @@ class Context(BaseModel):
 
     def shown(self, mark: str) -> list[dict[str, str]]:
         """The passages for a model: text between marks, with the id and the date to cite."""
-        named = [
-            (each, {"document_id": each.document_id, "updated_at": f"{each.updated_at:%F}"}) for each in self.passages
-        ]
         return [
-            {**ids, **{part: fence_text(getattr(each, part), mark) for part in ("title", "heading", "text")}}
-            for each, ids in named
+            {"document_id": each.document_id, "updated_at": f"{each.updated_at:%F}"}
+            | {part: fence_text(getattr(each, part), mark) for part in ("title", "heading", "text")}
+            for each in self.passages
         ]
 
 

@@ -1,11 +1,11 @@
 """Whether what a model says rests on what was read: word-for-word quotes from the record that they name."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.fence import texts
+from orchestrator.walk import objects, texts
 
 _OWN_IDS = ("id", "document_id", "thread_id")
 
@@ -37,22 +37,15 @@ def unsupported(evidence: Iterable[Evidence], read: object) -> list[str]:
 def held_in(read: object) -> Mapping[str, list[str]]:
     """What each record in JSON says, by its id, for `stands_in`."""
     held = defaultdict[str, list[str]](list)
-    for record_id, said in _records(read):
-        held[record_id] += said
+    for record in objects(read):
+        for record_id in (str(record[name]) for name in _OWN_IDS if name in record):
+            held[record_id] += map(plain, texts(record))
     return held
 
 
 def stands_in(held: Mapping[str, list[str]], record_id: str, quote: str) -> bool:
     """Whether a quote stands in the record that it is said to be from, but for case and space."""
     return bool(plain(quote)) and any(plain(quote) in text for text in held.get(record_id, ()))
-
-
-def _records(read: object) -> Iterator[tuple[str, list[str]]]:
-    """Each record in JSON, also those within others: its id, and all texts in it."""
-    if isinstance(read, dict):
-        yield from ((str(read[name]), [plain(text) for text in texts(read)]) for name in _OWN_IDS if name in read)
-    for each in read.values() if isinstance(read, dict) else read if isinstance(read, list | tuple) else ():
-        yield from _records(each)
 
 
 def plain(text: str) -> str:

@@ -5,8 +5,9 @@ mark inside the text is defused.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
+
+from orchestrator.walk import changed
 
 MAX_TEXT = 4_000
 """How much of one piece of text a model gets to see, in characters."""
@@ -28,18 +29,12 @@ def fence(result: Any, untrusted: list[str] | None, mark: str) -> Any:  # noqa: 
         untrusted: Paths as the gateway names them, such as `messages[].body`; None fences every text.
         mark: The run's mark.
     """
-    return _walk(result, "", None if untrusted is None else frozenset(untrusted), mark)
+    paths = None if untrusted is None else frozenset(untrusted)
 
+    def fenced(text: str, path: str) -> str:
+        return fence_text(text, mark) if text and (paths is None or path in paths) else _cut(text)
 
-def _walk(value: Any, path: str, untrusted: frozenset[str] | None, mark: str) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _walk(each, f"{path}.{key}" if path else key, untrusted, mark) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_walk(each, f"{path}[]", untrusted, mark) for each in value]
-    if isinstance(value, str):
-        outside = value and (untrusted is None or path in untrusted)
-        return fence_text(value, mark) if outside else _cut(value)
-    return value
+    return changed(result, fenced)
 
 
 def _cut(text: str) -> str:
@@ -48,23 +43,7 @@ def _cut(text: str) -> str:
 
 def unfence(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
     """Copy JSON with the marks taken off again."""
-    if isinstance(value, dict):
-        return {key: unfence(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [unfence(each) for each in value]
-    return _FENCED.sub(r"\1", value) if isinstance(value, str) else value
-
-
-def texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
-    """Yield every text in a piece of JSON."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from texts(each)
+    return changed(value, lambda text, _: _FENCED.sub(r"\1", text))
 
 
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]+")

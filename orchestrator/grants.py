@@ -58,12 +58,10 @@ class Issuer:
     Args:
         url: The gateway's MCP endpoint; its `/grants` lies beside it.
         token: From `remit token create --may-grant`, for the same caller as the connection's.
-        seconds: How long the gateway may take.
     """
 
     url: str
     token: str = field(repr=False)
-    seconds: float = _SECONDS
 
     async def grant(self, task: Task) -> Grant:
         """Get a grant for a task.
@@ -74,7 +72,7 @@ class Issuer:
         where = urljoin(self.url, "grants")
         headers = {"Authorization": f"Bearer {self.token}"}
         try:
-            async with httpx.AsyncClient(timeout=self.seconds, verify=_tls()) as http:
+            async with httpx.AsyncClient(timeout=_SECONDS, verify=_tls()) as http:
                 answer = await http.post(where, json=asdict(task), headers=headers)
             told = answer.json()
             if answer.status_code == httpx.codes.CREATED:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -25,12 +26,6 @@ _SKEW_SECONDS = 300
 _BODY_SECONDS = 30
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
 def hooks_app(triggers: Triggers, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The worker's HTTP side: the hooks, and further routes beside them."""
 
@@ -39,14 +34,14 @@ def hooks_app(triggers: Triggers, routes: Sequence[BaseRoute] = ()) -> Starlette
             name, body = request.path_params["name"], await _body(request)
             hook, id_ = triggers.known.get(name), request.headers.get("webhook-id", "")
             if not isinstance(hook, Hook) or not _is_genuine(hook, request.headers, body, triggers.now().timestamp()):
-                raise _Refused(401, "there is no such hook, or the secret or the signature is another one")
+                raise HTTPException(401, "there is no such hook, or the secret or the signature is another one")
             if not 0 < len(id_) <= 200:
-                raise _Refused(400, "the header `webhook-id` must name the delivery")
+                raise HTTPException(400, "the header `webhook-id` must name the delivery")
             return JSONResponse({"run": await triggers.begin(name, hook, id_, {"body": _object(body)})}, 202)
         except BadInput as error:
             return JSONResponse({"error": str(error)}, 422)
-        except _Refused as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
+        except HTTPException as refused:
+            return JSONResponse({"error": refused.detail}, refused.status_code)
         except SQLAlchemyError:
             return JSONResponse({"error": "it cannot be kept just now: repeat it"}, 503)
 
@@ -60,9 +55,9 @@ async def _body(request: Request) -> bytes:
             async for part in request.stream():
                 body += part
                 if len(body) > MOST_BYTES:
-                    raise _Refused(413, f"the body may have {MOST_BYTES} bytes")
+                    raise HTTPException(413, f"the body may have {MOST_BYTES} bytes")
     except TimeoutError:
-        raise _Refused(408, f"the body may take {_BODY_SECONDS} seconds") from None
+        raise HTTPException(408, f"the body may take {_BODY_SECONDS} seconds") from None
     return bytes(body)
 
 
@@ -70,7 +65,7 @@ def _object(body: bytes) -> object:
     try:
         return json.loads(body or b"{}")
     except (ValueError, RecursionError):
-        raise _Refused(400, "the body is no JSON") from None
+        raise HTTPException(400, "the body is no JSON") from None
 
 
 def _is_genuine(hook: Hook, headers: Mapping[str, str], body: bytes, now: float) -> bool:

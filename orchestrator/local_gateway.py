@@ -7,11 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.error import URLError
+
+import httpx
 
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -81,13 +81,11 @@ def serving(home: Path, policies: Path) -> Iterator[str]:
 
 def _ready(process: "subprocess.Popen[bytes]", url: str) -> bool:
     deadline = time.monotonic() + START_SECONDS
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with direct.open(url, timeout=1) as answer:
-                if answer.status == 200:
+    with httpx.Client(timeout=1, trust_env=False) as http:  # through none of the proxies that may be set
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(httpx.HTTPError):
+                if http.get(url).is_success:
                     return True
-        except (URLError, OSError):
             time.sleep(0.1)
     return False
 

@@ -14,14 +14,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, insert, select
 
-from orchestrator.durable.database import Database
+from orchestrator.durable.database import Database, take_turns
 from orchestrator.durable.store import Store
 from orchestrator.durable.tables import now_ms, ratings, stages
-from orchestrator.invalid import first_wrong
+from orchestrator.invalid import in_words
 from orchestrator.workflow import Workflows
 
 ITSELF = "remit"
 """Who changed a stage when nobody did."""
+_LOCK = 7238115
 
 
 class NoSuchAct(ValueError):
@@ -253,7 +254,7 @@ async def record(database: Database, rating: Rating, act: Act) -> Standing:
     """
 
     def write(connection: Connection) -> Standing:
-        _take_turns(connection)
+        take_turns(connection, _LOCK)
         now, kept = standing(connection, act), rating
         if rating.choice == "incident" and Stage(rating.stage).place <= now.stage.place:
             kept = replace(rating, since=now.since)
@@ -261,10 +262,9 @@ async def record(database: Database, rating: Rating, act: Act) -> Standing:
         if connection.scalar(select(ratings.c.run).where(*named)):
             return now
         connection.execute(insert(ratings).values(asdict(kept) | {"at": now_ms()}))
-        why = reason_to_fall(now.stage, rated(connection, act, now.since), now.thresholds)
-        return (
-            _change(connection, act, now, list(Stage)[now.stage.place - 1], now.thresholds, ITSELF, why) if why else now
-        )
+        if why := reason_to_fall(now.stage, rated(connection, act, now.since), now.thresholds):
+            return _change(connection, act, now, list(Stage)[now.stage.place - 1], now.thresholds, ITSELF, why)
+        return now
 
     return await database.run(write)
 
@@ -297,7 +297,7 @@ async def set_stage(
     """
 
     def write(connection: Connection) -> Standing:
-        _take_turns(connection)
+        take_turns(connection, _LOCK)
         now = standing(connection, act)
         stage = to or now.stage
         if stage.place > now.stage.place and not anyway:
@@ -308,8 +308,7 @@ async def set_stage(
         try:
             wanted = Thresholds.model_validate(now.thresholds.model_dump() | changed)
         except ValidationError as error:
-            where, what = first_wrong(error)
-            raise BadThreshold(f"threshold `{where}`: {what.lower()}") from None
+            raise BadThreshold(f"threshold {in_words(error)}") from None
         return _change(connection, act, now, stage, wanted, by, reason)
 
     return await database.run(write)
@@ -324,9 +323,3 @@ def _change(
     kept = asdict(new) | {"thresholds": wanted.model_dump_json(), "workflow": act.workflow, "step": act.step}
     connection.execute(insert(stages).values(kept))
     return new
-
-
-def _take_turns(connection: Connection) -> None:
-    # On SQLite each transaction that may write has its turn already.
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7238115)")

@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.invalid import first_wrong
+from orchestrator.invalid import in_words
 
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 Line = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -110,7 +110,6 @@ def load_prompt(name: str, folder: Path) -> Prompt:
         _JINJA.parse(text)
         return Prompt(**fields, text=text.strip(), hash=hashlib.sha256(whole.encode()).hexdigest()[:12])
     except ValidationError as error:
-        where, what = first_wrong(error)
-        raise BadPrompt(f"prompt `{path.name}`: `{where}`: {what.lower()}") from None
+        raise BadPrompt(f"prompt `{path.name}`: {in_words(error)}") from None
     except (yaml.YAMLError, TemplateError) as error:
         raise BadPrompt(f"prompt `{path.name}` cannot be read: {' '.join(str(error).split())}") from None

@@ -77,7 +77,7 @@ def taken_apart(command: str) -> list[str]:
         raise ValueError(f"the gateway's command cannot be taken apart: {error}".lower()) from None
 
 
-class BadSettings(Exception):
+class BadSettings(ValueError):
     """A setting has a wrong value."""
 
 

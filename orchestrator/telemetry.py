@@ -7,30 +7,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from opentelemetry.metrics import Histogram
+from opentelemetry import metrics, trace
 
-    from orchestrator.durable.store import Done
+from orchestrator.durable.store import Done
 
 _OPERATIONS = {"chat": "client.operation", "embeddings": "client.operation", "execute_tool": "execute_tool"}
 
 
 @cache
-def _histogram(name: str, unit: str) -> "Histogram":
-    from opentelemetry import metrics
-
+def _histogram(name: str, unit: str) -> metrics.Histogram:
     return metrics.get_meter("remit.orchestrator").create_histogram(f"gen_ai.{name}", unit)
 
 
 @contextmanager
 def told_run(workflow: str, run: str, waits: type[BaseException]) -> Iterator[None]:
     """Tell of a run while a worker has it, which may be several times; that it waits is no error."""
-    from opentelemetry.trace import get_tracer
-
     told, began = {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": workflow}, time.monotonic()
-    span = get_tracer("remit.orchestrator").start_as_current_span(
+    span = trace.get_tracer("remit.orchestrator").start_as_current_span(
         f"invoke_workflow {workflow}",
         attributes={**told, "remit.run.id": run},
         record_exception=False,  # what an error says of itself may hold data
@@ -48,7 +43,7 @@ def told_run(workflow: str, run: str, waits: type[BaseException]) -> Iterator[No
             _histogram("workflow.duration", "s").record(time.monotonic() - began, told)
 
 
-def tell_step(workflow: str, done: "Done") -> None:
+def tell_step(workflow: str, done: Done) -> None:
     """Tell of a step that was done, if a model answered or a tool was called in it."""
     facts: dict[str, Any] = done.facts
     told: dict[str, str] = {"gen_ai.workflow.name": workflow}
@@ -68,11 +63,9 @@ def tell_step(workflow: str, done: "Done") -> None:
 
 
 def _tell(what: str, milliseconds: int, told: dict[str, str]) -> None:
-    from opentelemetry.trace import get_tracer
-
     operation, now = told["gen_ai.operation.name"], time.time_ns()
     _histogram(f"{_OPERATIONS[operation]}.duration", "s").record(milliseconds / 1_000, told)
-    span = get_tracer("remit.orchestrator").start_span(
+    span = trace.get_tracer("remit.orchestrator").start_span(
         f"{operation} {what}", attributes=told, start_time=now - milliseconds * 1_000_000
     )
     span.end(now)

@@ -20,8 +20,7 @@ import anyio
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.dialects.postgresql import insert as insert_new
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
@@ -29,8 +28,8 @@ from orchestrator.durable.store import Store
 from orchestrator.durable.tables import now_ms, remembered
 from orchestrator.gateway_client import Declared, GatewayClient, GatewayError, Ok
 from orchestrator.grants import Issuer, Task
-from orchestrator.invalid import first_wrong
-from orchestrator.workflow import BadInput, UnknownWorkflow, Workflows
+from orchestrator.invalid import in_words
+from orchestrator.workflow import BadInput, Workflows
 
 log = get_logger("remit.triggers")
 
@@ -44,7 +43,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class BadTriggers(Exception):
+class BadTriggers(ValueError):
     """The file of triggers is not as it must be."""
 
 
@@ -90,14 +89,11 @@ class Hook(_Begins):
 
 
 Trigger = Annotated[Search | Schedule | Hook, Field(discriminator="kind")]
-_FILE: TypeAdapter[dict[str, Search | Schedule | Hook]] = TypeAdapter(
-    dict[Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,23}$")], Trigger]
-)
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,23}$")]
+_FILE: TypeAdapter[dict[str, Trigger]] = TypeAdapter(dict[Name, Trigger])
 
 
-def load_triggers(
-    path: Path | None, workflows: Workflows, environment: Mapping[str, str]
-) -> dict[str, Search | Schedule | Hook]:
+def load_triggers(path: Path | None, workflows: Workflows, environment: Mapping[str, str]) -> dict[str, Trigger]:
     """Read `triggers.toml`: a table per trigger, by its name.
 
     Args:
@@ -119,9 +115,8 @@ def load_triggers(
         for trigger in found.values():
             workflows.find(trigger.workflow)
     except ValidationError as error:
-        where, what = first_wrong(error)
-        raise BadTriggers(f"triggers `{path}`: `{where}`: {what}") from None
-    except (OSError, ValueError, UnknownWorkflow) as error:
+        raise BadTriggers(f"triggers `{path}`: {in_words(error)}") from None
+    except (OSError, ValueError) as error:
         raise BadTriggers(f"triggers `{path}`: {error}") from None
     return found
 
@@ -139,7 +134,7 @@ class Triggers:
         now: The clock.
     """
 
-    known: Mapping[str, Search | Schedule | Hook]
+    known: Mapping[str, Trigger]
     store: Store
     workflows: Workflows
     connect: Callable[[], AbstractAsyncContextManager[GatewayClient]]
@@ -230,7 +225,7 @@ class Triggers:
     async def _is_turn(self, name: str, seconds: float) -> bool:
         """Whether this worker is the one to look, of all that would: by the database's clock, which is one."""
         is_due = remembered.c.at <= now_ms() - int(seconds * 900)
-        row = insert_new(remembered).values(id=f"look:{name}", at=now_ms())
+        row = insert(remembered).values(id=f"look:{name}", at=now_ms())
         taken = row.on_conflict_do_update(index_elements=["id"], set_={"at": now_ms()}, where=is_due)
         return await self._changes(taken)
 
@@ -239,7 +234,7 @@ class Triggers:
         return await self.store.database.run(lambda connection: connection.scalar(query))
 
     async def _remember(self, name: str) -> None:
-        row = insert_new(remembered).values(id=name, at=int(self.now().timestamp() * 1_000))
+        row = insert(remembered).values(id=name, at=int(self.now().timestamp() * 1_000))
         await self._changes(row.on_conflict_do_nothing())
 
     async def _changes(self, write: Insert) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestrator.durable.run import Parked, Run, TryLater
 from orchestrator.durable.store import Begin, Done
@@ -136,10 +136,8 @@ class Work:
             await self.run.step(f"{name}.read", self._read_again, int)
 
     async def _issued(self, name: str, issuer: Issuer, task: Task) -> Grant:
-        async def issued() -> Grant:
-            return await _answering(issuer.grant(task))
-
-        return await self.run.step(name, issued, Grant, given=asdict(task), facts=lambda grant: {"grant": grant.id})
+        issued, given = lambda: _answering(issuer.grant(task)), asdict(task)
+        return await self.run.step(name, issued, Grant, given=given, facts=lambda grant: {"grant": grant.id})
 
     async def _read_again(self) -> int:
         offered = await _answering(self.gateway.list_tools(self._token))
@@ -196,13 +194,15 @@ class Work:
         """Call a tool as `call` does, but do not wait for a person: the same call may be tried again later."""
         numbered = self.run.upcoming(name)
         if numbered in self.run.done:
-            return await self.run.step(name, _never, Settled, kind="call", given=[tool, arguments])
+            return await self.run.note(name, cast("Settled", None), Settled, kind="call", given=[tool, arguments])
         began = time.monotonic()
         told, reply = await self.run.store.event(reply_event(self.run.id, numbered, self.run.done))
         outcome = await self._attempt(numbered, tool, arguments, said or Said(), str(reply) if told else "")
         lasted = round((time.monotonic() - began) * 1_000)
         if isinstance(outcome, Pending):
-            await self._note_question(numbered, tool, outcome)
+            if (asked := f"{numbered}.asked") not in self.run.done:
+                about = {"approval": outcome.approval.id, "rules": outcome.rules, "url": outcome.approval.url}
+                await self.run.note(asked, None, kind="person", facts={"tool": tool, **about})
             if told:
                 await self.run.note(_replied(numbered, self.run.done), None, kind="event")
             return outcome
@@ -227,12 +227,6 @@ class Work:
     def _is_over(self) -> bool:
         # As above, what was issued just now is good: else a clock that is ahead would ask for grants without end.
         return bool(self._grant and not self._is_fresh and self._grant.is_over(datetime.now(UTC)))
-
-    async def _note_question(self, name: str, tool: str, outcome: Pending) -> None:
-        asked = f"{name}.asked"
-        if asked not in self.run.done:
-            told = {"tool": tool, "approval": outcome.approval.id, "rules": outcome.rules, "url": outcome.approval.url}
-            await self.run.note(asked, None, kind="person", facts=told)
 
     def parked(self, outcome: Pending) -> Parked:
         """What to raise so that the run waits for the answer to a call."""
@@ -272,10 +266,6 @@ async def _answering(asked: Awaitable[T]) -> T:
         return await asked
     except GatewayError as error:
         raise TryLater(str(error)) from None
-
-
-async def _never() -> Any:  # noqa: ANN401 - it gives nothing
-    raise AssertionError("the step is done")
 
 
 def facts_of(tool: str, arguments: Mapping[str, Any], outcome: Settled) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.durable.store import Begin
-from orchestrator.invalid import first_wrong
+from orchestrator.invalid import in_words
 
 if TYPE_CHECKING:
     from orchestrator.work import Work
@@ -21,11 +21,11 @@ I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input
 O = TypeVar("O", bound=BaseModel)  # noqa: E741 - the outcome
 
 
-class UnknownWorkflow(Exception):
+class UnknownWorkflow(ValueError):
     """There is no such workflow, or not this version of it."""
 
 
-class BadInput(Exception):
+class BadInput(ValueError):
     """A workflow's input is not as it must be."""
 
 
@@ -60,8 +60,7 @@ class Workflow:
         try:
             checked = self.input.model_validate(given)
         except ValidationError as error:
-            where, what = first_wrong(error)
-            raise BadInput(f"workflow `{self.name}`: `{where}`: {what.lower()}") from None
+            raise BadInput(f"workflow `{self.name}`: {in_words(error)}") from None
         account = {name: str(getattr(checked, name, "") or "") for name in ("team", "customer", "person")}
         said = about or str(getattr(checked, "about", "") or "")
         return Begin(self.name, self.version, checked.model_dump_json(), said, **account, id=run_id)

@@ -18,16 +18,8 @@ from orchestrator.models.ledger import dollars
 _DAY = 86_400_000
 
 
-class By(StrEnum):
-    """What costs are summed up by; a task is one run."""
-
-    WORKFLOW = "workflow"
-    TEAM = "team"
-    CUSTOMER = "customer"
-    TASK = "task"
-    MODEL = "model"
-    ROUTE = "route"
-    DAY = "day"
+By = StrEnum("By", ["WORKFLOW", "TEAM", "CUSTOMER", "TASK", "MODEL", "ROUTE", "DAY"])
+"""What costs are summed up by; a task is one run."""
 
 
 def cost(

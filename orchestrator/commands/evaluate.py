@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -69,26 +70,16 @@ def _evaluate(
     if before and (before.workflow != name or not before.cases.keys() & {case.id for case in cases}):
         raise BadSet(f"the earlier result holds none of these cases of `{name}`")
     known = replace(known, folder=prompts) if prompts else known
-    respond = stand_in(Workflows([known]))
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task(name, total=len(cases))
-
-        async def seen() -> dict[str, Scored]:
-            models = lambda database: open_registry(settings.models, database, respond)  # noqa: E731
-            tell = lambda: progress.advance(bar)  # noqa: E731
-            found = await observe(known, shared, cases, models, policies, Path(folder), tell)
-            labels.update(*(each.labels for each in found.values()))
-            return {
-                case.id: Scored(
-                    tags=case.tags, state=found[case.id].state, scores=scores, wrong=wrong, taken=found[case.id].taken
-                )
-                for case in cases
-                for scores, wrong in [grade(shared, found[case.id])]
-            }
-
-        labels: set[str] = set()
-        scored = anyio.run(seen)
-    return Result(workflow=name, version=known.version, labels=sorted(labels), cases=scored), shared
+        tell = partial(progress.advance, progress.add_task(name, total=len(cases)))
+        models = partial(open_registry, settings.models, stand_in=stand_in(Workflows([known])))
+        seen = anyio.run(observe, known, shared, cases, models, policies, Path(folder), tell)
+    labels = sorted({label for each in seen.values() for label in each.labels})
+    scored: dict[str, Scored] = {}
+    for case in cases:
+        one, (scores, wrong) = seen[case.id], grade(shared, seen[case.id])
+        scored[case.id] = Scored(tags=case.tags, state=one.state, scores=scores, wrong=wrong, taken=one.taken)
+    return Result(workflow=name, version=known.version, labels=labels, cases=scored), shared
 
 
 def show(console: Console, result: Result, before: Result | None) -> list[str]:
@@ -104,9 +95,8 @@ def show(console: Console, result: Result, before: Result | None) -> list[str]:
         told = ", ".join(f"{tag} {value:.2f}" for value, tag in lowest)
         table.add_row(grader, "" if mean is None else f"{mean:.3f}", moved, told)
     for name, case in result.cases.items():
-        console.print(
-            *(f"{name}: {wrong}" for wrong in case.wrong), sep="\n", end="\n" * bool(case.wrong), markup=False
-        )
+        for wrong in case.wrong:
+            console.print(f"{name}: {wrong}", markup=False)
     console.print(table)
     console.print(
         f"{len(result.cases)} cases of {result.workflow}@{result.version}; {', '.join(result.labels)}", markup=False

@@ -13,27 +13,10 @@ from typer.core import TyperGroup
 
 from orchestrator.assembling import Orchestrator, assembled
 from orchestrator.durable.database import UnfitDatabase
-from orchestrator.durable.store import UnknownRun
 from orchestrator.fence import for_terminal
 from orchestrator.gateway_client import GatewayError
 from orchestrator.local_gateway import CommandFailed
-from orchestrator.models.register import BadRegister
-from orchestrator.settings import BadSettings
-from orchestrator.triggers import BadTriggers
-from orchestrator.workflow import BadInput, UnknownWorkflow
 
-_EXPECTED = (
-    BadInput,
-    BadRegister,
-    BadSettings,
-    BadTriggers,
-    CommandFailed,
-    GatewayError,
-    UnfitDatabase,
-    UnknownRun,
-    UnknownWorkflow,
-    ValueError,
-)
 _WIDTH = 2_000
 
 
@@ -61,7 +44,7 @@ def plainly() -> Iterator[None]:
     """What people can put right ends the command with code 1 and one line, which steers no terminal."""
     try:
         yield
-    except _EXPECTED as error:
+    except (CommandFailed, GatewayError, UnfitDatabase, ValueError) as error:
         typer.echo(f"error: {for_terminal(str(error), _WIDTH)}", err=True)
         raise typer.Exit(1) from None
 

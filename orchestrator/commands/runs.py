@@ -32,7 +32,7 @@ def list_runs(
     with opened() as orchestrator:
         found = anyio.run(orchestrator.store.list, state or (), workflow, limit)
         for kept in found:
-            trouble = hidden(kept, orchestrator.workflows, _now())
+            trouble = hidden(kept, orchestrator.workflows)
             typer.echo(json.dumps(_plain(kept) | {"trouble": trouble}) if as_json else line_of(kept, trouble))
         if not found and not as_json:
             typer.echo("no runs")
@@ -47,7 +47,7 @@ def show(
     """Tell a run's story: each step with model, prompt, cost, call and answer, and what it waits for since when."""
     with opened() as orchestrator:
         kept, done = anyio.run(orchestrator.store.find, run)
-        trouble = hidden(kept, orchestrator.workflows, _now())
+        trouble = hidden(kept, orchestrator.workflows)
         if as_json:
             steps = [asdict(step) | {"output": json.loads(step.output)} for step in done.values()]
             typer.echo(json.dumps(_plain(kept) | {"trouble": trouble, "steps": steps}))
@@ -144,7 +144,3 @@ async def _answer(store: Store, run: str, step: str, told: dict[str, Any]) -> st
 
 def _plain(kept: Kept) -> dict[str, Any]:
     return {name: value for name, value in asdict(kept).items() if name != "seed"}
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

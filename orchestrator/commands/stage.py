@@ -64,16 +64,8 @@ def change(
     changed = dict(each.partition("=")[::2] for each in threshold or ())
     with opened() as orchestrator:
         [act] = _acts(orchestrator, workflow, step)
-        now = anyio.run(
-            promotion.set_stage,
-            orchestrator.store.database,
-            act,
-            stage,
-            changed,
-            by or who(),
-            reason,
-            anyway,
-        )
+        where = (orchestrator.store.database, act)
+        now = anyio.run(promotion.set_stage, *where, stage, changed, by or who(), reason, anyway)
         typer.echo(f"{workflow} {step}: {now.stage} ({now.stage.rollout})")
 
 

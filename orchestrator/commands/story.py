@@ -1,5 +1,6 @@
 """A run in words: one line of it for a list, or its whole story."""
 
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +13,9 @@ _WIDTH, _WHOLE = 240, 20_000
 _LATE_MS = 60_000
 
 
-def hidden(kept: Kept, workflows: Workflows, now: int) -> str:
+def hidden(kept: Kept, workflows: Workflows) -> str:
     """What holds a run up without anybody being told; empty if nothing does."""
+    now = time.time_ns() // 1_000_000
     late = now - (kept.due or now) > _LATE_MS
     if kept.state is State.RUNNING and late:
         return "stuck: its worker is silent, and no other takes it over; start `remit worker`"

@@ -76,10 +76,8 @@ def demo(
 
     Ends with code 0 only if all of it really happened.
     """
-    from orchestrator.workflows.triage.demo import DemoFailed, run_demo
+    from orchestrator.commands.opening import plainly
+    from orchestrator.workflows.triage.demo import run_demo
 
-    try:
+    with plainly():
         run_demo(home, policies, items, model)
-    except DemoFailed as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -67,8 +67,7 @@ class Database:
         """
         try:
             with self.engine.begin() as connection:
-                if self.is_postgresql:  # two workers may start at one moment
-                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7238113)")
+                take_turns(connection, 7238113)  # two workers may start at one moment
                 tables.create_all(connection)
                 if not (found := connection.scalar(select(form.c.number))):
                     connection.execute(insert(form).values(number=FORM))
@@ -139,6 +138,12 @@ def _transaction(engine: Engine, work: Callable[[Connection], T], tries: int = 5
         if tries > 1 and getattr(error.orig, "sqlstate", "") == _DEADLOCK:
             return _transaction(engine, work, tries - 1)
         raise
+
+
+def take_turns(connection: Connection, number: int) -> None:
+    """Let this transaction begin when the last one that names the number is over, whichever worker's it is."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def _engine(url: str) -> Engine:

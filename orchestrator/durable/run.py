@@ -269,10 +269,7 @@ class Run:
         mark = hashlib.sha256(f"{self.id}\n{self.upcoming(name)}".encode()).hexdigest()[:20]
         begin = replace(wanted, id=f"{wanted.workflow[:40]}-{mark}", parent=self.id)
 
-        async def started() -> str:
-            return await while_away(lambda: self.store.begin(begin))
-
-        given = [wanted.workflow, wanted.given]
+        started, given = lambda: while_away(lambda: self.store.begin(begin)), [wanted.workflow, wanted.given]
         child = await self.step(f"{name}.begun", started, str, given=given, facts=lambda run: {"run": run})
         return str(await self.wait(name, f"ended:{child}", why=f"waits for run {child}") or "")
 

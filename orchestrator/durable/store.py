@@ -6,28 +6,12 @@ for it says the fence under which it was begun: a worker that was thought dead a
 
 import json
 import secrets
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    String,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    literal,
-    not_,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, String, bindparam, case, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_new
 
 from orchestrator.durable.database import Database
@@ -60,7 +44,7 @@ class Fenced(BaseException):
     """The run is no longer this worker's: it was cancelled, or another one took it over. No workflow catches it."""
 
 
-class UnknownRun(Exception):
+class UnknownRun(ValueError):
     """There is no such run."""
 
 
@@ -91,19 +75,10 @@ class Begin:
     parent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Begin):
     """A run as it is kept. Times are milliseconds since 1970, `due` is None if nothing but an event takes it up."""
 
-    id: str
-    parent: str
-    workflow: str
-    version: int
-    given: str
-    about: str
-    team: str
-    customer: str
-    person: str
     state: State
     due: int | None
     fence: int
@@ -152,8 +127,7 @@ class Store:
             Fenced: If the run that begins it was cancelled.
         """
         run_id = wanted.id or f"{wanted.workflow}-{secrets.token_hex(6)}"
-        parts = ("workflow", "version", "given", "team", "customer", "person", "parent")
-        values = {name: getattr(wanted, name) for name in parts} | {"id": run_id, "about": _line(wanted.about, 200)}
+        values = asdict(wanted) | {"id": run_id, "about": _line(wanted.about, 200)}
         for column in runs.c:
             most = column.type.length if isinstance(column.type, String) else None
             if most and (len(part := values.get(column.name, "")) > most or "\0" in part):
@@ -163,16 +137,8 @@ class Store:
             parent = select(runs.c.state).where(runs.c.id == wanted.parent).with_for_update(read=True)
             if wanted.parent and connection.scalar(parent) == State.CANCELLED:
                 raise Fenced(_LOST.format(wanted.parent))
-            moment = connection.scalar(select(now_ms()))
-            fresh = {
-                "due": moment,
-                "begun": moment,
-                "changed": moment,
-                "state": State.READY,
-                "seed": secrets.token_hex(16),
-            }
-            nothing = {"fence": 0, "tries": 0, "losses": 0, "worker": "", "why": "", "result": ""}
-            connection.execute(insert_new(runs).values(**values, **fresh, **nothing).on_conflict_do_nothing())
+            fresh = insert_new(runs).values(**values, state=State.READY, due=now_ms(), seed=secrets.token_hex(16))
+            connection.execute(fresh.on_conflict_do_nothing())
 
         await self.database.run(write)
         return run_id
@@ -196,7 +162,7 @@ class Store:
         )
 
         def write(connection: Connection) -> list[Kept]:
-            claimed = [_kept(row) for row in connection.execute(take)]
+            claimed = [_kept(row) for row in connection.execute(take).mappings()]
             if claimed:
                 connection.execute(delete(waits).where(waits.c.run.in_([kept.id for kept in claimed])))
             return claimed
@@ -248,7 +214,7 @@ class Store:
             self._one_at_a_time(connection, awaits, together=ANYTHING)
             _change(connection, run, fence, **parked)
             if awaits:
-                connection.execute(insert(waits), [{"run": run, "event": event} for event in awaits])
+                connection.execute(insert_new(waits), [{"run": run, "event": event} for event in awaits])
                 if connection.scalar(told):
                     connection.execute(update(runs).where(runs.c.id == run).values(due=now_ms()))
 
@@ -391,7 +357,7 @@ class Store:
         """
 
         def read(connection: Connection) -> tuple[Kept, dict[str, Done]]:
-            row = connection.execute(select(runs).where(runs.c.id == run)).first()
+            row = connection.execute(select(runs).where(runs.c.id == run)).mappings().first()
             if row is None:
                 raise UnknownRun(f"there is no run `{run}`")
             return _kept(row), _steps_of(connection, run)
@@ -405,7 +371,7 @@ class Store:
             query = query.where(runs.c.state.in_(states))
         if workflow:
             query = query.where(runs.c.workflow == workflow)
-        return await self.database.read(lambda connection: [_kept(row) for row in connection.execute(query)])
+        return await self.database.read(lambda connection: [_kept(row) for row in connection.execute(query).mappings()])
 
     async def count(self, workflow: str = "") -> dict[State, int]:
         """How many runs stand where, of one workflow or all."""
@@ -420,8 +386,8 @@ class Store:
         What a run began stays as long as it does, and an event as long as a run that could still ask for it.
         """
         before = _in(-days * 86_400)
-        stays = or_(runs.c.state.not_in(ENDS), runs.c.changed >= before)
-        over = (not_(stays), runs.c.parent.not_in(select(runs.c.id).where(stays)))
+        stays = runs.c.state.not_in(ENDS) | (runs.c.changed >= before)
+        over = (~stays, runs.c.parent.not_in(select(runs.c.id).where(stays)))
         oldest = select(func.coalesce(func.min(runs.c.begun), before)).scalar_subquery()
 
         def write(connection: Connection) -> int:
@@ -433,8 +399,8 @@ class Store:
 
 
 def _change(connection: Connection, run: str, fence: int, **values: Any) -> None:  # noqa: ANN401 - columns
-    held = (runs.c.id == run, runs.c.fence == fence, runs.c.state == State.RUNNING)
-    if not connection.execute(update(runs).where(*held).values(**values, changed=now_ms())).rowcount:
+    change = update(runs).where(*_HELD).values(**values, changed=now_ms())
+    if not connection.execute(change, {"run": run, "held": fence}).rowcount:
         raise Fenced(_LOST.format(run))
 
 
@@ -445,7 +411,8 @@ def _must_be_there(connection: Connection, run: str) -> None:
 
 def _wake(connection: Connection, names: Collection[str], seconds: float = 0) -> None:
     waiting = select(waits.c.run).where(waits.c.event.in_(names))
-    fits = (runs.c.state == State.WAITING, runs.c.id.in_(waiting), or_(runs.c.due.is_(None), runs.c.due > _in(seconds)))
+    would_be_later = runs.c.due.is_(None) | (runs.c.due > _in(seconds))
+    fits = (runs.c.state == State.WAITING, runs.c.id.in_(waiting), would_be_later)
     connection.execute(update(runs).where(*fits).values(due=_in(seconds)))
 
 
@@ -459,13 +426,10 @@ def _line(text: str, most: int = 400) -> str:
 
 
 def _steps_of(connection: Connection, run: str) -> dict[str, Done]:
-    rows = connection.execute(select(steps).where(steps.c.run == run).order_by(steps.c.place, steps.c.at))
-    names = [part.name for part in fields(Done)]
-    return {
-        row.name: Done(**{name: getattr(row, name) for name in names} | {"facts": json.loads(row.facts)})
-        for row in rows
-    }
+    wanted = select(*(steps.c[each.name] for each in fields(Done))).where(steps.c.run == run)
+    rows = connection.execute(wanted.order_by(steps.c.place, steps.c.at)).mappings()
+    return {row["name"]: Done(**{**row, "facts": json.loads(row["facts"])}) for row in rows}
 
 
-def _kept(row: Row[Any]) -> Kept:
-    return Kept(**{**row._mapping, "state": State(row.state)})  # noqa: SLF001 - SQLAlchemy's public name for it
+def _kept(row: Mapping[Any, Any]) -> Kept:
+    return Kept(**{**row, "state": State(row["state"])})

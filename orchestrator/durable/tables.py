@@ -9,6 +9,24 @@ from sqlalchemy.sql.functions import FunctionElement
 FORM = 1
 """The form of these tables; a database of another form is refused."""
 
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's own clock in milliseconds: the hosts of several workers need not agree on the time."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "sqlite")
+def _sqlite(*_: Any, **__: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
+    return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _postgresql(*_: Any, **__: Any) -> str:  # noqa: ANN401
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
 tables = MetaData()
 
 form = Table("orchestrator_form", tables, Column("number", Integer, primary_key=True))
@@ -27,15 +45,15 @@ runs = Table(
     Column("person", String(200), nullable=False, comment="on whose behalf, if anyone's"),
     Column("state", String(16), nullable=False),
     Column("due", BigInteger, comment="when it is to be taken up: started, woken, or taken over as its lease ends"),
-    Column("fence", Integer, nullable=False, comment="rises whenever the run changes hands"),
-    Column("worker", String(80), nullable=False),
-    Column("why", String(400), nullable=False, comment="why it waits, was put off, or failed: for people"),
-    Column("tries", Integer, nullable=False, comment="how often it was put off since it last got on"),
-    Column("losses", Integer, nullable=False, comment="how often its worker was lost since it last got on"),
+    Column("fence", Integer, nullable=False, default=0, comment="rises whenever the run changes hands"),
+    Column("worker", String(80), nullable=False, default=""),
+    Column("why", String(400), nullable=False, default="", comment="why it waits, was put off, or failed: for people"),
+    Column("tries", Integer, nullable=False, default=0, comment="how often it was put off since it last got on"),
+    Column("losses", Integer, nullable=False, default=0, comment="how often its worker was lost since it last got on"),
     Column("seed", String(64), nullable=False, comment="makes its marks unguessable and the same after each restart"),
-    Column("result", Text, nullable=False),
-    Column("begun", BigInteger, nullable=False),
-    Column("changed", BigInteger, nullable=False),
+    Column("result", Text, nullable=False, default=""),
+    Column("begun", BigInteger, nullable=False, default=now_ms()),
+    Column("changed", BigInteger, nullable=False, default=now_ms()),
     Index("runs_due", "due"),
     Index("runs_changed", "changed"),
     Index("runs_parent", "parent"),
@@ -111,10 +129,10 @@ spending = Table(
     tables,
     Column("key", String(300), primary_key=True, comment="the run and its step"),
     Column("model", String(100), primary_key=True),
-    Column("at", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False, default=now_ms()),
     *(Column(name, String(200), nullable=False) for name in ("run", "workflow", "team", "customer", "route", "prompt")),
-    *(Column(name, BigInteger, nullable=False) for name in COUNTS),
-    Column("reserved", BigInteger, nullable=False, comment="the most that a request under way can cost"),
+    *(Column(name, BigInteger, nullable=False, default=0) for name in COUNTS),
+    Column("reserved", BigInteger, nullable=False, default=0, comment="the most that a request under way can cost"),
     Index("spending_at", "at"),
     Index("spending_run", "run"),
 )
@@ -127,20 +145,3 @@ answers = Table(
     Column("until", BigInteger, nullable=False),
     Index("answers_until", "until"),
 )
-
-
-class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
-    """The database's own clock in milliseconds: the hosts of several workers need not agree on the time."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(now_ms, "sqlite")
-def _sqlite(*_: Any, **__: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
-    return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
-
-
-@compiles(now_ms, "postgresql")
-def _postgresql(*_: Any, **__: Any) -> str:  # noqa: ANN401
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"

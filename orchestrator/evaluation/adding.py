@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -10,6 +10,7 @@ import yaml
 from orchestrator.durable.store import Done, Kept
 from orchestrator.evaluation.cases import Shared, World
 from orchestrator.evaluation.grading import at
+from orchestrator.walk import changed, objects
 
 FIRST = ("Alex", "Bea", "Chris", "Dana", "Eli", "Fay", "Gil", "Hana", "Ivo", "Jude", "Kit", "Lou")
 _NAMES = ("name", "sender_name", "requester_name", "author", "account_name")
@@ -29,8 +30,8 @@ def case_of(kept: Kept, steps: Mapping[str, Done], shared: Shared, right: Mappin
     """
     outputs = {name: json.loads(step.output) for name, step in steps.items()}
     results = [outputs[name].get("result") for name, step in steps.items() if step.kind == "call"]
-    records = {each["id"]: each for each in _objects(results) if "id" in each}
-    world = _world(records, [each for each in _objects(results) if "document_id" in each])
+    records = {each["id"]: each for each in objects(results) if "id" in each}
+    world = _world(records, [each for each in objects(results) if "document_id" in each])
     named = {record.pop("was"): record["id"] for some in world.values() for record in some}
     told = {name: at(json.loads(kept.result or "{}"), path) for name, path in shared.outcome.items()}
     expect: dict[str, Any] = {
@@ -54,15 +55,9 @@ def case_of(kept: Kept, steps: Mapping[str, Done], shared: Shared, right: Mappin
         "input": json.loads(kept.given),
         "expect": expect,
     }
-    safe: dict[str, Any] = _walked(case, _fictitious(results, named))
+    instead = _fictitious(results, named)
+    safe: dict[str, Any] = changed(case, lambda text, _: _safe(text, instead))
     return {"id": re.sub(r"[^a-z0-9_-]", "-", kept.id.lower())[:60]} | safe
-
-
-def _objects(data: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
-    if isinstance(data, dict):
-        yield data
-    for each in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
-        yield from _objects(each)
 
 
 def _world(records: Mapping[str, dict[str, Any]], passages: list[dict[str, Any]]) -> World:
@@ -104,24 +99,18 @@ def _said(said: Mapping[str, Any]) -> dict[str, Any]:
 def _fictitious(results: Any, named: Mapping[str, str]) -> dict[str, str]:  # noqa: ANN401 - JSON
     """What stands in the case for each id, address and name of a person or company, the longest first."""
     texts = json.dumps(results, ensure_ascii=False)
-    staff = {each["mailbox"].rpartition("@")[2] for each in _objects(results) if "mailbox" in each}
+    staff = {each["mailbox"].rpartition("@")[2] for each in objects(results) if "mailbox" in each}
     found = {old: f"${new}" for old, new in named.items()}
     outside = [each for each in dict.fromkeys(_ADDRESS.findall(texts)) if each.rpartition("@")[2] not in staff]
     found |= {each: f"customer{number}@customer.example" for number, each in enumerate(outside, start=1)}
-    names = dict.fromkeys(str(each[part]) for each in _objects(results) for part in _NAMES if each.get(part))
+    names = dict.fromkeys(str(each[part]) for each in objects(results) for part in _NAMES if each.get(part))
     for number, name in enumerate(names):
         new = f"{FIRST[number % len(FIRST)]} Arden{number // len(FIRST) or ''}"
         found |= {name: new} | {part: FIRST[number % len(FIRST)] for part in _LETTERS.findall(name)} | found
     return dict(sorted(found.items(), key=lambda pair: -len(pair[0])))
 
 
-def _walked(data: Any, found: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON in, JSON out
-    if isinstance(data, dict):
-        return {key: _walked(each, found) for key, each in data.items()}
-    if isinstance(data, list):
-        return [_walked(each, found) for each in data]
-    if not isinstance(data, str) or not data:
-        return data
+def _safe(text: str, found: Mapping[str, str]) -> str:
     for old, new in found.items():
-        data = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new.replace("\\", r"\\"), data, flags=re.IGNORECASE)
-    return _NUMBER.sub(lambda number: re.sub(r"\d", "5", number.group()), data)
+        text = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new.replace("\\", r"\\"), text, flags=re.IGNORECASE)
+    return _NUMBER.sub(lambda number: re.sub(r"\d", "5", number.group()), text)

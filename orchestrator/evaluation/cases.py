@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.invalid import first_wrong
+from orchestrator.invalid import in_words
+from orchestrator.walk import changed
 
 M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$")]
@@ -133,16 +134,11 @@ def read_as(path: Path, form: type[M]) -> M:
     try:
         return form.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:
-        where, what = first_wrong(error)
-        raise BadSet(f"`{path}`: `{where}`: {what.lower()}") from None
+        raise BadSet(f"`{path}`: {in_words(error)}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadSet(f"`{path}` cannot be read: {' '.join(str(error).split())}") from None
 
 
 def filled(value: Any, ids: dict[str, str]) -> Any:  # noqa: ANN401 - JSON in, JSON out
     """Copy JSON with each `$id` replaced by the record's id in the gateway."""
-    if isinstance(value, dict):
-        return {key: filled(each, ids) for key, each in value.items()}
-    if isinstance(value, list):
-        return [filled(each, ids) for each in value]
-    return Template(value).safe_substitute(ids) if isinstance(value, str) else value
+    return changed(value, lambda text, _: Template(text).safe_substitute(ids))

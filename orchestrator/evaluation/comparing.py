@@ -35,11 +35,8 @@ class Result(BaseModel):
 
     def mean(self, grader: str, tag: str = "") -> float | None:
         """The mean score by a grader over the cases with a tag; None if it graded none."""
-        scores = [
-            case.scores[grader]
-            for case in self.cases.values()
-            if grader in case.scores and (not tag or tag in case.tags)
-        ]
+        cases = [case for case in self.cases.values() if tag in ("", *case.tags)]
+        scores = [case.scores[grader] for case in cases if grader in case.scores]
         return fmean(scores) if scores else None
 
 
@@ -85,7 +82,6 @@ def breaches(result: Result, gate: Mapping[str, float]) -> list[str]:
         tag, _, grader = name.rpartition("/")
         mean = result.mean(grader, tag)
         if mean is None or mean < least:
-            found.append(
-                f"`{name}` is {'not graded' if mean is None else f'{mean:.3f}'}, and must be at least {least:g}"
-            )
+            told = "not graded" if mean is None else f"{mean:.3f}"
+            found.append(f"`{name}` is {told}, and must be at least {least:g}")
     return found

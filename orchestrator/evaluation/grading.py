@@ -1,14 +1,13 @@
 """Graders: pure functions over what is right and what a run did. A score goes from 0 to 1."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.evaluation.cases import Bound, Shared
 from orchestrator.evaluation.running import Seen
 from orchestrator.evidence import held_in, plain, stands_in
-from orchestrator.fence import texts
+from orchestrator.walk import texts
 
 Check = tuple[bool, str]
 """Whether something is right, and what is wrong if it is not."""
@@ -36,14 +35,10 @@ def tone(shared: Shared, seen: Seen) -> Iterator[Check]:
     for text in map(str, _arguments(seen, shared.answers)):
         yield from ((not re.search(bad, text, re.IGNORECASE), f"an answer matches `{bad}`") for bad in shared.tone)
         if seen.expect.language:
-            words = Counter(
-                {
-                    each: len(re.findall(rf"\b(?:{known})\b", text.casefold()))
-                    for each, known in shared.languages.items()
-                }
-            )
-            [(language, count)] = words.most_common(1) or [("", 0)]
-            yield count > 0 and language == seen.expect.language, f"an answer is in `{language if count else 'none'}`"
+            low = text.casefold()
+            words = {each: len(re.findall(rf"\b(?:{known})\b", low)) for each, known in shared.languages.items()}
+            language = max(words, key=words.__getitem__) if any(words.values()) else "none"
+            yield language == seen.expect.language, f"an answer is in `{language}`"
 
 
 def policy(shared: Shared, seen: Seen) -> Iterator[Check]:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.models.register import Model as Registered
-from orchestrator.models.register import Register, Route
+from orchestrator.models.register import Model, Register, Route
 
 STAND_IN = "stand-in"
 DEFAULT_OPENAI = "gpt-5.6-luna"
@@ -45,11 +44,9 @@ def choose_model(name: str, environment: Mapping[str, str]) -> ChosenModel:
         return ChosenModel(STAND_IN)
     provider = provider or ("openai" if openai_key or base_url else "anthropic")
     if provider == "openai" and (openai_key or base_url):
-        model = model or DEFAULT_OPENAI
-        return ChosenModel(f"openai:{model}")
+        return ChosenModel(f"openai:{model or DEFAULT_OPENAI}")
     if provider == "anthropic" and anthropic_key:
-        model = model or DEFAULT_ANTHROPIC
-        return ChosenModel(f"anthropic:{model}")
+        return ChosenModel(f"anthropic:{model or DEFAULT_ANTHROPIC}")
     wanted = "OPENAI_API_KEY or OPENAI_BASE_URL" if provider == "openai" else "ANTHROPIC_API_KEY"
     raise ValueError(f"model `{name}` needs {wanted} in the environment")
 
@@ -60,10 +57,11 @@ def register_of(name: str, environment: Mapping[str, str]) -> Register:
     Raises:
         ValueError: If the named model's key is missing or its provider is unknown.
     """
-    provider, _, model = choose_model(name, environment).label.partition(":")
+    label = choose_model(name, environment).label
+    provider, _, model = label.partition(":")
     key = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}.get(provider, "")
     endpoints = {"openai": environment.get("OPENAI_BASE_URL") or OPENAI, "anthropic": ANTHROPIC}
-    chosen = Registered(
+    chosen = Model(
         provider=provider,
         model=model,
         endpoint=endpoints.get(provider, ""),
@@ -77,5 +75,4 @@ def register_of(name: str, environment: Mapping[str, str]) -> Register:
         quality="capable" if key else "small",
         vision=True,
     )
-    label = f"{provider}:{model}" if model else provider
     return Register(models={label: chosen}, routes={"default": Route(models=[label])})

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
-from orchestrator.durable.database import Database
+from orchestrator.durable.database import Database, take_turns
 from orchestrator.durable.run import TryLater
-from orchestrator.durable.tables import COUNTS, answers, now_ms, spending
+from orchestrator.durable.tables import answers, now_ms, spending
 from orchestrator.models.asking import OverBudget, Payer
 from orchestrator.models.register import NANO, Budget, Budgets
 
@@ -47,8 +47,7 @@ class Ledger:
         """
 
         def write(connection: Connection) -> None:
-            if self.database.is_postgresql:  # SQLite has one writer at a time
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7238114)")
+            take_turns(connection, 7238114)
             connection.execute(update(spending).where(spending.c.key == line["key"]).values(reserved=0))
             now = datetime.fromtimestamp((connection.scalar(select(now_ms())) or 0) / 1_000, UTC)
             for kind, name, budget in self.budgets.of(payer):
@@ -109,8 +108,7 @@ def _check(connection: Connection, kind: str, name: str, budget: Budget, now: da
 def _add(connection: Connection, line: dict[str, str], values: dict[str, ColumnElement[int] | int]) -> None:
     mine = (spending.c.key == line["key"], spending.c.model == line["model"])
     if not connection.scalar(select(spending.c.at).where(*mine)):
-        fresh = dict.fromkeys((*COUNTS, "reserved"), 0)
-        connection.execute(insert(spending).values(**line, **fresh, at=now_ms()))
+        connection.execute(insert(spending).values(line))
     connection.execute(update(spending).where(*mine).values(**values))
 
 

@@ -5,20 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import anyio
+from pydantic_ai import exceptions
 from pydantic_ai.embeddings import EmbeddingModel
-from pydantic_ai.exceptions import (
-    AgentRunError,
-    ModelAPIError,
-    ModelConnectionError,
-    ModelHTTPError,
-    ModelQuotaExceededError,
-    ModelTimeoutError,
-)
-from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import Model as Speaker
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
-from pydantic_core import from_json
 
 from orchestrator.models.asking import Ask
 from orchestrator.models.register import Model
@@ -104,8 +96,11 @@ async def answer(by: Speaker[Any], model: Model, ask: Ask, settings: dict[str, A
         ModelMessagesTypeAdapter.dump_json([response])
     except ValueError:  # half a letter: it could not be kept
         raise Failed("malformed answer", answered=True, usage=response.usage) from None
-    if not all(_is_object(part.args) for part in response.parts if isinstance(part, ToolCallPart)):
-        raise Failed("malformed tool arguments", answered=True, usage=response.usage)
+    try:
+        for call in response.tool_calls:
+            call.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        raise Failed("malformed tool arguments", answered=True, usage=response.usage) from None
     return response
 
 
@@ -127,22 +122,15 @@ async def _within(seconds: float, request: Callable[[], Awaitable[T]]) -> T:
     try:
         with anyio.fail_after(seconds):
             return await request()
-    except ModelHTTPError as error:
+    except exceptions.ModelHTTPError as error:
         again = error.status_code in _PASSING or error.status_code >= 500
-        spent = isinstance(error, ModelQuotaExceededError)
+        spent = isinstance(error, exceptions.ModelQuotaExceededError)
         raise Failed(f"status {error.status_code}", again and not spent, error.retry_after) from None
-    except (TimeoutError, ModelTimeoutError):
+    except (TimeoutError, exceptions.ModelTimeoutError):
         raise Failed(f"no answer within {seconds:g} s") from None
-    except ModelConnectionError:
+    except exceptions.ModelConnectionError:
         raise Failed("the connection broke") from None
-    except ModelAPIError:
+    except exceptions.ModelAPIError:
         raise Failed("an error of the provider") from None
-    except (AgentRunError, ValueError):
+    except (exceptions.AgentRunError, ValueError):
         raise Failed("malformed answer", answered=True) from None
-
-
-def _is_object(arguments: object) -> bool:
-    try:
-        return not arguments or isinstance(from_json(arguments) if isinstance(arguments, str) else arguments, dict)
-    except ValueError:
-        return False

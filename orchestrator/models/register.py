@@ -12,8 +12,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
-from orchestrator.invalid import first_wrong
-from orchestrator.models.asking import Payer
+from orchestrator.invalid import in_words
+from orchestrator.models.asking import LEVELS, Payer
 
 NANO = 1_000_000_000
 """Billionths of a dollar in a dollar."""
@@ -82,6 +82,10 @@ class Model(_Part):
         if self.embedding and self.provider != "openai":
             raise ValueError('`embedding` needs `provider = "openai"`')
         return self
+
+    def is_cleared_for(self, sees: str) -> bool:
+        """Whether it may be shown something so confidential."""
+        return sees in LEVELS[: LEVELS.index(self.may_see) + 1]
 
     def cost(self, tokens: int, cached: int, output: int) -> int:
         """What tokens cost, in billionths of a dollar, rounded up once.
@@ -205,5 +209,4 @@ def read_register(path: Path) -> Register:
     except tomllib.TOMLDecodeError as error:
         raise BadRegister(f"`{path}` is no TOML: {error}: correct it there") from None
     except ValidationError as error:
-        where, what = first_wrong(error)
-        raise BadRegister(f"`{path}`: `{where}`: {what[0].lower()}{what[1:]}: correct it there") from None
+        raise BadRegister(f"`{path}`: {in_words(error)}: correct it there") from None

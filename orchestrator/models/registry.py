@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from os import environ
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,18 +14,7 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.usage import RequestUsage
 
 from orchestrator.durable.database import Database
-from orchestrator.models.asking import (
-    LEVELS,
-    Account,
-    Answered,
-    Ask,
-    Attempt,
-    ModelsUnavailable,
-    NoModelMay,
-    OverBudget,
-    Payer,
-)
-from orchestrator.models.choosing import register_of
+from orchestrator.models.asking import Account, Answered, Ask, Attempt, ModelsUnavailable, NoModelMay, OverBudget, Payer
 from orchestrator.models.ledger import BudgetHeld, Keep, Ledger
 from orchestrator.models.providers import Failed, answer, speaker, vectors
 from orchestrator.models.register import Model, Register, Route, read_register
@@ -201,8 +190,7 @@ class Registry:
         why = {}
         for name in self._route(route).models:
             model = self.register.models[name]
-            cleared = sees in LEVELS[: LEVELS.index(model.may_see) + 1]
-            why[name] = hinders(model) if cleared else f"may not see {sees} data"
+            why[name] = hinders(model) if model.is_cleared_for(sees) else f"may not see {sees} data"
         if not (may := [name for name in why if not why[name]]):
             told = "; ".join(f"`{name}` {reason}" for name, reason in why.items())
             raise NoModelMay(f"no model of route `{route}` may or can: {told}: name one that does under its `models`")
@@ -227,8 +215,7 @@ class Registry:
 
 
 def _line(route: str, key: str, payer: Payer, prompt: str = "") -> dict[str, str]:
-    whose = {"run": payer.run, "workflow": payer.workflow, "team": payer.team, "customer": payer.customer}
-    return {**whose, "route": route, "key": key, "prompt": prompt}
+    return {**asdict(payer), "route": route, "key": key, "prompt": prompt}
 
 
 def _hinders(model: Model, weighed: Weighed, output: int) -> str:
@@ -251,16 +238,10 @@ def _counts(model: Model, usage: RequestUsage, unknown: int, began: float) -> di
     return {**counts, "cost": cost, "milliseconds": lasted}
 
 
-def open_registry(
-    path: Path | None,
-    database: Database,
-    stand_in: Callable[[Ask], ModelResponse],
-    environment: Mapping[str, str] = environ,
-) -> Registry:
-    """Read the register and be ready to ask; without a path, the register follows from the keys in the environment.
+def open_registry(path: Path, database: Database, stand_in: Callable[[Ask], ModelResponse]) -> Registry:
+    """Read the register and be ready to ask.
 
     Raises:
         BadRegister: If the register is not as it must be, or a key is missing.
     """
-    register = read_register(path) if path else register_of("", environment)
-    return Registry(register, database, stand_in, environment)
+    return Registry(read_register(path), database, stand_in, environ)

@@ -232,7 +232,7 @@ def real_run() -> tuple[Kept, dict[str, Done]]:
     nothing = {"parent": "", "about": "", "team": "", "customer": "", "person": "", "worker": "", "why": ""}
     counts = {"fence": 1, "tries": 0, "losses": 0, "begun": 0, "changed": 0}
     told: dict[str, Any] = {"given": given_, "result": ended, "seed": "00", "due": None, **nothing, **counts}
-    kept = Kept("triage-ab12", workflow="triage", version=1, state=State.DONE, **told)
+    kept = Kept(id="triage-ab12", workflow="triage", version=1, state=State.DONE, **told)
     return kept, {each.name: each for each in steps}
 
 

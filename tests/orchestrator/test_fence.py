@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.fence import MAX_TEXT, fence, fence_text, for_terminal, texts, unfence
+from orchestrator.fence import MAX_TEXT, fence, fence_text, for_terminal, unfence
+from orchestrator.walk import texts
 
 MARK = "0123456789ab"
 JSON = st.recursive(

@@ -33,7 +33,7 @@ MARKER = ".remit-demo"
 PERSON = "ana.ruiz@larkspur.example"
 
 
-class DemoFailed(Exception):
+class DemoFailed(ValueError):
     """Something of the demo did not happen as it must."""
 
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.evidence import unsupported
-from orchestrator.fence import fence, texts, unfence
+from orchestrator.fence import fence, unfence
 from orchestrator.gateway_client import Failed, Ok
 from orchestrator.models.asking import NoModelMay, OverBudget
 from orchestrator.promotion import Stage
 from orchestrator.stages import act, stage_of
+from orchestrator.walk import texts
 from orchestrator.work import Said, Settled, Work
 from orchestrator.workflow import workflow
 from orchestrator.workflows.triage import writing
