@@ -164,6 +164,22 @@ async def test_a_deleted_ticket_is_gone(server: RequestTrackerServer, world: Wor
         await world.desk.ticket_add_note(a_call(), AddNote(ticket_id=made.id, body="x"))
 
 
+async def test_an_id_that_some_databases_take_for_none_is_not_asked_for(world: World) -> None:
+    asked = len(world.faults.seen)
+    with pytest.raises(NotFound, match="there is no ticket `tic_2147483648`"):
+        await world.get("tic_2147483648")
+    assert len(world.faults.seen) == asked
+
+
+async def test_a_ticket_and_a_look_take_few_requests(world: World) -> None:
+    made, counts = await world.make(), []
+    for reading in (world.get(made.id), world.desk.look(a_call())):  # type: ignore[attr-defined]
+        asked = len(world.faults.seen)
+        await reading
+        counts.append(len(world.faults.seen) - asked)
+    assert counts == [9, 3]
+
+
 # Updates
 
 
