@@ -183,6 +183,20 @@ async def test_a_ticket_and_a_look_take_few_requests(world: World) -> None:
 # Updates
 
 
+async def test_an_update_of_what_went_meanwhile_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, api = await world.make(), world.desk._api  # type: ignore[attr-defined]
+    act = api.act
+
+    async def act_on_another(call: Any, method: str, _path: str, **given: Any) -> Any:
+        return await act(call, method, "/ticket/99999999", **given)
+
+    monkeypatch.setattr(api, "act", act_on_another)
+    change = UpdateTicket(ticket_id=made.id, version=made.version, priority="low")
+    with pytest.raises(NotFound, match=f"there is no ticket `{made.id}`; find the right id first") as refused:
+        await world.desk.ticket_update_ticket(a_call(), change)
+    assert refused.value.field == "ticket_id"
+
+
 async def test_a_change_between_reading_and_writing_is_not_overwritten(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
