@@ -40,4 +40,5 @@ async def done(system: str, reading: Awaitable[Ticket]) -> Ticket:
     try:
         return await reading
     except ConnectorError as error:
-        raise InDoubt(f"{system} has done it, and does not show it: {error.message}") from error
+        told = f"{system} has done it, and does not show it: {error.message}"
+        raise InDoubt(told, is_untrusted=error.is_untrusted) from error

@@ -164,7 +164,37 @@ async def test_a_deleted_ticket_is_gone(server: RequestTrackerServer, world: Wor
         await world.desk.ticket_add_note(a_call(), AddNote(ticket_id=made.id, body="x"))
 
 
+async def test_an_id_that_some_databases_take_for_none_is_not_asked_for(world: World) -> None:
+    asked = len(world.faults.seen)
+    with pytest.raises(NotFound, match="there is no ticket `tic_2147483648`"):
+        await world.get("tic_2147483648")
+    assert len(world.faults.seen) == asked
+
+
+async def test_a_ticket_and_a_look_take_few_requests(world: World) -> None:
+    made, counts = await world.make(), []
+    for reading in (world.get(made.id), world.desk.look(a_call())):  # type: ignore[attr-defined]
+        asked = len(world.faults.seen)
+        await reading
+        counts.append(len(world.faults.seen) - asked)
+    assert counts == [9, 3]
+
+
 # Updates
+
+
+async def test_an_update_of_what_went_meanwhile_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, api = await world.make(), world.desk._api  # type: ignore[attr-defined]
+    act = api.act
+
+    async def act_on_another(call: Any, method: str, _path: str, **given: Any) -> Any:
+        return await act(call, method, "/ticket/99999999", **given)
+
+    monkeypatch.setattr(api, "act", act_on_another)
+    change = UpdateTicket(ticket_id=made.id, version=made.version, priority="low")
+    with pytest.raises(NotFound, match=f"there is no ticket `{made.id}`; find the right id first") as refused:
+        await world.desk.ticket_update_ticket(a_call(), change)
+    assert refused.value.field == "ticket_id"
 
 
 async def test_a_change_between_reading_and_writing_is_not_overwritten(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import CallContext
+from connectors.embedded.pages import encode_cursor
 from connectors.errors import InvalidInput, Unavailable
 from connectors.ticketing.request_tracker import lists
 from connectors.ticketing.zendesk import searching
@@ -32,10 +33,12 @@ class Listing:
 
     seconds: dict[int, int] = field(default_factory=dict)
     latest: int = 0
+    asked: int = 0
     site = Site("Zendesk", "https://zendesk.example", "zendesk")
 
     async def read(self, _call: CallContext, _method: str, path: str, *, params: Mapping[str, Any]) -> Reply:
         number, size = params["page"], params["per_page"]
+        self.asked += 1
         listed = sorted(self.seconds, key=lambda each: (self.seconds[each], each), reverse=True)
         if path == "/search":
             # Within a second the order is the index's own.
@@ -127,13 +130,29 @@ async def test_a_last_page_that_is_full_is_the_last(system: Any) -> None:
     assert (len(page), cursor) == (50, "")
 
 
+@pytest.mark.parametrize("offset", [1_950, 2**31 - 1])
+async def test_where_a_page_began_beyond_the_end_it_is_looked_for_at_the_end(offset: int) -> None:
+    listing = a_listing(2_000, 3)
+    cursor = encode_cursor([_at(listing.seconds[50]), 50, offset])
+    listing.seconds = {number: second for number, second in listing.seconds.items() if not 100 < number <= 200}
+    page, _ = await lists.places(listing, CALL, [], cursor, 20)  # type: ignore[arg-type]
+    assert [place.id for place in page] == [*range(49, 29, -1)]
+    assert listing.asked == 2
+
+
 async def test_more_tickets_of_one_second_than_a_search_shows_are_not_walked_in_part() -> None:
     with pytest.raises(Unavailable, match="too many tickets that changed at once"):
         await searching.places(a_listing(1_200, 2_000), CALL, [], "", 50)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("system", [lists.places, searching.places])
-@pytest.mark.parametrize("cursor", ["WzEsMl0", "W10", "WyIyMDI2IiwxXQ", "WyJ4IiwxLDFd", "WyIyMDI2LTAzLTAyIiwxLC0xXQ"])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        *("WzEsMl0", "W10", "WyIyMDI2IiwxXQ", "WyJ4IiwxLDFd", "WyIyMDI2LTAzLTAyIiwxLC0xXQ"),
+        *(encode_cursor([NOON.isoformat(), 1, offset]) for offset in (-1, 2**31)),
+    ],
+)
 async def test_a_cursor_that_was_not_made_here_is_refused(system: Any, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="not a cursor of this tool"):
         await system(Listing(), CALL, [], cursor, 50)

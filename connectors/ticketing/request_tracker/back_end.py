@@ -13,7 +13,7 @@ from connectors.errors import Conflict, InvalidInput, Unavailable
 from connectors.ticketing.request_tracker.declared import DeclaredRequestTracker
 from connectors.ticketing.request_tracker.reading import Desk
 from connectors.ticketing.request_tracker.records import Row, System
-from connectors.ticketing.told import done, refuse_closed
+from connectors.ticketing.told import done, missing, refuse_closed
 from connectors.ticketing.tools import (
     AddNote,
     AddReply,
@@ -98,8 +98,8 @@ class RequestTracker:
             asked["Priority"] = self._declared.priorities.of(changed["priority"])
         if "assignee" in changed:
             asked["Owner"] = await self._desk.colleague(call, changed["assignee"])
-        guard = {"If-Match": f'"{args.version}"'}
-        reply = await self._api.act(call, "PUT", f"/ticket/{row.id}", json=asked, headers=guard)
+        guard, gone = {"If-Match": f'"{args.version}"'}, missing(current.id)
+        reply = await self._api.act(call, "PUT", f"/ticket/{row.id}", json=asked, headers=guard, missing=gone)
         after = await done(_NAME, self._desk.whole(call, row.id))
         _tell_undone(after, changed, reply)
         return after

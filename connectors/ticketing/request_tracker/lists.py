@@ -7,15 +7,16 @@ from functools import partial
 from typing import Any, Final
 
 from connectors.contract import CallContext
-from connectors.embedded.pages import decode_cursor, encode_cursor
+from connectors.embedded.pages import decode_cursor, encode_cursor, not_a_cursor
 from connectors.errors import Unavailable
 from connectors.ticketing.request_tracker.records import Items, M, Place
 from connectors.vendor.api import Api
 
+LARGEST: Final = 2**31 - 1
+"""The largest number of a ticket: what is larger is an error to some databases."""
 _PAGE: Final = 100
 """How many items one request gives at most."""
 _MOST_PAGES: Final = 100
-_LARGEST: Final = 2**31
 _START: Final = datetime.max.replace(tzinfo=UTC), 0, 0
 _PEOPLE: Final = {f"fields[{role}]": "EmailAddress,RealName" for role in ("Requestor", "Owner", "Creator")}
 _LATEST_FIRST: Final = {"orderby": ["LastUpdated", "id"], "order": ["DESC", "DESC"]}
@@ -49,6 +50,11 @@ async def every(api: Api, call: CallContext, path: str, query: str, model: type[
     raise Unavailable(f"{api.site.name} has more of it than can be read at once; ask for fewer tickets")
 
 
+async def first(api: Api, call: CallContext, path: str, query: str, model: type[M]) -> list[M]:
+    """The first items of a list, where there can be no more."""
+    return (await _page(api, call, path, {"query": query}, model, 1)).items
+
+
 async def every_of(
     api: Api, call: CallContext, path: str, field: str, numbers: Sequence[int], model: type[M], **also: str
 ) -> list[M]:
@@ -56,7 +62,8 @@ async def every_of(
     found: list[M] = []
     for start in range(0, len(numbers), _PAGE):
         query = matching(**{field: numbers[start : start + _PAGE]}, **also)
-        found += await every(api, call, path, query, model)
+        # Nothing shares its id with another, so that one page has all of them.
+        found += await (first if field == "id" else every)(api, call, path, query, model)
     return found
 
 
@@ -74,11 +81,12 @@ async def places(
     asked = {"query": " AND ".join(conditions), **_LATEST_FIRST}
     page_of = partial(_page, api, call, "/tickets", asked, Place)
     at, id_, offset = decode_cursor(cursor, (datetime, int, int)) if cursor else _START
-    last = at, id_
-    number = min(max(offset, 0), _LARGEST) // _PAGE + 1
+    if not 0 <= offset <= LARGEST:
+        raise not_a_cursor()
+    last, number = (at, id_), offset // _PAGE + 1
     page = await page_of(number)
     while number > 1 and (not page.items or page.items[0].rank < last):
-        number = number - 1 if page.items else 1
+        number = number - 1 if page.items else min(number - 1, int(page.pages or 1))
         page = await page_of(number)
     found = [each for each in page.items if each.rank < last]
     while len(found) <= limit and not page.is_last(number):

@@ -11,7 +11,7 @@ from connectors.contract import CallContext
 from connectors.email.html import html_to_text
 from connectors.errors import Conflict, InDoubt, InvalidInput, NotFound
 from connectors.ticketing.request_tracker.declared import DeclaredRequestTracker
-from connectors.ticketing.request_tracker.lists import every, every_of, matching, places
+from connectors.ticketing.request_tracker.lists import LARGEST, every, every_of, first, matching, places
 from connectors.ticketing.request_tracker.query import any_of, here, wanted
 from connectors.ticketing.request_tracker.records import Content, M, Member, Part, Person, Queue, Row, Transaction, User
 from connectors.ticketing.told import missing
@@ -55,9 +55,9 @@ class Desk:
         Raises:
             NotFound: If it is not in the queue.
         """
-        number = number_of(id_, "ticket", "ticket_id")
-        for row in await self._tickets(call, Row, f"id = {number}", "EffectiveId > 0"):
-            return row
+        if (number := number_of(id_, "ticket", "ticket_id")) <= LARGEST:
+            for row in await self._tickets(call, Row, f"id = {number}", "EffectiveId > 0"):
+                return row
         raise missing(id_)
 
     async def writable(self, call: CallContext, id_: str) -> Row:
@@ -108,7 +108,7 @@ class Desk:
             NotFound: If it is not there.
         """
         name = self.declared.queue
-        for queue in await every(self.api, call, "/queues", matching(Name=name), Numbered):
+        for queue in await first(self.api, call, "/queues", matching(Name=name), Numbered):
             return (await self.api.read(call, "GET", f"/queue/{queue.id}")).as_(Queue)
         raise NotFound(f"{self.api.site.name} has no queue `{name}`, or does not show it")
 
