@@ -87,12 +87,10 @@ class TrytonCrm(RemoteCrm):
     async def _under_key(self, call: CallContext, tool: Tool, mark: str) -> Output | None:
         if tool.output is Contact:
             party = await tryton_parties.changed_under(self._rpc, call, mark)
-            return (
-                contact_of(await self._party(call, "contact", shown("con", party)), self._declared) if party else None
-            )
+            return await self.crm_get_contact(call, GetContact(contact_id=shown("con", party))) if party else None
         if tool.output is Deal:
             found = await tryton_deals.changed_under(self._rpc, call, mark)
-            return deal_of(found[0], self._declared) if found else None
+            return await self.crm_get_deal(call, GetDeal(deal_id=shown("dea", found[0].id))) if found else None
         return await tryton_parties.logged_under(self._rpc, call, mark) if tool.output is Activity else None
 
     # Contacts and accounts

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import AsyncMock
 
+import httpx
 import pytest
 
 from connectors.crm.tools import (
@@ -21,6 +23,7 @@ from connectors.crm.tryton import TrytonCrm
 from connectors.crm.tryton_declared import DeclaredTryton
 from connectors.embedded.database import Database
 from connectors.errors import InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.vendor.api import Reply
 from connectors.vendor.ids import shown
 from connectors.vendor.kinds import Surroundings
 from tests.backends.crm import (
@@ -268,6 +271,23 @@ class TestTryton(RemoteCrmContract):
         with pytest.raises(InDoubt):
             await world.crm.crm_update_deal(call, change)
         assert (await found_out(world, call, "crm_update_deal")).stage == "lost"
+
+    async def test_a_changed_deal_that_is_no_account_s_any_more_is_not_shown(self, world: TrytonWorld) -> None:
+        before, call = await world.crm.crm_get_deal(a_call(), GetDeal(deal_id=world.seeded.deal)), a_call()
+        change = UpdateDeal(deal_id=before.id, version=before.version, amount=Decimal(5))
+        await world.crm.crm_update_deal(call, change)
+        [account] = world.tryton.ids("party.category", name="Account")
+        no_account = {"categories": [["remove", [account]]]}
+        world.tryton.call("party.party.write", [_number(world.seeded.account)], no_account)
+        with pytest.raises(InDoubt, match="there is no deal"):
+            await found_out(world, call, "crm_update_deal")
+
+    async def test_a_day_that_is_none_makes_no_sense(self, world: TrytonWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = [{"id": 1, "end_date": {"__class__": "date", "year": 2027, "month": 13, "day": 1}}]
+        reply = Reply(200, httpx.Headers(), {"result": rows}, Unavailable("no sense"))
+        monkeypatch.setattr(world.crm._rpc._api, "read", AsyncMock(return_value=reply))
+        with pytest.raises(Unavailable):
+            await world.crm.crm_get_deal(a_call(), GetDeal(deal_id=world.seeded.deal))
 
     async def test_a_colleague_s_comment_stays_beside_the_mark(self, world: TrytonWorld) -> None:
         number = _number(world.seeded.deal)
