@@ -12,6 +12,7 @@ import pytest
 from connectors.crm.tools import (
     CreateContact,
     GetAccount,
+    GetContact,
     GetDeal,
     GetOrders,
     LogActivity,
@@ -299,6 +300,21 @@ class TestTryton(RemoteCrmContract):
         [row] = world.tryton.call("sale.opportunity.read", [number], ["comment"])
         assert row["comment"].startswith("Mind the gap\n[changed via Remit, ")
         assert row["comment"].count("\n") == 1
+
+    async def test_a_relation_that_is_not_there_is_said(self, world: TrytonWorld, company: Database) -> None:
+        crm = a_tryton(world.faults.url, company, relation="Knows")
+        with pytest.raises(Unavailable, match="no type of relation `Knows`"):
+            await crm.crm_get_contact(a_call(), GetContact(contact_id=world.seeded.contact))
+        with pytest.raises(Unavailable, match="no type of relation `Knows`"):
+            await crm.crm_search_contacts(a_call(), SearchContacts(query=world.seeded.word))
+        await crm.close()
+
+    async def test_what_has_a_name_is_asked_for_once(self, world: TrytonWorld) -> None:
+        for person in ("a", "b"):
+            world.faults.seen.clear()
+            new = CreateContact(name="Bo", email=f"{person}{world.seeded.email}", account_id=world.seeded.account)
+            await world.crm.crm_create_contact(a_call(), new)
+        assert len(world.faults.seen) == 4, "whether it is known, the account, the effect, and what came of it"
 
     async def test_a_look_says_what_is_missing(self, world: TrytonWorld, company: Database) -> None:
         crm = a_tryton(world.faults.url, company, contacts="People")
