@@ -94,9 +94,9 @@ class RemoteCrm(ABC):
             InvalidInput: If the system has no field for something.
         """
         given = {ours: value for ours, value in changed.items() if ours not in besides}
-        for ours in given.keys() - names.keys():
-            words = ours.replace("_", " ")
-            raise InvalidInput(f"{self._system} keeps no {words} of a {what}; leave it out", field=ours)
+        if missing := [ours for ours in given if ours not in names]:
+            words = missing[0].replace("_", " ")
+            raise InvalidInput(f"{self._system} keeps no {words} of a {what}; leave it out", field=missing[0])
         return {names[ours]: value for ours, value in given.items()}
 
     def _stage_of(self, stages: Mapping[str, DealStage], stage: DealStage) -> str:

@@ -63,12 +63,13 @@ class TrytonCrm(RemoteCrm):
         of_parties = [*declared.contact_fields.values(), *declared.account_fields.values()]
         own = {_PARTY: of_parties, tryton_deals.MODEL: [*declared.deal_fields.values()]}
         self._rpc = Rpc(site, declared.database, surroundings.credentials, own)
+        self._ids: dict[tuple[str, str], int] = {}
 
     async def look(self, call: CallContext) -> str:
         """See `Declarable`."""
         declared = self._declared
         version = await self._rpc.version(call)
-        await self._id(call, _RELATION, declared.relation)
+        await self._relation(call)
         for category in (declared.contacts, declared.accounts):
             await self._id(call, _CATEGORY, category)
         there = f"`{declared.contacts}`, `{declared.accounts}` and `{declared.relation}` are there"
@@ -87,17 +88,16 @@ class TrytonCrm(RemoteCrm):
     async def _under_key(self, call: CallContext, tool: Tool, mark: str) -> Output | None:
         if tool.output is Contact:
             party = await tryton_parties.changed_under(self._rpc, call, mark)
-            return (
-                contact_of(await self._party(call, "contact", shown("con", party)), self._declared) if party else None
-            )
+            return await self.crm_get_contact(call, GetContact(contact_id=shown("con", party))) if party else None
         if tool.output is Deal:
             found = await tryton_deals.changed_under(self._rpc, call, mark)
-            return deal_of(found[0], self._declared) if found else None
+            return await self.crm_get_deal(call, GetDeal(deal_id=shown("dea", found[0].id))) if found else None
         return await tryton_parties.logged_under(self._rpc, call, mark) if tool.output is Activity else None
 
     # Contacts and accounts
 
     async def crm_search_contacts(self, call: CallContext, args: SearchContacts) -> ContactPage:
+        await self._relation(call)
         asked = contacts_asked(args, self._declared)
         rows, cursor = await self._page(call, _PARTY, Party, asked, args)
         return ContactPage(contacts=[contact_of(row, self._declared) for row in rows], next_cursor=cursor)
@@ -143,8 +143,7 @@ class TrytonCrm(RemoteCrm):
         values["categories"] = [["add", [await self._id(call, _CATEGORY, self._declared.contacts)]]]
         if args.account_id:
             account = await self._party(call, "account", args.account_id)
-            relation = await self._id(call, _RELATION, self._declared.relation)
-            values["relations"] = [["create", [{"type": relation, "to": account.id}]]]
+            values["relations"] = [["create", [{"type": await self._relation(call), "to": account.id}]]]
         created = await self._rpc.act(call, f"{_PARTY}.create", [values])
         return shown("con", created[0])
 
@@ -199,6 +198,8 @@ class TrytonCrm(RemoteCrm):
     async def _party(self, call: CallContext, what: Literal["contact", "account"], id_: str) -> Party:
         number = ["id", "=", number_of(id_, what, f"{what}_id")]
         category = self._declared.contacts if what == "contact" else self._declared.accounts
+        if what == "contact":
+            await self._relation(call)
         for row in await self._rpc.search(call, _PARTY, Party, [number, ["categories.name", "=", category]]):
             return row
         gone = [number, ["active", "=", False], ["replaced_by.categories.name", "=", category]]
@@ -221,10 +222,17 @@ class TrytonCrm(RemoteCrm):
             total[int(row.origin.partition(",")[2])] -= row.total_amount
         return total
 
+    async def _relation(self, call: CallContext) -> int:
+        """The type of relation; were there none, contacts would seem to belong to nobody."""
+        return await self._id(call, _RELATION, self._declared.relation)
+
     async def _id(self, call: CallContext, model: str, name: str) -> int:
-        """The id of the oldest that has this name or code."""
+        """The id of the oldest that has this name or code; once it is known it is asked for no more."""
+        if known := self._ids.get((model, name)):
+            return known
         wanted = ["code" if model == _LANGUAGE else "name", "=", name]
         if there := [each.id for each in await self._rpc.search(call, model, Readable, [wanted])]:
+            self._ids[model, name] = min(there)
             return min(there)
         if model == _LANGUAGE:
             raise InvalidInput(f"Tryton has no language `{name}`", field="language")

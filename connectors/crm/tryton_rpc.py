@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, TypeVar, get_args, get_origin
 
 import anyio
-from pydantic import AliasPath, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, SecretStr
 
 from connectors.contract import CallContext
 from connectors.credentials import Access, Credentials
@@ -145,7 +145,7 @@ class Rpc:
         reply = await self._api.read(call, **request)
         try:
             return [row.model_validate(plain(each)) for each in _result(reply, Unavailable)]
-        except (ValidationError, TypeError, LookupError, ArithmeticError):
+        except (ValueError, TypeError, LookupError, ArithmeticError):
             raise Unavailable(f"Tryton answers what makes no sense as `{model}`") from None
 
     async def act(

@@ -171,8 +171,9 @@ class Session:
 
     def fetch(self, uids: Sequence[int], *items: str) -> dict[int, dict[bytes, Any]]:
         """Parts of messages of the open folder, by UID; those that are gone are left out."""
-        found: dict[int, dict[bytes, Any]] = self.client.fetch(list(uids), list(items)) if uids else {}
-        return found
+        found = self.client.fetch(list(uids), list(items)) if uids else {}
+        # A server may tell of other messages as well, such as that somebody has read one.
+        return {uid: found[uid] for uid in uids if uid in found}
 
     def listen(self, seconds: float) -> bool:
         """Wait until the server tells of something in the open folder, at most for so long; False if it never does."""

@@ -124,5 +124,5 @@ def short(said: object) -> str:
 
 
 def words_of(login: Login, said: object) -> str:
-    """The same without the secret."""
-    return short(login.access.hide(str(said)))
+    """What it says without the secret, which may be nothing."""
+    return " ".join(login.access.hide(str(said)).split())[:200]

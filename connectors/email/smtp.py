@@ -17,6 +17,7 @@ from aiosmtplib import (
     SMTPException,
     SMTPRecipientRefused,
     SMTPResponse,
+    SMTPResponseException,
     SMTPSenderRefused,
 )
 
@@ -98,7 +99,8 @@ async def _connected(server: MailServer, login: Login) -> AsyncIterator[SMTP]:
                 raise Unavailable("the SMTP server does not take logins now; nothing was sent") from None
             raise LoginRefused(words_of(login, error.message)) from None
         except (SMTPException, OSError, ValueError) as error:
-            why = words_of(login, short(error))
+            why = f"{error.code} {error.message}" if isinstance(error, SMTPResponseException) else short(error)
+            why = words_of(login, why)
             raise Unavailable(f"SMTP server `{server.host}` is not reached: {why}; nothing was sent") from error
         yield client
         # It has said what became of the message; how it takes its leave no longer matters.

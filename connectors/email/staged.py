@@ -53,7 +53,8 @@ class SendsDrafts(WritesMail):
         if is_over and await self.delete(call, handed.mailbox, handed.name):
             await self._submissions.fence(call, handed)
             return None
-        return await self._found(call, handed)
+        # By now a person may have gone on writing in the draft that it was.
+        return await self._found(call, handed.model_copy(update={"draft": ""}))
 
     async def _found(self, call: CallContext, handed: Handed) -> SentMessage:
         try:

@@ -65,6 +65,18 @@ class ByDraftsContract:
         assert await world.delivered() == []
         assert world.system.drafts_of(world.mailbox) == []
 
+    async def test_a_draft_that_a_person_goes_on_writing_stays_when_its_sending_is_found_out(
+        self, world: DraftsWorld
+    ) -> None:
+        kept, made = await world.email.email_create_draft(call(key()), draft(world)), call(key())
+        world.faults.fail(Fault.LOST_ANSWER, world.sends)
+        sending = SendDraft(mailbox=world.mailbox, draft_id=kept.id, version=kept.version)
+        with pytest.raises(InDoubt):
+            await world.email.email_send_draft(made, sending)
+        world.system.edit_draft(world.mailbox, b"Text", b"Words of a person")
+        assert await world.email.find_effect(made, TOOL["email_send_draft"])
+        assert len(world.system.drafts_of(world.mailbox)) == 1
+
     async def test_a_draft_that_was_made_with_the_answer_lost_was_only_a_draft(self, world: DraftsWorld) -> None:
         world.faults.fail(Fault.LOST_ANSWER, "POST ")
         with pytest.raises(Unavailable, match="nothing was sent"):

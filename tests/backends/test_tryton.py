@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import AsyncMock
 
+import httpx
 import pytest
 
 from connectors.crm.tools import (
     CreateContact,
     GetAccount,
+    GetContact,
     GetDeal,
     GetOrders,
     LogActivity,
@@ -21,6 +24,7 @@ from connectors.crm.tryton import TrytonCrm
 from connectors.crm.tryton_declared import DeclaredTryton
 from connectors.embedded.database import Database
 from connectors.errors import InDoubt, InvalidInput, NotFound, Unavailable
+from connectors.vendor.api import Reply
 from connectors.vendor.ids import shown
 from connectors.vendor.kinds import Surroundings
 from tests.backends.crm import (
@@ -238,10 +242,10 @@ class TestTryton(RemoteCrmContract):
         assert (await the_contact(world)).phone.replace(" ", "") == "+4681"
 
     async def test_what_tryton_keeps_nowhere_is_refused(self, world: TrytonWorld) -> None:
-        new = CreateContact(name="Bo", email=f"t{world.seeded.email}", title="Head of Sales")
+        new = CreateContact(name="Bo", email=f"t{world.seeded.email}", title="Head of Sales", notes="Likes tea")
         with pytest.raises(InvalidInput) as refused:
             await world.crm.crm_create_contact(a_call(), new)
-        assert refused.value.field == "title"
+        assert refused.value.field == "title", "the first of several, every time"
         assert await at_address(world, new.email) == []
 
     async def test_a_stage_changes_alone_and_only_by_tryton_s_own_steps(self, world: TrytonWorld) -> None:
@@ -269,6 +273,23 @@ class TestTryton(RemoteCrmContract):
             await world.crm.crm_update_deal(call, change)
         assert (await found_out(world, call, "crm_update_deal")).stage == "lost"
 
+    async def test_a_changed_deal_that_is_no_account_s_any_more_is_not_shown(self, world: TrytonWorld) -> None:
+        before, call = await world.crm.crm_get_deal(a_call(), GetDeal(deal_id=world.seeded.deal)), a_call()
+        change = UpdateDeal(deal_id=before.id, version=before.version, amount=Decimal(5))
+        await world.crm.crm_update_deal(call, change)
+        [account] = world.tryton.ids("party.category", name="Account")
+        no_account = {"categories": [["remove", [account]]]}
+        world.tryton.call("party.party.write", [_number(world.seeded.account)], no_account)
+        with pytest.raises(InDoubt, match="there is no deal"):
+            await found_out(world, call, "crm_update_deal")
+
+    async def test_a_day_that_is_none_makes_no_sense(self, world: TrytonWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = [{"id": 1, "end_date": {"__class__": "date", "year": 2027, "month": 13, "day": 1}}]
+        reply = Reply(200, httpx.Headers(), {"result": rows}, Unavailable("no sense"))
+        monkeypatch.setattr(world.crm._rpc._api, "read", AsyncMock(return_value=reply))
+        with pytest.raises(Unavailable):
+            await world.crm.crm_get_deal(a_call(), GetDeal(deal_id=world.seeded.deal))
+
     async def test_a_colleague_s_comment_stays_beside_the_mark(self, world: TrytonWorld) -> None:
         number = _number(world.seeded.deal)
         world.tryton.call("sale.opportunity.write", [number], {"comment": "Mind the gap"})
@@ -279,6 +300,21 @@ class TestTryton(RemoteCrmContract):
         [row] = world.tryton.call("sale.opportunity.read", [number], ["comment"])
         assert row["comment"].startswith("Mind the gap\n[changed via Remit, ")
         assert row["comment"].count("\n") == 1
+
+    async def test_a_relation_that_is_not_there_is_said(self, world: TrytonWorld, company: Database) -> None:
+        crm = a_tryton(world.faults.url, company, relation="Knows")
+        with pytest.raises(Unavailable, match="no type of relation `Knows`"):
+            await crm.crm_get_contact(a_call(), GetContact(contact_id=world.seeded.contact))
+        with pytest.raises(Unavailable, match="no type of relation `Knows`"):
+            await crm.crm_search_contacts(a_call(), SearchContacts(query=world.seeded.word))
+        await crm.close()
+
+    async def test_what_has_a_name_is_asked_for_once(self, world: TrytonWorld) -> None:
+        for person in ("a", "b"):
+            world.faults.seen.clear()
+            new = CreateContact(name="Bo", email=f"{person}{world.seeded.email}", account_id=world.seeded.account)
+            await world.crm.crm_create_contact(a_call(), new)
+        assert len(world.faults.seen) == 4, "whether it is known, the account, the effect, and what came of it"
 
     async def test_a_look_says_what_is_missing(self, world: TrytonWorld, company: Database) -> None:
         crm = a_tryton(world.faults.url, company, contacts="People")
