@@ -271,7 +271,7 @@ async def _open(
         return await stack.enter_async_context(client)
 
     async def note_status(response: Any) -> None:  # noqa: ANN401 - the HTTP library is the SDK's own choice
-        statuses.append(response.status_code)
+        statuses[:] = [response.status_code]  # the last one tells enough, and a connection lasts as long as a worker
 
     http = create_mcp_http_client(headers={"Authorization": f"Bearer {token}"} if token else None)
     http.event_hooks = {"response": [note_status]}
