@@ -20,6 +20,7 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
 from pydantic_ai.tools import Tool as ModelTool
 from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import RunUsage, UsageLimits
+from pydantic_core import SchemaValidator, core_schema
 
 from orchestrator.durable.run import Parked, any_of
 from orchestrator.fence import fence, unfence
@@ -29,6 +30,7 @@ from orchestrator.prompt import Prompt
 from orchestrator.work import Said, Settled, Work, facts_of
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741 - the output
+_ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
 
 
 class Exhausted(Exception):
@@ -165,9 +167,12 @@ def _tool(offered: Tool) -> ModelTool[Session]:
         return context.deps.shown(offered.name, arguments, outcome)
 
     # One at a time: an update needs the version that it read, and steps stay in order.
-    return ModelTool[Session].from_schema(
+    tool = ModelTool[Session].from_schema(
         call, offered.name, offered.description, offered.schema, takes_ctx=True, sequential=True
     )
+    # By itself it takes arguments that are no object, and the run would fail where the model can mend them.
+    tool.function_schema.validator = _ANY_OBJECT
+    return tool
 
 
 async def run_agent(

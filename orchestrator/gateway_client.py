@@ -1,12 +1,13 @@
 """Talks to a Remit gateway over MCP: connect, list the tools, call one, get one of four outcomes."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+import anyio
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from orchestrator.invalid import first_wrong
@@ -14,6 +15,7 @@ from orchestrator.invalid import first_wrong
 if TYPE_CHECKING:
     from mcp import Client
 
+T = TypeVar("T")
 CALL_TIMEOUT = 45.0
 
 
@@ -167,7 +169,7 @@ class GatewayClient:
 
         meta = RequestParamsMeta(**_granted(grant)) if grant else None  # type: ignore[typeddict-item] # own keys
         try:
-            listed = (await self._client.list_tools(meta=meta)).tools  # Remit's whole list is one page
+            listed = (await _in_time(self._client.list_tools(meta=meta))).tools  # Remit's whole list is one page
         except MCPError as error:
             self.is_sound = False
             raise GatewayError(f"the gateway does not list its tools: {error.message}") from None
@@ -195,7 +197,8 @@ class GatewayClient:
 
         meta = RequestParamsMeta(**declared.to_meta())  # type: ignore[typeddict-item] # own keys are allowed
         try:
-            answer = await self._client.call_tool(tool, arguments, read_timeout_seconds=CALL_TIMEOUT, meta=meta)
+            asked = self._client.call_tool(tool, arguments, read_timeout_seconds=CALL_TIMEOUT, meta=meta)
+            answer = await _in_time(asked)
         except MCPError as error:
             if error.code == INVALID_PARAMS:
                 return Failed(error=Problem(kind="refused", message=f"`{tool}`: {error.message}"))
@@ -209,6 +212,18 @@ class GatewayClient:
             self.is_sound = False
             raise GatewayError(f"the answer to `{tool}` breaks its schema") from None
         return parse_outcome(answer.structured_content)
+
+
+async def _in_time(asked: Awaitable[T]) -> T:
+    """What a request gives. The SDK counts from when it is written, which a program that reads nothing puts off."""
+    from mcp.shared.exceptions import MCPError
+    from mcp_types import REQUEST_TIMEOUT
+
+    try:
+        with anyio.fail_after(3 * CALL_TIMEOUT):  # a call may ask for the list of tools first
+            return await asked
+    except TimeoutError:
+        raise MCPError(REQUEST_TIMEOUT, "the request could not be written in time") from None
 
 
 @asynccontextmanager
@@ -256,7 +271,7 @@ async def _open(
         return await stack.enter_async_context(client)
 
     async def note_status(response: Any) -> None:  # noqa: ANN401 - the HTTP library is the SDK's own choice
-        statuses.append(response.status_code)
+        statuses[:] = [response.status_code]  # the last one tells enough, and a connection lasts as long as a worker
 
     http = create_mcp_http_client(headers={"Authorization": f"Bearer {token}"} if token else None)
     http.event_hooks = {"response": [note_status]}

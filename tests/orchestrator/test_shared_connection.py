@@ -1,7 +1,9 @@
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
@@ -118,4 +120,43 @@ async def test_a_gateway_that_goes_away_and_comes_back_is_found_again() -> None:
                 await call(shared)
         async with over_http(FakeGateway()) as (url, _):
             assert isinstance(await call(shared), Ok)
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_gateway_over_stdio_that_reads_nothing_any_more_holds_nobody_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "server.py"
+    program.write_text(
+        "import anyio, time\n"
+        "from mcp.server.stdio import stdio_server\n"
+        "from tests.orchestrator.fake_gateway import FakeGateway\n"
+        "async def stuck(arguments):\n"
+        "    time.sleep(600)\n"
+        "async def main():\n"
+        "    server = FakeGateway(answers={'email_get_thread': stuck}).server()\n"
+        "    async with stdio_server() as (reading, writing):\n"
+        "        await server.run(reading, writing, server.create_initialization_options())\n"
+        "anyio.run(main)\n"
+    )
+    shared = SharedConnection(partial(connect, command=[sys.executable, str(program)]))
+    got: list[object] = []
+
+    async def told(tool: str, arguments: dict[str, str]) -> None:
+        async with shared() as client:
+            got.append(await client.call(tool, arguments, DECLARED))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(shared.hold)
+        assert isinstance(await call(shared), Ok)
+        monkeypatch.setattr("orchestrator.gateway_client.CALL_TIMEOUT", 0.5)
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as users:
+                users.start_soon(told, "email_get_thread", {})
+                for _ in range(3):  # more than a pipe holds, so that it cannot even be written
+                    await anyio.sleep(0.1)
+                    users.start_soon(told, "crm_search_contacts", {"email": "a" * 400_000})
+        assert [each.error.kind for each in got if isinstance(each, Failed)] == ["timeout"] * 4
+        monkeypatch.undo()
+        assert isinstance(await call(shared), Ok)
         tasks.cancel_scope.cancel()

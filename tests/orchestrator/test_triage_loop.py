@@ -224,6 +224,20 @@ async def test_malformed_arguments_and_unknown_tools_are_bounded() -> None:
     assert not gateway.called("crm_search_contacts")
 
 
+@pytest.mark.parametrize("arguments", ["[]", '["con_0001"]', "3", "null", '{"email": '])
+async def test_arguments_that_are_no_object_are_told_to_the_model_and_never_sent(arguments: str) -> None:
+    gateway = FakeGateway(tickets=[REFUND])
+
+    def mends_it(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if len(messages) == 1:
+            return ModelResponse(parts=[ToolCallPart("crm_search_contacts", arguments)])
+        return result(info)
+
+    (report,) = await run_triage(gateway, mends_it)
+    assert report.effect == "drafted"
+    assert not gateway.called("crm_search_contacts")
+
+
 async def test_plain_talk_instead_of_a_result_is_bounded() -> None:
     (report,) = await run_triage(
         FakeGateway(threads=[QUESTION]), lambda _m, _i: ModelResponse(parts=[TextPart("I refuse.")])
