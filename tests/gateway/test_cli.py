@@ -80,7 +80,7 @@ def test_a_token_is_printed_alone_on_standard_output_and_can_be_revoked(tmp_path
 )
 def test_a_wrong_command_line_is_told_in_one_line_what_to_do(tmp_path: Path, arguments: list[str], told: str) -> None:
     result = subprocess.run(
-        [REMIT, *arguments],
+        [warm_remit(), *arguments],
         check=False,
         text=True,
         capture_output=True,
@@ -174,6 +174,18 @@ def test_help_names_every_command_with_a_sentence() -> None:
     shown = remit("--help").stdout
     for command in ("serve", "tools", "import", "sample", "demo", "token", "journal", "run"):
         assert f" {command} " in shown
+
+
+STARTED_BY_TESTS = (
+    *("approvals", "backup", "connect", "credentials", "database", "doctor", "grant", "import", "journal", "runs"),
+    *("sample", "stop", "token", "upstream", "worker"),
+)
+
+
+@pytest.mark.parametrize("name", STARTED_BY_TESTS)
+def test_a_command_that_tests_fork_finds_all_that_it_imports_by_itself(name: str) -> None:
+    shown = subprocess.run([REMIT, name, "--help"], text=True, capture_output=True, env=clean(), check=True)
+    assert f"Usage: remit {name} " in shown.stdout
 
 
 def test_help_says_of_each_command_what_its_own_help_begins_with() -> None:

@@ -16,7 +16,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
 
+from connectors.registry import TOOLS
 from gateway.cli import _command, main, places
+from gateway.listing import described
 
 _LATER = (
     "gateway.background",
@@ -96,6 +98,8 @@ def _import_all() -> None:
         _command(name, place)
     for name in _LATER:
         import_module(name)
+    for tool in TOOLS:
+        described(tool)  # which is remembered, and depends on nothing but the code
     gc.freeze()
     gc.enable()
     sys.path.remove("")  # It would be the folder of whoever runs a command.
