@@ -1,6 +1,6 @@
 """Has imported what `remit` imports, and forks a process for each command: they do not import it all again.
 
-Such a process differs from one that the installed command makes in nothing but that.
+Such a process differs from one that the installed command makes in that, and in not taking it all apart at its end.
 """
 
 import atexit
