@@ -10,7 +10,7 @@ import structlog
 from structlog.dev import plain_traceback
 
 from tests.postgres import PostgresServer, postgres_server
-from tests.processes import trust_nobody
+from tests.processes import OF_THE_RUN, trust_nobody, warm_remit
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +58,11 @@ def mask() -> Iterator[None]:
     os.umask(before)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until everything is imported
     trust_nobody()
+    if getattr(config.option, "numprocesses", None):
+        os.environ[OF_THE_RUN] = warm_remit()  # one for all of pytest's processes
     # Rich would draw an exception with all variables around it, which takes seconds and is read by nobody.
     *first, _rich = structlog.get_config()["processors"]
     structlog.configure(processors=[*first, structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)])

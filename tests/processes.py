@@ -1,6 +1,9 @@
 """Starts the real `remit` command for tests."""
 
+import atexit
 import os
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -8,7 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import httpx
 from typer.testing import CliRunner
@@ -17,9 +22,12 @@ from gateway.cli import app
 from gateway.settings import SHIPPED_POLICIES
 
 REMIT = str(Path(sys.executable).parent / "remit")
+"""The installed command."""
 PATIENCE_SECONDS = 60
 _NOBODY = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(Path(__file__).parent)}
 _AS_GIVEN = "AS_GIVEN_"
+OF_THE_RUN = "WARM_REMIT"
+"""Where pytest's processes find what `warm_remit` gave the one that started them."""
 
 
 def trust_nobody() -> None:
@@ -39,9 +47,35 @@ def as_given() -> dict[str, str]:
     return others | {name: value for name, value in trusted.items() if value}
 
 
+@cache
+def warm_remit() -> str:
+    """A command that does as `remit`, in a process of its own too, but need not import anything: see `warm/parent.py`.
+
+    Its process is not the one that was started but another, which is sent the same signals; `Served.pid` tells it.
+    """
+    if of_the_run := os.environ.get(OF_THE_RUN):
+        return of_the_run
+    folder = Path(mkdtemp(prefix="remit-"))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket"))
+        listening.listen()
+        number, root = listening.fileno(), Path(__file__).parent.parent
+        command = [sys.executable, "-c", f"from tests.warm.parent import start; start({number})"]
+        parent = subprocess.Popen(command, stdin=subprocess.PIPE, env=clean(), cwd=root, pass_fds=[number])
+    launcher = folder / "remit"
+    run = [sys.executable, "-IS", str(Path(__file__).parent / "warm" / "command.py"), str(folder / "socket")]
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join(run)} "$@"\n')
+    launcher.chmod(0o700)
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(parent.communicate)
+    return str(launcher)
+
+
 def remit(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end."""
-    return subprocess.run([REMIT, *arguments], text=True, capture_output=True, check=check, timeout=120, env=clean())
+    return subprocess.run(
+        [warm_remit(), *arguments], text=True, capture_output=True, check=check, timeout=120, env=clean()
+    )
 
 
 def clean() -> dict[str, str]:
@@ -65,6 +99,12 @@ class Served:
     log: Path
 
     @property
+    def pid(self) -> int:
+        """The gateway's own process, to be looked at, killed or limited."""
+        name = Path(f"/proc/{self.process.pid}/comm").read_text().strip()
+        return int(name) if name.isdecimal() else self.process.pid
+
+    @property
     def mcp(self) -> str:
         return f"{self.url}/mcp"
 
@@ -76,14 +116,15 @@ def serving(home: Path, *arguments: str, through: Sequence[str] = (), port: int 
     Args:
         home: The home folder.
         arguments: More of the command's.
-        through: A command that runs it, such as a tracer; it must become the process itself.
+        through: A command that runs the installed command, such as a tracer; it must become the process itself.
         port: The port, if it has to be a certain one.
     """
     home.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port or free_port()}"
     log = home / "gateway.log"
-    command = [*through, REMIT, "serve", "--http", url.removeprefix("http://"), "--home", str(home), *arguments]
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=clean()) as process:
+    where = ["--http", url.removeprefix("http://"), "--home", str(home)]
+    run = [*through, REMIT if through else warm_remit(), "serve", *where, *arguments]
+    with log.open("wb") as out, subprocess.Popen(run, stdout=out, stderr=out, env=clean()) as process:
         try:
             _wait_until_ready(url, process, log)
             yield Served(url, process, log)

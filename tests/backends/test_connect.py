@@ -10,7 +10,7 @@ from connectors.declared import read_declared
 from tests.backends.required import required
 from tests.backends.systems.mail import PASSWORD, is_installed, mail_system
 from tests.backends.systems.request_tracker import serving_request_tracker
-from tests.processes import REMIT, clean, remit
+from tests.processes import clean, remit, warm_remit
 
 pytestmark = pytest.mark.process
 SUPPORT = "support@larkspur.example"
@@ -29,7 +29,7 @@ def test_a_mail_system_is_connected_when_its_login_is_good(tmp_path: Path) -> No
         }
         connect = ["connect", "imap_smtp", "--home", home]
         connect += [part for name, value in said.items() for part in ("--set", f"{name}={value}")]
-        set_it = [REMIT, "credentials", "set", "imap_smtp", "--kind", "password", "--user", SUPPORT, *owner]
+        set_it = [warm_remit(), "credentials", "set", "imap_smtp", "--kind", "password", "--user", SUPPORT, *owner]
 
         subprocess.run(set_it, input="not-the-password", text=True, check=True, capture_output=True, env=clean())
         refused = remit(*connect, check=False)
@@ -55,7 +55,7 @@ def test_a_mail_system_is_connected_when_its_login_is_good(tmp_path: Path) -> No
 def test_a_queue_of_request_tracker_is_connected_when_its_custom_fields_are_there(tmp_path: Path) -> None:
     home = str(tmp_path)
     with serving_request_tracker() as server:
-        set_it = [REMIT, "credentials", "set", "request_tracker", "--as", "person:rosa", "--home", home]
+        set_it = [warm_remit(), "credentials", "set", "request_tracker", "--as", "person:rosa", "--home", home]
         token = server.tokens["remit"]
         subprocess.run(set_it, input=token, text=True, check=True, capture_output=True, env=clean())
         connect = ["connect", "request_tracker", "--home", home, "--set", f"url={server.url}", "--set", "inside=true"]

@@ -20,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.gateway.test_approvals_process import TICKET
 from tests.gateway.test_approvals_process import call as call_once
 from tests.gateway.test_http import META
-from tests.processes import REMIT, Served, clean, make_token, remit, serving
+from tests.processes import Served, clean, make_token, remit, serving, warm_remit
 
 pytestmark = pytest.mark.process
 
@@ -226,7 +226,7 @@ async def test_over_stdio_the_user_is_asked_whether_to_wait_and_told_the_command
     arguments = ["serve", "--stdio", "--home", str(home), "--as", "agent:triage"]
     with anyio.fail_after(60):
         async with Client(
-            StdioServerParameters(command=REMIT, args=arguments), mode=mode, elicitation_callback=user.say
+            StdioServerParameters(command=warm_remit(), args=arguments), mode=mode, elicitation_callback=user.say
         ) as client:
             answer = await user.call(client, reply)
     [asked] = user.asked
@@ -255,7 +255,7 @@ class Lines:
 
 @contextmanager
 def lines(home: Path) -> Iterator[Lines]:
-    command = [REMIT, "serve", "--stdio", "--home", str(home), "--as", "agent:triage"]
+    command = [warm_remit(), "serve", "--stdio", "--home", str(home), "--as", "agent:triage"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=clean()) as run:
         client = Lines(run)

@@ -12,7 +12,7 @@ from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
 from tests.clients.node import NodeProgram, node_program
-from tests.processes import REMIT, make_token, serving
+from tests.processes import make_token, serving, warm_remit
 
 pytestmark = [pytest.mark.process, pytest.mark.node]
 
@@ -43,7 +43,7 @@ def http(inspector: NodeProgram, home: Path) -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def stdio(home: Path) -> Target:
-    return [REMIT, "serve", "--stdio", "--home", str(home), "--as", ANA]
+    return [warm_remit(), "serve", "--stdio", "--home", str(home), "--as", ANA]
 
 
 @pytest.fixture(params=["http", "stdio"])

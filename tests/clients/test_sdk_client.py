@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
-from tests.processes import REMIT, Served, make_token, serving
+from tests.processes import Served, make_token, serving, warm_remit
 
 pytestmark = pytest.mark.process
 
@@ -52,7 +52,7 @@ async def over_http(served: Served, token: str, mode: Any) -> AsyncIterator[Clie
 @asynccontextmanager
 async def over_stdio(home: Path, mode: Any) -> AsyncIterator[Client]:
     arguments = ["serve", "--stdio", "--home", str(home), "--as", ANA]
-    async with Client(StdioServerParameters(command=REMIT, args=arguments), mode=mode) as client:
+    async with Client(StdioServerParameters(command=warm_remit(), args=arguments), mode=mode) as client:
         yield client
 
 

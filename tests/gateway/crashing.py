@@ -2,7 +2,9 @@
 
 import asyncio
 import email
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -166,7 +168,7 @@ class Crashes:
                     if self.gently:
                         await self._told_to_end(served)
                     else:
-                        served.process.kill()
+                        os.kill(served.pid, signal.SIGKILL)
             async with self._served():
                 await self._until(lambda: self._done)
                 await self._until_nothing_is_open()

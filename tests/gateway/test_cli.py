@@ -13,7 +13,7 @@ from gateway.cli import _command, places
 from gateway.database import Database
 from gateway.journal import Kind, read_journal
 from gateway.settings import SHIPPED_POLICIES
-from tests.processes import REMIT, clean, make_token, remit
+from tests.processes import REMIT, clean, make_token, remit, warm_remit
 
 pytestmark = pytest.mark.process
 
@@ -80,7 +80,7 @@ def test_a_token_is_printed_alone_on_standard_output_and_can_be_revoked(tmp_path
 )
 def test_a_wrong_command_line_is_told_in_one_line_what_to_do(tmp_path: Path, arguments: list[str], told: str) -> None:
     result = subprocess.run(
-        [REMIT, *arguments],
+        [warm_remit(), *arguments],
         check=False,
         text=True,
         capture_output=True,
@@ -128,7 +128,7 @@ def test_stdio_survives_lines_that_are_not_json_rpc_and_answers_the_next(tmp_pat
 
 
 def test_stdio_takes_its_principal_from_the_homes_configuration(tmp_path: Path) -> None:
-    arguments = [REMIT, "serve", "--stdio", "--home", str(tmp_path)]
+    arguments = [warm_remit(), "serve", "--stdio", "--home", str(tmp_path)]
     refused = subprocess.run(arguments, input=b"", capture_output=True, env=clean(), timeout=60, check=False)
     assert refused.returncode != 0
     assert b"remit.toml" in refused.stderr
@@ -146,7 +146,7 @@ def test_the_journal_shows_what_outsiders_wrote_without_its_control_characters(t
         "io.modelcontextprotocol/clientCapabilities": {},
     }
     line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**call, "_meta": meta}})
-    arguments = [REMIT, "serve", "--stdio", "--home", str(tmp_path), "--as", "agent:triage"]
+    arguments = [warm_remit(), "serve", "--stdio", "--home", str(tmp_path), "--as", "agent:triage"]
     subprocess.run(arguments, input=line.encode() + b"\n", capture_output=True, env=clean(), timeout=60, check=True)
     [entry] = read_journal(Database.in_file(tmp_path / "remit.db"), EVERY_TENANT)
     assert entry.kind is Kind.UNKNOWN_TOOL
@@ -174,6 +174,18 @@ def test_help_names_every_command_with_a_sentence() -> None:
     shown = remit("--help").stdout
     for command in ("serve", "tools", "import", "sample", "demo", "token", "journal", "run"):
         assert f" {command} " in shown
+
+
+STARTED_BY_TESTS = (
+    *("approvals", "backup", "connect", "credentials", "database", "doctor", "grant", "import", "journal", "runs"),
+    *("sample", "stop", "token", "upstream", "worker"),
+)
+
+
+@pytest.mark.parametrize("name", STARTED_BY_TESTS)
+def test_a_command_that_tests_fork_finds_all_that_it_imports_by_itself(name: str) -> None:
+    shown = subprocess.run([REMIT, name, "--help"], text=True, capture_output=True, env=clean(), check=True)
+    assert f"Usage: remit {name} " in shown.stdout
 
 
 def test_help_says_of_each_command_what_its_own_help_begins_with() -> None:

@@ -161,9 +161,9 @@ def failing_syncs(served: Served, home: Path, path: Path | None, which: str = ""
     inject = f"inject=fsync,fdatasync:error=EIO{which}"
     log = home / "strace.log"
     command = ["strace", "-f", "-q", "-e", "trace=fsync,fdatasync", "-e", inject, *of, "-o", str(log)]
-    tracer = subprocess.Popen([*command, "-p", str(served.process.pid)], stderr=subprocess.PIPE)
+    tracer = subprocess.Popen([*command, "-p", str(served.pid)], stderr=subprocess.PIPE)
     try:
-        wait_until_traced(served.process.pid)
+        wait_until_traced(served.pid)
         yield
     finally:
         tracer.send_signal(signal.SIGINT)

@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
+import multiprocessing
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -20,6 +18,7 @@ from gateway.journal.ocsf import to_ocsf
 from gateway.journal.snapshot import snapshot
 from gateway.journal.table import to_csv
 from gateway.journal.verify import check
+from tests.gateway import journal_writer
 from tests.gateway.journals import ENTRY, Kept
 from tests.processes import remit
 
@@ -196,25 +195,7 @@ def test_every_kind_of_entry_is_a_security_event_of_the_published_shape(
     assert shown["unmapped"]["body"] == {"tool": "crm_get_contact", **body}
 
 
-WRITER = """
-import asyncio, sys
-from dataclasses import replace
-from pathlib import Path
-from gateway.journal import Journal
-from gateway.journal.checkpoints import Checkpoints
-from tests.gateway.journals import ENTRY, Kept
-
-async def write(kept, turn):
-    journal = Journal(kept.database, 10, Checkpoints(kept.sealer(), entries=20, seconds=0.05))
-    async def caller(number):
-        for n in range(1_000_000):
-            call = f"call_{turn}_{number}_{n}"
-            await journal.append(replace(ENTRY, call_id=call))
-            print(call, flush=True)
-    await asyncio.gather(*(caller(number) for number in range(4)))
-
-asyncio.run(write(Kept(Path(sys.argv[1]), sys.argv[3]), sys.argv[2]))
-"""
+_PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @pytest.mark.process
@@ -222,13 +203,19 @@ def test_processes_killed_while_they_write_leave_every_acknowledged_entry_in_a_j
     kept: Kept,
 ) -> None:
     random, acknowledged = Random(20), list[str]()
+    _PROCESSES.set_forkserver_preload([journal_writer.__name__])
     for turn in range(8 if kept.database_url else 20):
-        command = [sys.executable, "-c", WRITER, str(kept.home), str(turn), kept.database_url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout
-            told = [process.stdout.readline() for _ in range(random.randrange(1, 60))]
-            os.kill(process.pid, signal.SIGKILL)
-            acknowledged += "".join([*told, process.stdout.read()]).splitlines()[:-1]
+        told, telling = _PROCESSES.Pipe(duplex=False)
+        fresh = Kept(kept.home, kept.database_url)
+        process = _PROCESSES.Process(target=journal_writer.write, args=(fresh, turn, telling), daemon=True)
+        process.start()
+        telling.close()
+        acknowledged += [told.recv() for _ in range(random.randrange(1, 60))]
+        process.kill()
+        with told, suppress(EOFError, OSError):  # in the middle of a message
+            while True:
+                acknowledged.append(told.recv())
+        process.join()
     kept.append([ENTRY])
     kept.sealer().seal()
     kept_calls = {entry.call_id for entry in read_journal(kept.database, EVERY_TENANT)}

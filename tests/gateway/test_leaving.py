@@ -24,7 +24,7 @@ from tests.gateway.conftest import OpenGateway
 from tests.gateway.crashing import Crashes
 from tests.gateway.test_approvals_process import TICKET
 from tests.gateway.test_http import META
-from tests.processes import PATIENCE_SECONDS, REMIT, Served, clean, copy_shipped_policies, make_token, serving
+from tests.processes import PATIENCE_SECONDS, Served, clean, copy_shipped_policies, make_token, serving, warm_remit
 from tests.upstream.conftest import Upstream, wire_tool
 
 ANA = Principal("larkspur", "ana@larkspur.example")
@@ -185,7 +185,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_over_stdio_it_ends_in_order_when_its_client_goes_or_it_is_told_to(tmp_path: Path) -> None:
-    arguments = [REMIT, "serve", "--stdio", "--home", str(tmp_path), "--as", "agent:triage"]
+    arguments = [warm_remit(), "serve", "--stdio", "--home", str(tmp_path), "--as", "agent:triage"]
     for told in (False, True):
         with subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean()

@@ -292,11 +292,11 @@ def wait_for_policy(served: Served, *, refused: bool) -> None:
 
 @pytest.mark.process
 def test_a_journal_that_fails_is_shown_until_it_works_again(served: Served) -> None:
-    unlimited = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+    unlimited = resource.prlimit(served.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
     assert create_contact(served, 1)["status"] == "failed"
     assert value(told(served), "remit_journal_failing") == 1
-    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, unlimited)
     assert create_contact(served, 1)["status"] == "ok"
     now = told(served)
     assert value(now, "remit_journal_failing") == 0

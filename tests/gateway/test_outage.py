@@ -70,11 +70,11 @@ def contacts(home: Path) -> int:
 def test_when_the_disk_takes_no_more_nothing_runs_and_service_resumes_when_it_does(served: Served, home: Path) -> None:
     assert create_contact(served, 1)["status"] == "ok"
     # The kernel refuses every write beyond this size to the process, as a full disk would.
-    unlimited = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+    unlimited = resource.prlimit(served.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
     refused = [create_contact(served, number) for number in (2, 3)]
     ready = httpx.get(f"{served.url}/readyz")
-    resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, unlimited)
 
     assert [answer["error"]["kind"] for answer in refused] == ["journal_unavailable"] * 2
     assert "Nothing was done" in refused[0]["next"]

@@ -22,7 +22,7 @@ METRICS_TOKEN = "a-token-for-metrics-alone"
 
 
 def workers_of(served: Served) -> set[int]:
-    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+    children = Path(f"/proc/{served.pid}/task/{served.pid}/children").read_text().split()
     return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
@@ -72,7 +72,7 @@ def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced_at_on
         until(lambda: is_ready(served) and len(workers_of(served)) == 2)
         silent = min(workers_of(served))
         os.kill(silent, signal.SIGSTOP)
-        parent = Path(f"/proc/{served.process.pid}/wchan")
+        parent = Path(f"/proc/{served.pid}/wchan")
         until(lambda: "poll" in parent.read_text())  # for as long as a busy worker may take to answer
         os.kill(silent, signal.SIGKILL)
         until(lambda: len(workers_of(served)) == 2 and silent not in workers_of(served), _WORKER_SECONDS / 3)
@@ -83,7 +83,7 @@ def test_workers_end_when_their_parent_is_gone(tmp_path: Path) -> None:
     with serving(tmp_path, "--workers", "2") as served:
         until(lambda: len(workers_of(served)) == 2)
         left = workers_of(served)
-        served.process.kill()
+        os.kill(served.pid, signal.SIGKILL)
         until(lambda: all(map(is_gone, left)))
 
 
@@ -97,7 +97,7 @@ def test_whichever_is_asked_tells_the_metrics_of_all_and_all_end_in_order(tmp_pa
         assert counted(served) == "2 told, 0 silent, 6 calls"
         # As a service manager does, or a terminal: everybody is told, and the parent tells its own once more.
         both = workers_of(served)
-        for signalled in (served.process.pid, *both):
+        for signalled in (served.pid, *both):
             os.kill(signalled, signal.SIGTERM)
         until(lambda: served.log.read_text().count('"leaving"') == 2)
         assert httpx.get(f"{served.url}/readyz").status_code == 503

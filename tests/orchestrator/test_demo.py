@@ -11,21 +11,22 @@ import pytest
 
 from orchestrator.commands.triage import SHIPPED_POLICIES
 from orchestrator.local_gateway import remit_command
+from tests.processes import warm_remit
 
 pytestmark = pytest.mark.process
 KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "REMIT_MODEL")
 
 
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(*arguments: str, command: str = "") -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if name not in KEYS}
     return subprocess.run(
-        [remit_command(), *arguments], capture_output=True, text=True, env=environment, timeout=110, check=False
+        [command or warm_remit(), *arguments], capture_output=True, text=True, env=environment, timeout=110, check=False
     )
 
 
 def test_the_demo_shows_triage_and_four_stopped_calls_and_leaves_nothing_running(tmp_path: Path) -> None:
     home = tmp_path / "demo"
-    done = run("demo", "--home", str(home))
+    done = run("demo", "--home", str(home), command=remit_command())
     assert done.returncode == 0, done.stderr or done.stdout
     shown = done.stdout
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE_SECONDS, REMIT, clean, make_token, remit, serving
+from tests.processes import PATIENCE_SECONDS, clean, make_token, remit, serving, warm_remit
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "new-workflow.md").read_text()
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.process
 
 def run(words: list[str], folder: Path, environment: dict[str, str]) -> str:
     done = subprocess.run(
-        [REMIT, *words], cwd=folder, env=environment, text=True, capture_output=True, check=False, timeout=110
+        [warm_remit(), *words], cwd=folder, env=environment, text=True, capture_output=True, check=False, timeout=110
     )
     assert done.returncode == 0, (words, done.stdout, done.stderr)
     return done.stdout
@@ -59,7 +59,7 @@ def test_whoever_follows_the_tutorial_has_a_workflow_that_answers_where_an_order
         assert run(shlex.split(begin)[1:], tmp_path, environment).strip() == "first"
         assert worker == "remit worker &"
         with (tmp_path / "log").open("wb") as log:
-            working = subprocess.Popen([REMIT, "worker"], cwd=tmp_path, env=environment, stderr=log, stdout=log)
+            working = subprocess.Popen([warm_remit(), "worker"], cwd=tmp_path, env=environment, stderr=log, stdout=log)
             try:
                 assert show == "remit runs show first --full"
                 assert "Order LI-50001 is shipped." in waiting(tmp_path, environment)
