@@ -11,6 +11,7 @@ from structlog.dev import plain_traceback
 
 from tests.postgres import PostgresServer, postgres_server
 from tests.processes import trust_nobody
+from tests.sqlite import ready_company
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def company_url(database_url: str, tmp_path: Path) -> str:
     """A database for embedded back ends with nothing in it."""
-    return database_url or f"sqlite:///{tmp_path}/company.db"
+    return database_url or ready_company(tmp_path / "company.db")
 
 
 @pytest.fixture(autouse=True)
