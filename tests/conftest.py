@@ -2,11 +2,14 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from json import dumps
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
+from jsonschema import Draft202012Validator
 from structlog.dev import plain_traceback
 
 from tests.postgres import PostgresServer, postgres_server
@@ -62,9 +65,27 @@ def mask() -> Iterator[None]:
 def pytest_configure() -> None:
     gc.disable()  # until everything is imported
     trust_nobody()
+    _check_each_schema_once()
     # Rich would draw an exception with all variables around it, which takes seconds and is read by nobody.
     *first, _rich = structlog.get_config()["processors"]
     structlog.configure(processors=[*first, structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)])
+
+
+def _check_each_schema_once() -> None:
+    """Whether something is a JSON schema is found out once in a process: an SDK client asks it anew in each session.
+
+    It takes some 20 ms for a tool's output, and is what most of a session's first call costs.
+    """
+    check: Callable[..., None] = Draft202012Validator.check_schema
+    good: set[str] = set()
+
+    def check_new(schema: Any, *how: Any, **more: Any) -> None:
+        written = dumps([schema, how, more], sort_keys=True, default=repr)
+        if written not in good:
+            check(schema, *how, **more)
+            good.add(written)
+
+    Draft202012Validator.check_schema = staticmethod(check_new)  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(trylast=True)
@@ -78,6 +99,7 @@ def pytest_collection_finish() -> None:
     # Whatever is imported by now stays: to look through it again and again for garbage costs a tenth of a run.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     gc.enable()
 
 
