@@ -2,15 +2,19 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from json import dumps
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
+from jsonschema import Draft202012Validator
 from structlog.dev import plain_traceback
 
 from tests.postgres import PostgresServer, postgres_server
 from tests.processes import OF_THE_RUN, trust_nobody, warm_remit
+from tests.sqlite import ready_company
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +50,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def company_url(database_url: str, tmp_path: Path) -> str:
     """A database for embedded back ends with nothing in it."""
-    return database_url or f"sqlite:///{tmp_path}/company.db"
+    return database_url or ready_company(tmp_path / "company.db")
 
 
 @pytest.fixture(autouse=True)
@@ -61,11 +65,29 @@ def mask() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until everything is imported
     trust_nobody()
+    _check_each_schema_once()
     if getattr(config.option, "numprocesses", None):
         os.environ[OF_THE_RUN] = warm_remit()  # one for all of pytest's processes
     # Rich would draw an exception with all variables around it, which takes seconds and is read by nobody.
     *first, _rich = structlog.get_config()["processors"]
     structlog.configure(processors=[*first, structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)])
+
+
+def _check_each_schema_once() -> None:
+    """Whether something is a JSON schema is found out once in a process: an SDK client asks it anew in each session.
+
+    It takes some 20 ms for a tool's output, and is what most of a session's first call costs.
+    """
+    check: Callable[..., None] = Draft202012Validator.check_schema
+    good: set[str] = set()
+
+    def check_new(schema: Any, *how: Any, **more: Any) -> None:
+        written = dumps([schema, how, more], sort_keys=True, default=repr)
+        if written not in good:
+            check(schema, *how, **more)
+            good.add(written)
+
+    Draft202012Validator.check_schema = staticmethod(check_new)  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(trylast=True)
@@ -79,6 +101,7 @@ def pytest_collection_finish() -> None:
     # Whatever is imported by now stays: to look through it again and again for garbage costs a tenth of a run.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     gc.enable()
 
 

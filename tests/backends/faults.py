@@ -1,6 +1,7 @@
 """A proxy in front of a system under test that fails in a chosen way, once, at the next request."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from enum import Enum, auto
 
 import httpx
 
+# A client that is given none reads and parses all authorities' certificates anew; the systems speak no TLS.
+NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "content-length", "host"}
 _BUSY = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n"
 _SHORTLY_BUSY = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
@@ -85,7 +88,7 @@ class Faults:
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with httpx.AsyncClient(timeout=30, follow_redirects=False, trust_env=False) as http:
+            async with httpx.AsyncClient(timeout=30, verify=NO_TRUST, trust_env=False) as http:
                 while await self._one(http, reader, writer):
                     pass
         except (OSError, asyncio.IncompleteReadError, httpx.HTTPError):

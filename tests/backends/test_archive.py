@@ -39,6 +39,7 @@ from tests.backends.knowledge import (
     titles,
     whole,
 )
+from tests.sqlite import ready_company
 
 _GROUPS = ("board", "everyone", "leads", "sales")
 READERS = [*chain.from_iterable(combinations(_GROUPS, many) for many in range(1, 5)), ("Leads",)]
@@ -48,7 +49,7 @@ READERS = [*chain.from_iterable(combinations(_GROUPS, many) for many in range(1,
 @pytest.fixture
 def company(tmp_path: Path) -> Iterator[Database]:
     """An empty database of the embedded back ends."""
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+    database = Database(ready_company(tmp_path / "company.db"))
     yield database
     database.close()
 

@@ -16,6 +16,7 @@ from connectors.crm.tables import activities, contacts
 from connectors.embedded.database import Database, stable_id
 from connectors.records import AccountRecord, ContactRecord, DealRecord, OrderLineRecord, OrderRecord
 from tests.backends.crm import HERE, MANY, CrmContract, World, a_call
+from tests.sqlite import ready_company
 
 AT = a_call().now - timedelta(days=1)
 TIMES = {"created_at": AT, "updated_at": AT}
@@ -85,7 +86,7 @@ class EmbeddedWorld(World):
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[EmbeddedWorld]:
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+    database = Database(ready_company(tmp_path / "company.db"))
     world = EmbeddedWorld(database)
     await world.seed()
     yield world

@@ -9,6 +9,7 @@ from connectors.email.embedded import EmbeddedEmail
 from connectors.embedded.database import Database
 from connectors.records import MessageRecord
 from tests.backends.email import TENANT, EmailContract, MailWorld, Put
+from tests.sqlite import ready_company
 
 
 class EmbeddedWorld(MailWorld):
@@ -39,7 +40,7 @@ class EmbeddedWorld(MailWorld):
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[EmbeddedWorld]:
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+    database = Database(ready_company(tmp_path / "company.db"))
     yield EmbeddedWorld(database, tmp_path / "outbox")
     database.close()
 

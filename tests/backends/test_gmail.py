@@ -17,6 +17,7 @@ from tests.backends.email_by_drafts import ByDraftsContract, DraftsWorld
 from tests.backends.emulators.gmail import Gmail
 from tests.backends.faults import Faults, faulty
 from tests.backends.serving import serving_app
+from tests.sqlite import ready_company
 
 _LABELS = {"inbox": ("INBOX",), "sent": ("SENT",), "archive": ()}
 
@@ -67,7 +68,7 @@ class GmailWorld(DraftsWorld):
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[GmailWorld]:
-    database, gmail = Database(f"sqlite:///{tmp_path}/company.db"), Gmail({})
+    database, gmail = Database(ready_company(tmp_path / "company.db")), Gmail({})
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serving_app(gmail.app()))
         made = GmailWorld(gmail, await stack.enter_async_context(faulty(url)), database)

@@ -18,6 +18,7 @@ from tests.backends.email_by_drafts import ByDraftsContract, DraftsWorld
 from tests.backends.emulators.graph import Graph
 from tests.backends.faults import Faults, faulty
 from tests.backends.serving import serving_app
+from tests.sqlite import ready_company
 
 _FOLDERS = {"inbox": "inbox", "sent": "sentitems", "archive": "archive"}
 _MAILBOXES = ("support@larkspur.example", "sales@larkspur.example")
@@ -61,7 +62,7 @@ class GraphWorld(DraftsWorld):
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[GraphWorld]:
-    database, graph = Database(f"sqlite:///{tmp_path}/company.db"), Graph(_MAILBOXES, "token-of-larkspur")
+    database, graph = Database(ready_company(tmp_path / "company.db")), Graph(_MAILBOXES, "token-of-larkspur")
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serving_app(graph.app()))
         made = GraphWorld(graph, await stack.enter_async_context(faulty(url)), database)

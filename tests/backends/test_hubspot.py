@@ -18,6 +18,7 @@ from tests.backends.crm import HERE, MANY, OneTenant, RemoteCrmContract, World, 
 from tests.backends.emulators.hubspot import TOKEN, HubSpot
 from tests.backends.faults import Faults, faulty
 from tests.backends.serving import serving_app
+from tests.sqlite import ready_company
 
 
 class HubSpotWorld(World):
@@ -81,7 +82,7 @@ def a_hubspot(url: str, company: Database, **declared: Any) -> HubSpotCrm:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[HubSpotWorld]:
-    company, hubspot = Database(f"sqlite:///{tmp_path}/company.db"), HubSpot()
+    company, hubspot = Database(ready_company(tmp_path / "company.db")), HubSpot()
     async with serving_app(hubspot.app) as url, faulty(url) as faults:
         world = HubSpotWorld(hubspot, faults, company)
         await world.seed()

@@ -41,6 +41,7 @@ from tests.backends.email import (
 from tests.backends.required import required
 from tests.backends.systems.mail import PASSWORD, MailSystem, is_installed, mail_system, token_for
 from tests.backends.tcp_faults import Action, Fault, TcpFaults, tcp_faults
+from tests.sqlite import ready_company
 
 _FOLDERS = {"inbox": "", "sent": "Sent", "archive": "Archive"}
 _numbers = itertools.count(1)
@@ -133,7 +134,7 @@ def mail() -> Iterator[MailSystem]:
 
 @pytest.fixture
 async def world(mail: MailSystem, tmp_path: Path) -> AsyncIterator[ImapWorld]:
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+    database = Database(ready_company(tmp_path / "company.db"))
     async with AsyncExitStack() as stack:
         imap = await stack.enter_async_context(tcp_faults(mail.ports.imaps, mail.folder))
         smtp = await stack.enter_async_context(tcp_faults(mail.ports.submissions, mail.folder))

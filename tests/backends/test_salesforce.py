@@ -20,6 +20,7 @@ from tests.backends.crm import HERE, MANY, OneTenant, RemoteCrmContract, World, 
 from tests.backends.emulators.salesforce import TOKEN, Query, Salesforce
 from tests.backends.faults import Faults, faulty
 from tests.backends.serving import serving_app
+from tests.sqlite import ready_company
 
 IDS = st.text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", min_size=15, max_size=15)
 
@@ -78,7 +79,7 @@ def a_salesforce(url: str, company: Database, **declared: Any) -> SalesforceCrm:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[SalesforceWorld]:
-    company, salesforce = Database(f"sqlite:///{tmp_path}/company.db"), Salesforce()
+    company, salesforce = Database(ready_company(tmp_path / "company.db")), Salesforce()
     async with serving_app(salesforce.app) as url, faulty(url) as faults:
         world = SalesforceWorld(salesforce, faults, company)
         await world.seed()

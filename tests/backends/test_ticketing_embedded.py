@@ -11,6 +11,7 @@ from connectors.records import TicketRecord
 from connectors.ticketing.embedded import EmbeddedTicketing
 from connectors.ticketing.tools import GetTicket, UpdateTicket
 from tests.backends.ticketing import HERE, MANY, TicketingContract, World, a_call
+from tests.sqlite import ready_company
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 REQUESTER = "many@nordwind.example"
@@ -25,7 +26,7 @@ def a_record(number: int) -> TicketRecord:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    database = Database(f"sqlite:///{tmp_path}/company.db")
+    database = Database(ready_company(tmp_path / "company.db"))
     desk = EmbeddedTicketing(database)
 
     async def colleague_changes(ticket_id: str) -> None:

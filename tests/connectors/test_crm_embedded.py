@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -45,6 +46,7 @@ from connectors.records import (
     OrderRecord,
     RefundRecord,
 )
+from tests.sqlite import ready_company
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HERE, ELSEWHERE = "larkspur", "other"
@@ -95,7 +97,7 @@ COMPANY: list[CrmRecord] = [an_order(), a_deal(), a_contact(), an_account()]
 @contextmanager
 def a_new_crm(url: str = "") -> Iterator[EmbeddedCrm]:
     with TemporaryDirectory() as folder:
-        database = Database(url or f"sqlite:///{folder}/company.db")
+        database = Database(url or ready_company(Path(folder) / "company.db"))
         yield EmbeddedCrm(database)
         database.close()
 

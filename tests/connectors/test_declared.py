@@ -13,6 +13,7 @@ from connectors.registry import TOOLS, embedded
 from connectors.ticketing.tools import SearchTickets, TicketPage
 from connectors.toml_files import BadFile
 from connectors.vendor.kinds import Declared, Kind, Surroundings, Url
+from tests.sqlite import ready_company
 
 TOOL = {tool.name: tool for tool in TOOLS}
 
@@ -88,7 +89,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, told: str, tmp_path: Pa
 
 
 async def test_a_declared_back_end_serves_its_tenant_alone_with_the_tools_that_it_has(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'company.db'}")
+    database = Database(ready_company(tmp_path / "company.db"))
     found = read_declared(file(tmp_path, GOOD), KINDS)
     async with open_declared(found, Surroundings(NoCredentials(), database), KINDS) as declared:
         back_ends = embedded(database, declared=declared)

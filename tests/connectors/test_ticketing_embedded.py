@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -27,6 +28,7 @@ from connectors.ticketing.tools import (
     TicketSummary,
     UpdateTicket,
 )
+from tests.sqlite import ready_company
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -63,7 +65,7 @@ def a_ticket(source: str = "t1", **changed: object) -> TicketRecord:
 @contextmanager
 def a_new_desk(url: str = "") -> Iterator[EmbeddedTicketing]:
     with TemporaryDirectory() as folder:
-        database = Database(url or f"sqlite:///{folder}/company.db")
+        database = Database(url or ready_company(Path(folder) / "company.db"))
         yield EmbeddedTicketing(database)
         database.close()
 

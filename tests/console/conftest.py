@@ -29,6 +29,7 @@ from gateway.server import build_server
 from gateway.settings import Settings
 from gateway.tokens import Audience, Tokens
 from tests.policies import policy_folder
+from tests.sqlite import ready_home
 
 HOST = "127.0.0.1:8900"
 URL = f"http://{HOST}"
@@ -171,6 +172,7 @@ def _site(tmp_path: Path, url: str) -> OpenSite:
     async def open_(**chosen: Any) -> AsyncIterator[Site]:
         clock = Clock()
         settings = Settings(home=tmp_path / "home", policies=policies, database_url=SecretStr(url), **chosen)
+        ready_home(settings)
         async with open_gateway(settings) as opened, AsyncExitStack() as stack:
             database = stack.enter_context(settings.open_database())
             gateway = replace(opened, now=clock)

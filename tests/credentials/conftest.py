@@ -17,8 +17,8 @@ from gateway.credentials.renewing import Renew
 from gateway.credentials.serving import ServedCredentials
 from gateway.credentials.table import CredentialTable
 from gateway.database import Database
-from gateway.home import make_home
 from gateway.settings import Settings
+from tests.sqlite import ready_home
 from tests.upstream.conftest import home, policies, up
 
 __all__ = ["home", "policies", "up"]
@@ -73,6 +73,6 @@ class Store:
 @pytest.fixture
 def store(tmp_path: Path, database_url: str) -> Iterator[Store]:
     settings = Settings(home=tmp_path / "home", database_url=SecretStr(database_url))
-    make_home(settings)
+    ready_home(settings)
     with ExitStack() as opened:
         yield Store(settings, opened)

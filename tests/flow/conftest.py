@@ -35,6 +35,7 @@ from gateway.grants.grant import Terms
 from gateway.principal import Principal, parse_principal
 from gateway.settings import SHIPPED_POLICIES, Settings
 from tests.policies import policy_folder
+from tests.sqlite import ready_home
 
 VOUCHED = "['request', 'organisation']"
 RULES = f"""\
@@ -176,6 +177,7 @@ def opened(tmp_path: Path, policies: Path, database_url: str) -> OpenFlow:
     @asynccontextmanager
     async def open_(**given: Any) -> AsyncIterator[Calls]:
         settings = Settings(home=tmp_path / "home", policies=policies, database_url=database_url, **given)
+        ready_home(settings)
         async with open_gateway(settings) as gateway:
             calls = Calls(gateway)
             await calls.open_mailbox()
@@ -194,7 +196,9 @@ def shipped(tmp_path: Path) -> OpenFlow:
 
     @asynccontextmanager
     async def open_(**given: Any) -> AsyncIterator[Calls]:
-        async with open_gateway(Settings(home=tmp_path / "home", policies=policies, **given)) as gateway:
+        settings = Settings(home=tmp_path / "home", policies=policies, **given)
+        ready_home(settings)
+        async with open_gateway(settings) as gateway:
             yield Calls(gateway)
 
     return open_

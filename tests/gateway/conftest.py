@@ -12,13 +12,13 @@ from connectors.embedded.tenancy import EVERY_TENANT
 from gateway.app import open_gateway
 from gateway.database import Database
 from gateway.gateway import Gateway
-from gateway.home import make_home
 from gateway.journal import Entry, read_journal
 from gateway.journal.personal import unlisted
 from gateway.secret import naming_secret
 from gateway.settings import Settings
 from tests.gateway.journals import Kept
 from tests.policies import policy_folder
+from tests.sqlite import ready_home
 
 ROLES = """\
 g, person:ana@larkspur.example, role:agent, larkspur
@@ -79,7 +79,7 @@ def opened(home: Path, policies: Path, database_url: str) -> OpenGateway:
     @asynccontextmanager
     async def open_(**settings: object) -> AsyncIterator[Gateway]:
         made = Settings(**{**given, **settings})  # type: ignore[arg-type]
-        make_home(made)
+        ready_home(made)
         with made.open_database() as database:
             naming_secret(database, lambda _bytes: SECRET)
         async with open_gateway(made) as gateway:

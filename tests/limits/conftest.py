@@ -22,6 +22,7 @@ from gateway.gateway import Gateway, ToolCall
 from gateway.principal import Principal
 from gateway.settings import Settings
 from tests.policies import policy_folder
+from tests.sqlite import ready_home
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ANA = Principal("larkspur", person="ana@larkspur.example")
@@ -91,6 +92,7 @@ async def gateways(
     """So many gateways on one database, as if each were a process of its own."""
     policies = write_policy(folder / "policies", *limits)
     made = Settings(home=folder / "home", policies=policies, database_url=SecretStr(database_url), call_tries=1)
+    ready_home(made)
     async with AsyncExitStack() as stack:
         plain = [await stack.enter_async_context(open_gateway(made)) for _ in range(count)]
         crm: Any = till or Till()

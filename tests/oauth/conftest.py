@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.tokens import Tokens
 from tests.oauth.provider import Provider, provider
 from tests.policies import policy_folder
+from tests.sqlite import ready_home
 
 ROLES = """\
 g, person:ana.ruiz@larkspur.example, role:support, larkspur
@@ -160,6 +161,7 @@ def site(tmp_path: Path, policies: Path, issuer: Provider) -> OpenSite:
             text = text.replace(before, after)
         (policies / "identity.toml").write_text(text + more)
         settings = Settings(home=tmp_path / "home", policies=policies, console_url=issuer.console)
+        ready_home(settings)
         async with open_gateway(settings) as opened:
             with settings.open_database() as database:
                 clock, tokens = Clock(), Tokens(database)

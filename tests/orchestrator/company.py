@@ -48,6 +48,7 @@ from orchestrator.work import Surroundings
 from orchestrator.workflow import Workflows, shipped_and_own
 from orchestrator.working import Working
 from tests.orchestrator.fake_gateway import serving
+from tests.sqlite import ready_home
 
 T = "larkspur"
 ANA, MAYA, NADIA, TOM = (
@@ -171,6 +172,7 @@ async def open_company(folder: Path, agent: str = "triage", database: str = "") 
     runs = Database(database or f"sqlite:///{folder}/orchestrator.db")
     runs.prepare()
     caller = Principal(T, agent=agent)
+    ready_home(settings)
     async with open_gateway(settings) as gateway:
         with settings.open_database() as kept:
             tokens, now, later = Tokens(kept), gateway.now(), gateway.now() + timedelta(days=1)

@@ -33,6 +33,12 @@ def postgres_url(empty_postgres_url: str) -> str:
 
 
 @pytest.fixture
+def company_url(database_url: str, tmp_path: Path) -> str:
+    """A database without tables."""
+    return database_url or f"sqlite:///{tmp_path}/company.db"
+
+
+@pytest.fixture
 def engine(company_url: str) -> Iterator[Engine]:
     with closing_engine(company_url) as engine:
         yield engine

@@ -26,6 +26,7 @@ from gateway.settings import Settings
 from gateway.upstream.pins import accept, read_pins, write_pins
 from tests.policies import policy_folder
 from tests.processes import free_port
+from tests.sqlite import ready_home
 
 SCRIPT = Path(__file__).with_name("server.py")
 ANA = Principal("larkspur", person="ana@larkspur.example")
@@ -166,6 +167,7 @@ async def fronting(settings: Settings, *servers: Upstream, accepted: bool = True
         server.write()
         if accepted:
             server.accept()
+    ready_home(settings)
     async with open_gateway(settings) as gateway, background(gateway, settings):
         yield Fronting(gateway)
 

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from tests.backends.faults import NO_TRUST
 from tests.backends.required import required
 from tests.processes import free_port
 
@@ -72,7 +73,9 @@ class RequestTrackerServer:
     def as_user(self, name: str) -> httpx.AsyncClient:
         """REST 2.0 as a user."""
         headers = {"Authorization": f"token {self.tokens[name]}"}
-        return httpx.AsyncClient(base_url=f"{self.url}/REST/2.0", headers=headers, timeout=30, trust_env=False)
+        return httpx.AsyncClient(
+            base_url=f"{self.url}/REST/2.0", headers=headers, timeout=30, verify=NO_TRUST, trust_env=False
+        )
 
     async def receive(self, number: int, sender: str, body: str, html: str = "") -> None:
         """Have a message about a ticket come in by mail."""
@@ -83,7 +86,7 @@ class RequestTrackerServer:
         if html:
             message.add_alternative(html, subtype="html")
         form = {"queue": "Support", "action": "correspond", "SessionType": "REST", "message": message.as_string()}
-        async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=30, verify=NO_TRUST, trust_env=False) as http:
             answer = await http.post(f"{self.url}/REST/1.0/NoAuth/mail-gateway", data=form)
         assert answer.text.startswith("ok"), answer.text
 
