@@ -1,6 +1,7 @@
 """A gateway is killed between a mail server's acceptance and the outcome: the message is there once, or in doubt."""
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections import Counter
@@ -112,7 +113,7 @@ mailboxes = [{{ address = "{SUPPORT}" }}]
                 await self.smtp.happened.wait()
             if is_told:
                 await anyio.sleep(self.chance.random() * 0.03)
-            served.process.kill()
+            os.kill(served.pid, signal.SIGKILL)
 
     @asynccontextmanager
     async def _served(self, *through: str) -> AsyncIterator[Served]:
