@@ -37,7 +37,7 @@ from connectors.email.tools import (
     Thread,
 )
 from connectors.email.writing import Original
-from connectors.embedded.pages import decode_cursor, encode_cursor
+from connectors.embedded.pages import decode_cursor, encode_cursor, not_a_cursor
 from connectors.errors import InvalidInput, NotFound
 
 _BEGINNING = 65_536
@@ -111,7 +111,7 @@ def _position(cursor: str) -> dict[Folder, Position]:
         return dict.fromkeys(FOLDERS, (0, 0))
     numbers = [int(part) for part in decode_cursor(cursor, (int,) * (2 * len(FOLDERS)))]
     if any(not 0 <= number <= 2**32 for number in numbers):
-        raise InvalidInput("not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor")
+        raise not_a_cursor()
     return {folder: (numbers[2 * n], numbers[2 * n + 1]) for n, folder in enumerate(FOLDERS)}
 
 

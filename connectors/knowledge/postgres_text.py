@@ -19,7 +19,7 @@ from structlog import get_logger
 from connectors.contract import CallContext
 from connectors.credentials import Access, Credentials
 from connectors.embedded.engine import database_url, make_engine, reason
-from connectors.embedded.pages import Position, decode_cursor, encode_cursor
+from connectors.embedded.pages import Position, decode_cursor, encode_cursor, not_a_cursor
 from connectors.errors import InvalidInput, NotFound, Unavailable
 from connectors.knowledge.chunks import Chunk, split
 from connectors.knowledge.postgres_query import Statements, Table, parties_of
@@ -251,9 +251,7 @@ def _position(cursor: str) -> Position:
     try:
         datetime.fromisoformat(str(found[1]))
     except ValueError:
-        raise InvalidInput(
-            "not a cursor of this tool; leave `cursor` out to start from the first page", field="cursor"
-        ) from None
+        raise not_a_cursor() from None
     return found
 
 
