@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from orchestrator.durable.run import Parked, Run, TryLater
 from orchestrator.durable.store import Begin, Done
@@ -194,7 +194,7 @@ class Work:
         """Call a tool as `call` does, but do not wait for a person: the same call may be tried again later."""
         numbered = self.run.upcoming(name)
         if numbered in self.run.done:
-            return await self.run.note(name, cast("Settled", None), Settled, kind="call", given=[tool, arguments])
+            return await self.run.step(name, _never, Settled, kind="call", given=[tool, arguments])
         began = time.monotonic()
         told, reply = await self.run.store.event(reply_event(self.run.id, numbered, self.run.done))
         outcome = await self._attempt(numbered, tool, arguments, said or Said(), str(reply) if told else "")
@@ -276,3 +276,7 @@ def facts_of(tool: str, arguments: Mapping[str, Any], outcome: Settled) -> dict[
     if isinstance(outcome, Denied):
         return facts | {"rules": outcome.rules, "reason": outcome.reason}
     return facts | {"error": outcome.error.kind, "reason": outcome.error.message}
+
+
+async def _never() -> Any:  # noqa: ANN401 - it gives nothing
+    raise AssertionError("the step is done")
