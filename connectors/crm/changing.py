@@ -9,6 +9,7 @@ import anyio
 
 from connectors.contract import CallContext, Output
 from connectors.errors import ConnectorError, InDoubt, Unavailable
+from connectors.vendor.read_back import read_back
 
 T = TypeVar("T")
 
@@ -59,7 +60,4 @@ async def done(reading: Awaitable[T]) -> T:
     Raises:
         InDoubt: If it cannot be read.
     """
-    try:
-        return await reading
-    except ConnectorError as error:
-        raise InDoubt(f"it was changed, and then could not be read: {error.message}") from None
+    return await read_back(reading, "it was changed, and then could not be read")

@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable
 
-from connectors.errors import Conflict, ConnectorError, InDoubt, NotFound
+from connectors.errors import Conflict, NotFound
 from connectors.ticketing.tools import Status, Ticket
+from connectors.vendor.read_back import read_back
 
 
 def missing(id_: str) -> NotFound:
@@ -37,8 +38,4 @@ async def done(system: str, reading: Awaitable[Ticket]) -> Ticket:
     Raises:
         InDoubt: If it cannot be read.
     """
-    try:
-        return await reading
-    except ConnectorError as error:
-        told = f"{system} has done it, and does not show it: {error.message}"
-        raise InDoubt(told, is_untrusted=error.is_untrusted) from error
+    return await read_back(reading, f"{system} has done it, and does not show it")
